@@ -1,0 +1,227 @@
+package chunk
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+)
+
+var (
+	// ErrChanged is returned when a file is no longer the one that was hashed.
+	ErrChanged = errors.New("file has changed")
+	// ErrNotRegular is returned for a symbolic link, folder, device, pipe or socket.
+	ErrNotRegular = errors.New("not a regular file")
+)
+
+// OpenRegular opens a file for reading, and never anything but a regular file: what the path names is looked at
+// before it is opened, so that no device is touched; the opening follows no link at the last element and never
+// blocks; and what was opened is looked at again. The error is ErrNotRegular, or that of the system.
+func OpenRegular(path string) (*os.File, Stamp, error) {
+	before, err := os.Lstat(path)
+	if err != nil {
+		return nil, Stamp{}, err
+	}
+	if !before.Mode().IsRegular() {
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	f, err := openRead(path)
+	if isLinkError(err) {
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	} else if err != nil {
+		return nil, Stamp{}, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err != nil {
+		f.Close()
+		return nil, Stamp{}, err
+	}
+	return f, StampOf(fi), nil
+}
+
+// DefaultSources is the number of descriptors that Sources keep open when nothing else is said.
+const DefaultSources = 128
+
+// Sources reads users' files through a bounded set of open descriptors, the least recently used being closed first.
+// Safe for concurrent use. Each concurrent ReadAt may hold one descriptor beyond the bound while it lasts.
+type Sources struct {
+	max  int
+	open func(path string) (*os.File, Stamp, error)
+
+	mu     sync.Mutex
+	closed bool
+	byPath map[string]*source
+	lru    list.List // of *source, most recently used first
+}
+
+// source is one open file. refs counts the readers, and one for being in the set; the last to leave closes it.
+type source struct {
+	path string
+	f    *os.File
+	refs int
+	elem *list.Element // nil: no longer in the set
+}
+
+// NewSources returns an empty set of at most max descriptors, DefaultSources when max is not positive.
+func NewSources(max int) *Sources {
+	if max <= 0 {
+		max = DefaultSources
+	}
+	return &Sources{max: max, open: OpenRegular, byPath: make(map[string]*source)}
+}
+
+// ReadAt reads like io.ReaderAt from the file at path, as long as its stamp is want, before the first read and after
+// every read. When it is not, or becomes another while it is read, the error is ErrChanged and no byte is given out.
+// Other errors are ErrNotRegular, fs.ErrClosed after Close, io.EOF as for any ReaderAt, and those of the system.
+func (s *Sources) ReadAt(path string, want Stamp, p []byte, off int64) (int, error) {
+	for {
+		src, fresh, err := s.acquire(path, want)
+		if err != nil {
+			return 0, err
+		}
+		n, err := src.f.ReadAt(p, off)
+		fi, statErr := src.f.Stat()
+		if statErr == nil && StampOf(fi) == want {
+			s.release(src)
+			return n, err
+		}
+		clear(p[:n])
+		s.drop(src)
+		s.release(src)
+		if statErr != nil {
+			return 0, statErr
+		}
+		if fresh {
+			return 0, &fs.PathError{Op: "read", Path: path, Err: ErrChanged}
+		}
+		// What was open is not what was hashed, but what the path names by now may be.
+	}
+}
+
+// acquire returns the open file of a path with a reference; fresh tells that it was opened, and found to be as
+// wanted, just now.
+func (s *Sources) acquire(path string, want Stamp) (src *source, fresh bool, err error) {
+	if src, err := s.held(path); src != nil || err != nil {
+		return src, false, err
+	}
+	f, stamp, err := s.open(path)
+	for isTooMany(err) && s.evictOne() {
+		f, stamp, err = s.open(path)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("open source: %w", err)
+	}
+	if stamp != want {
+		f.Close()
+		return nil, false, &fs.PathError{Op: "open", Path: path, Err: ErrChanged}
+	}
+	src = &source{path: path, f: f, refs: 1}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		f.Close()
+		return nil, false, fs.ErrClosed
+	}
+	if s.byPath[path] == nil { // else another reader was faster: this one is closed after use
+		src.refs++
+		src.elem = s.lru.PushFront(src)
+		s.byPath[path] = src
+		for s.lru.Len() > s.max {
+			s.dropLocked(s.lru.Back().Value.(*source))
+		}
+	}
+	return src, true, nil
+}
+
+// held returns the open file of a path, if there is one.
+func (s *Sources) held(path string) (*source, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fs.ErrClosed
+	}
+	src := s.byPath[path]
+	if src != nil {
+		src.refs++
+		s.lru.MoveToFront(src.elem)
+	}
+	return src, nil
+}
+
+func (s *Sources) release(src *source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unrefLocked(src)
+}
+
+func (s *Sources) unrefLocked(src *source) {
+	if src.refs--; src.refs == 0 {
+		src.f.Close() // opened for reading: nothing can be lost
+	}
+}
+
+func (s *Sources) drop(src *source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropLocked(src)
+}
+
+// dropLocked takes a file out of the set; it is closed with its last reader.
+func (s *Sources) dropLocked(src *source) {
+	if src.elem == nil {
+		return
+	}
+	s.lru.Remove(src.elem)
+	src.elem = nil
+	delete(s.byPath, src.path)
+	s.unrefLocked(src)
+}
+
+// evictOne closes the least recently used file that nobody reads; false when there is none.
+func (s *Sources) evictOne() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.lru.Back(); e != nil; e = e.Prev() {
+		if src := e.Value.(*source); src.refs == 1 {
+			s.dropLocked(src)
+			return true
+		}
+	}
+	return false
+}
+
+// Len is the number of descriptors in the set.
+func (s *Sources) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lru.Len()
+}
+
+// Forget closes the descriptor of a path, if there is one.
+func (s *Sources) Forget(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if src := s.byPath[path]; src != nil {
+		s.dropLocked(src)
+	}
+}
+
+// Close closes all descriptors; later reads fail with fs.ErrClosed.
+func (s *Sources) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, src := range s.byPath {
+		s.dropLocked(src)
+	}
+}
+
+func isTooMany(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}

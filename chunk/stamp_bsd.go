@@ -1,0 +1,15 @@
+//go:build darwin || freebsd
+
+package chunk
+
+import (
+	"os"
+	"syscall"
+)
+
+func (s *Stamp) fill(fi os.FileInfo) {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		s.Ctime = st.Ctimespec.Nano()
+		s.Ino, s.Dev = uint64(st.Ino), uint64(st.Dev)
+	}
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sharer/chunk"
+	"sharer/index"
+	"sharer/node"
+	"sharer/seed"
+)
+
+var _ peer = (*fakeNode)(nil)
+
+// fakeNet is a swarm in memory. Its nodes misbehave on demand.
+type fakeNet struct {
+	mu       sync.Mutex
+	content  map[chunk.ID][]byte
+	fails    map[chunk.ID]error // what Get answers
+	hangs    map[chunk.ID]bool  // Get waits for the end of its context
+	startErr error
+	pingErr  error
+	chatErr  error
+	rtts     []time.Duration // of the pings to come; then 1 ms
+	notes    []string
+	inbox    []node.Chat // shown to whoever listens
+	closed   int
+
+	configs []node.Config
+	gets    []node.Get
+	said    []string
+	running int
+	most    int           // Gets at the same time
+	reached chan struct{} // gets a value whenever a Get hangs or a seed is ready to serve
+}
+
+func newFakeNet() *fakeNet {
+	return &fakeNet{content: map[chunk.ID][]byte{}, fails: map[chunk.ID]error{}, hangs: map[chunk.ID]bool{}, reached: make(chan struct{}, 100)}
+}
+
+// add puts content into the swarm and returns its two ids.
+func (f *fakeNet) add(t testing.TB, data string) (b3, sha chunk.ID) {
+	t.Helper()
+	sums := sumOf(t, []byte(data))
+	b3, sha = chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}, chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}
+	f.content[b3], f.content[sha] = []byte(data), []byte(data)
+	return b3, sha
+}
+
+func sumOf(t testing.TB, data []byte) chunk.Sums {
+	t.Helper()
+	sums, err := chunk.Sum(context.Background(), bytes.NewReader(data), int64(len(data)), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sums
+}
+
+func (f *fakeNet) start(c node.Config) (peer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.configs = append(f.configs, c)
+	if f.startErr != nil {
+		return nil, f.startErr
+	}
+	return &fakeNode{net: f}, nil
+}
+
+type fakeNode struct{ net *fakeNet }
+
+func (n *fakeNode) Close() error {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	n.net.closed++
+	return nil
+}
+
+func (n *fakeNode) Addrs() []netip.AddrPort {
+	return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40001")}
+}
+
+func (n *fakeNode) Notes() []string { return n.net.notes }
+
+// Seed takes all regular files; one whose name begins with bad cannot be read.
+func (n *fakeNode) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
+	if n.net.hangs[chunk.ID{}] {
+		n.net.reached <- struct{}{}
+		<-ctx.Done()
+		return seed.Report{}, ctx.Err()
+	}
+	for _, p := range o.Paths {
+		err := filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil || d.IsDir():
+				return err
+			case strings.HasPrefix(d.Name(), "bad"):
+				emit(failedEvent(path, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}))
+				return nil
+			case strings.HasPrefix(d.Name(), "."):
+				emit(skippedEvent(path, "hidden"))
+				return nil
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			sums, err := chunk.Sum(ctx, bytes.NewReader(data), int64(len(data)), nil, nil)
+			if err != nil {
+				return err
+			}
+			n.net.content[chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}] = data
+			n.net.content[chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}] = data
+			emit(doneEvent(seed.File{Path: path, Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}}))
+			return nil
+		})
+		if err != nil {
+			return seed.Report{}, err
+		}
+	}
+	n.net.reached <- struct{}{}
+	return seed.Report{}, nil
+}
+
+func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
+	f := n.net
+	f.mu.Lock()
+	f.gets = append(f.gets, g)
+	f.running++
+	f.most = max(f.most, f.running)
+	data, known := f.content[g.ID]
+	fail, hang := f.fails[g.ID], f.hangs[g.ID]
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.running--
+		f.mu.Unlock()
+	}()
+	if g.Progress != nil {
+		g.Progress(node.Progress{State: node.LookingForPeers, Total: -1})
+	}
+	if hang {
+		f.reached <- struct{}{}
+		<-ctx.Done()
+		return node.Got{}, ctx.Err()
+	}
+	if fail != nil {
+		return node.Got{}, fail
+	}
+	if !known {
+		return node.Got{}, &node.NotFoundError{ID: g.ID, Asked: 3, After: g.FindTimeout}
+	}
+	have, err := os.ReadFile(g.Path)
+	switch {
+	case err == nil && bytes.Equal(have, data):
+		return node.Got{Path: g.Path, Size: int64(len(data)), Existed: true}, nil
+	case err == nil && !g.Force:
+		return node.Got{}, node.ErrExists
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return node.Got{}, err
+	}
+	if g.Progress != nil {
+		g.Progress(node.Progress{State: node.Downloading, Done: int64(len(data)), Total: int64(len(data)), Peers: 2, Sources: 1})
+	}
+	if err := os.WriteFile(g.Path, data, 0o666); err != nil {
+		return node.Got{}, err
+	}
+	return node.Got{Path: g.Path, Size: int64(len(data)), Fetched: int64(len(data)), Duration: 1500 * time.Millisecond, Asked: 2}, nil
+}
+
+func (n *fakeNode) Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error) {
+	f := n.net
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pingErr != nil {
+		return node.Pong{}, f.pingErr
+	}
+	rtt := time.Millisecond
+	if len(f.rtts) > 0 {
+		rtt, f.rtts = f.rtts[0], f.rtts[1:]
+	}
+	return node.Pong{From: addr, RTT: rtt, Bytes: 41}, nil
+}
+
+func (n *fakeNode) Chat(ctx context.Context, addr netip.AddrPort, text string) error {
+	if n.net.chatErr != nil {
+		return n.net.chatErr
+	}
+	n.net.said = append(n.net.said, addr.String()+" "+text)
+	return nil
+}
+
+func (n *fakeNode) OnChat(show func(node.Chat)) {
+	for _, c := range n.net.inbox {
+		show(c)
+	}
+}
+
+// result is what a command line did.
+type result struct {
+	code     exit
+	out, err string
+}
+
+// console runs command lines against a fake swarm.
+type console struct {
+	net   *fakeNet
+	env   map[string]string
+	stdin string
+	tty   bool
+}
+
+func newConsole(t testing.TB) *console {
+	return &console{net: newFakeNet(), env: map[string]string{"HOME": t.TempDir()}}
+}
+
+func (c *console) stdio(out, err *bytes.Buffer) *stdio {
+	return &stdio{in: strings.NewReader(c.stdin), out: out, err: err, outTTY: c.tty, errTTY: c.tty,
+		getenv: func(k string) string { return c.env[k] }, start: c.net.start}
+}
+
+func (c *console) run(ctx context.Context, args ...string) result {
+	var out, errs bytes.Buffer
+	code := run(ctx, args, c.stdio(&out, &errs))
+	return result{code, out.String(), errs.String()}
+}
+
+// runUntilReached runs a command, interrupts it when the fake says that it is
+// there, and returns what it did.
+func (c *console) runUntilReached(t *testing.T, sig os.Signal, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan result, 1)
+	go func() { done <- c.run(ctx, args...) }()
+	select {
+	case r := <-done:
+		t.Fatalf("ended early: %+v", r)
+	case <-c.net.reached:
+	}
+	cancel(&interrupted{sig})
+	return <-done
+}
+
+// want fails the test unless code and parts of the output are there; a part that
+// begins with ! must not be.
+func (r result) want(t *testing.T, code exit, out, errs string, parts ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit %d, want %d\nstdout: %s\nstderr: %s", r.code, code, r.out, r.err)
+	}
+	if out != "*" && r.out != out {
+		t.Errorf("stdout %q, want %q", r.out, out)
+	}
+	for _, part := range append([]string{errs}, parts...) {
+		if rest, not := strings.CutPrefix(part, "!"); not == strings.Contains(r.err, rest) && part != "" {
+			t.Errorf("stderr %q, about %q", r.err, part)
+		}
+	}
+}

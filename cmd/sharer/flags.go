@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// options are the flags that several verbs share. A verb has those that mean
+// something for it, see the adders below.
+type options struct {
+	json, quiet bool
+	verbose     int
+	color       string // auto, always, never
+	progress    string // auto, bar, line, none
+	interval    time.Duration
+	intervalSet bool // by a flag or the environment
+	logFormat   string
+	stateDir    string // never empty after validate
+	listen      []string
+	peers       []string
+	isolated    bool
+	bwlimit     rateLimit
+	detach      bool
+	daemon      string // auto, require, never
+}
+
+// outputFlags are those of every verb that prints results.
+func (c *command) outputFlags() {
+	o := c.options
+	c.add(func(fs *pflag.FlagSet) {
+		fs.BoolVar(&o.json, "json", false, "print JSON, one event a line")
+		fs.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but results and errors")
+		fs.StringVar(&o.color, "color", "auto", "`WHEN` to use colours: auto, always, never; NO_COLOR is obeyed")
+	})
+}
+
+// progressFlags are those of the verbs that work for a long time.
+func (c *command) progressFlags() {
+	o := c.options
+	c.add(func(fs *pflag.FlagSet) {
+		fs.StringVar(&o.progress, "progress", "auto", "`HOW` progress is shown: auto, bar, line, none")
+		fs.DurationVar(&o.interval, "progress-interval", time.Second, "`TIME` between status events; plain lines take it only if given, else 60s")
+	})
+}
+
+// stateFlag is that of the verbs that read or keep state.
+func (c *command) stateFlag() {
+	c.add(func(fs *pflag.FlagSet) {
+		fs.StringVar(&c.options.stateDir, "state-dir", "", "`DIR` of index and peers (default $XDG_STATE_HOME/sharer, else ~/.local/state/sharer)")
+	})
+}
+
+// nodeFlags are those of the verbs that start a node.
+func (c *command) nodeFlags() {
+	o := c.options
+	c.stateFlag()
+	c.add(func(fs *pflag.FlagSet) {
+		fs.StringArrayVar(&o.listen, "listen", nil, "UDP `ADDR:PORT` to listen on, repeatable (default :24254)")
+		fs.StringArrayVar(&o.peers, "peer", nil, "`HOST:PORT` of a peer that is asked first, repeatable")
+		fs.BoolVar(&o.isolated, "isolated", false, "stay on loopback and the own subnets: no bootstrap, no announcements")
+		fs.CountVarP(&o.verbose, "verbose", "v", "say more; twice: much more")
+		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the node's log lines on stderr: text, json")
+	})
+}
+
+// transferFlags are those of the verbs that move content.
+func (c *command) transferFlags() {
+	o := c.options
+	c.add(func(fs *pflag.FlagSet) {
+		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both (default off)")
+		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
+		fs.BoolVarP(&o.detach, "detach", "d", false, "hand the work to the daemon and return")
+	})
+}
+
+// add registers shared flags and remembers their names for help.
+func (c *command) add(register func(*pflag.FlagSet)) {
+	fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	register(fs)
+	fs.VisitAll(func(f *pflag.Flag) {
+		f.Usage = strings.TrimSpace(f.Usage)
+		c.common = append(c.common, f.Name)
+	})
+	c.flags.AddFlagSet(fs)
+}
+
+// validate checks what pflag cannot.
+func (o *options) validate(fs *pflag.FlagSet) error {
+	oneOf := func(flag, value string, words ...string) error {
+		f := fs.Lookup(flag)
+		if f == nil {
+			return nil
+		}
+		for _, w := range words {
+			if value == w {
+				return nil
+			}
+		}
+		return usagef("--%s %q: want %s", flag, value, strings.Join(words, ", "))
+	}
+	for _, err := range []error{
+		oneOf("color", o.color, "auto", "always", "never"),
+		oneOf("progress", o.progress, "auto", "bar", "line", "none"),
+		oneOf("daemon", o.daemon, "auto", "require", "never"),
+		oneOf("log-format", o.logFormat, "text", "json"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if f := fs.Lookup("progress-interval"); f != nil {
+		o.intervalSet = f.Changed
+		if o.interval <= 0 {
+			return usagef("--progress-interval %s: want more than 0", o.interval)
+		}
+	}
+	for _, l := range o.listen {
+		if err := checkListen(l); err != nil {
+			return err
+		}
+	}
+	for _, p := range o.peers {
+		if _, _, err := splitHostPort(p); err != nil {
+			return usagef("--peer %q: %v", shorten(p, 80), err)
+		}
+	}
+	return nil
+}
+
+// checkListen takes ADDR:PORT and :PORT; port 0 lets the system choose.
+func checkListen(text string) error {
+	full := text
+	if strings.HasPrefix(text, ":") {
+		full = "0.0.0.0" + text
+	}
+	if _, err := netip.ParseAddrPort(full); err != nil {
+		return usagef("--listen %q: want ADDR:PORT with a numeric address, or :PORT", shorten(text, 80))
+	}
+	return nil
+}
+
+// needsDaemon is the error for -d and --daemon=require; nil if no daemon is needed.
+func (o *options) needsDaemon(verb string) error {
+	if o.detach || o.daemon == "require" {
+		return &codedError{exitDaemon, fmt.Errorf("no daemon is running, and this version has none. Run sharer %s without -d and --daemon=require", verb)}
+	}
+	return nil
+}
+
+// stateFolder is --state-dir or its default.
+func (o *options) stateFolder(getenv func(string) string) (string, error) {
+	if o.stateDir != "" {
+		return o.stateDir, nil
+	}
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "sharer"), nil
+	}
+	for _, home := range []string{getenv("HOME"), getenv("USERPROFILE")} {
+		if home != "" {
+			return filepath.Join(home, ".local", "state", "sharer"), nil
+		}
+	}
+	return "", usagef("cannot tell where the home folder is; use --state-dir DIR")
+}
+
+// log is the logger of the node: errors with -q, warnings by default, more with -v.
+func (o *options) log(w io.Writer) *slog.Logger {
+	level := slog.LevelWarn
+	switch {
+	case o.quiet:
+		level = slog.LevelError
+	case o.verbose == 1:
+		level = slog.LevelInfo
+	case o.verbose > 1:
+		level = slog.LevelDebug
+	}
+	handler := &slog.HandlerOptions{Level: level}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, handler))
+	}
+	return slog.New(slog.NewTextHandler(w, handler))
+}
+
+// colour is an SGR sequence.
+type colour string
+
+const (
+	red    colour = "\x1b[1;31m"
+	yellow colour = "\x1b[1;33m"
+	green  colour = "\x1b[32m"
+)
+
+// paint colours text that goes to stderr, if colours are wanted there.
+func (o *options) paint(s *stdio, c colour, text string) string {
+	return o.paintFor(s.errTTY, s, c, text)
+}
+
+func (o *options) paintFor(tty bool, s *stdio, c colour, text string) string {
+	on := o.color == "always"
+	if o.color == "auto" {
+		on = tty && s.getenv("NO_COLOR") == "" && s.getenv("TERM") != "dumb"
+	}
+	if !on {
+		return text
+	}
+	return string(c) + text + "\x1b[0m"
+}

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"sharer/node"
+)
+
+// getOptions are the flags of get.
+type getOptions struct {
+	*options
+	output       string
+	force        bool
+	rename       bool
+	findTimeout  time.Duration
+	stallTimeout time.Duration
+	seed         keepSeeding
+	jobs         int
+	fsync        bool
+}
+
+const maxJobs = 64
+
+func newGet() *command {
+	c := newCommand("get", "LINK...", "fetch content by its link or id")
+	c.long = `Fetch content by its link or id, in any form that people paste: lcdp://blake3/...,
+http://127.0.0.1:24255/blake3/..., blake3/HEX, HEX (sha256). Every byte is verified; a
+file appears under its final name only when it is complete. With - the links are read
+from standard input, one a line; blank lines and lines that begin with # are skipped.
+
+What is interrupted goes on when the same command is given again: it keeps NAME.part and
+NAME.part.sharer beside NAME. A file that is there already with the same bytes is success.`
+	c.examples = `sharer get lcdp://blake3/3f2a.../ubuntu.iso
+sharer get blake3/3f2a... -o ubuntu.iso --find-timeout 10m
+sharer get 3f2a... -o - | tar x
+sharer get - -o downloads/ < links.txt`
+	o := &getOptions{options: c.options}
+	f := c.flags
+	f.StringVarP(&o.output, "output", "o", "", "`PATH` of the file, or of a folder for it; - for standard output")
+	f.BoolVar(&o.force, "force", false, "replace a file that is there with other content")
+	f.BoolVar(&o.rename, "rename", false, "take a free name if there is a file with other content")
+	f.DurationVar(&o.findTimeout, "find-timeout", time.Minute, "give up after `TIME` if nobody has it")
+	f.DurationVar(&o.stallTimeout, "stall-timeout", 5*time.Minute, "give up after `TIME` without a byte")
+	f.Var(&o.seed, "seed", "go on offering what was fetched: 0, 30m, forever (default 0)")
+	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch `N` at the same time, at most 64")
+	f.BoolVar(&o.fsync, "fsync", false, "wait until each file is on the medium before it counts as done")
+	c.outputFlags()
+	c.progressFlags()
+	c.nodeFlags()
+	c.transferFlags()
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runGet(ctx, o, args, s) }
+	return c
+}
+
+func (o *getOptions) check() error {
+	switch {
+	case o.force && o.rename:
+		return usagef("--force and --rename contradict each other")
+	case o.json && o.output == "-":
+		return usagef("--json and -o - both want standard output")
+	case o.jobs < 1 || o.jobs > maxJobs:
+		return usagef("--jobs %d: want 1 to %d", o.jobs, maxJobs)
+	case o.findTimeout <= 0:
+		return usagef("--find-timeout %s: want more than 0", o.findTimeout)
+	case o.stallTimeout <= 0:
+		return usagef("--stall-timeout %s: want more than 0", o.stallTimeout)
+	}
+	return nil
+}
+
+// runGet fetches all links and ends when each is done or has failed.
+func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := o.needsDaemon("get"); err != nil {
+		return err
+	}
+	items, err := readLinks(args, s.in)
+	if err != nil {
+		return err
+	}
+	t, err := chooseTargets(items, o.output)
+	if err != nil {
+		return err
+	}
+	defer t.cleanUp()
+
+	scr := newScreen(o.options, s)
+	defer scr.close()
+	for _, it := range items {
+		for _, why := range it.link.Ignored {
+			scr.warn(warningEvent{Job: it.job, Message: fmt.Sprintf("%s: %s is not used", it.label(), why)})
+		}
+	}
+	p, err := openPeer(ctx, o.options, scr, false, o.fsync)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	showChats(p, scr)
+
+	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1, toStdout: t.stdout}
+	scr.board.expect(len(items))
+	begun := time.Now()
+	g.all(ctx, t.groups)
+	err = g.result(ctx, items)
+	if ctx.Err() != nil && err != nil {
+		scr.note("%s", resumeLine(s.args, t.stdout))
+		return err
+	}
+	if g.fetched > 0 {
+		g.keepSeeding(ctx)
+	}
+	if err == nil && o.json {
+		scr.event(g.summary(items, time.Since(begun)))
+	}
+	return err
+}
+
+// getting is one run of get.
+type getting struct {
+	o        *getOptions
+	s        *stdio
+	scr      *screen
+	peer     getter
+	alone    bool // there is one link: its error is the command's
+	toStdout bool
+
+	mu      sync.Mutex
+	fetched int // items that are done
+}
+
+// all fetches the groups, a few at the same time, and the items of a group, which
+// want the same path, one after the other. It returns when all have ended.
+func (g *getting) all(ctx context.Context, groups [][]*item) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, g.o.jobs)
+	for _, group := range groups {
+		slots <- struct{}{} // a cancelled context ends the others soon: no need to watch it here
+		wg.Go(func() {
+			defer func() { <-slots }()
+			force := g.o.force
+			for _, it := range group {
+				g.one(ctx, it, force)
+				// --force is for files that were there before: two links of one run
+				// never overwrite each other.
+				force = force && it.err != nil
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// one fetches one item and prints what became of it.
+func (g *getting) one(ctx context.Context, it *item, force bool) {
+	if it.err = ctx.Err(); it.err != nil {
+		return
+	}
+	task := g.scr.task(view{name: it.label(), job: it.job, id: it.link.ID.String(), state: string(node.LookingForPeers), total: it.link.Size})
+	it.got, it.err = g.fetch(ctx, it, force, task)
+	last := ""
+	switch {
+	case it.err != nil:
+	case it.got.Existed:
+		last = it.label() + "  already have it"
+	default:
+		last = fmt.Sprintf("%s  done  %s in %s", it.label(), formatSize(it.got.Size), shortDuration(it.got.Duration))
+	}
+	g.scr.end(task, last)
+	if it.err == nil && g.toStdout {
+		it.err = copyOut(g.s.out, it.got.Path)
+	}
+	if it.err != nil {
+		if code := exitOf(ctx, it.err); !g.alone && ctx.Err() == nil {
+			g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: it.link.ID.String(), Message: it.label() + ": " + message(ctx, it.err, code)})
+		}
+		return
+	}
+	g.mu.Lock()
+	g.fetched++
+	g.mu.Unlock()
+	switch {
+	case g.toStdout:
+	case g.o.json:
+		g.scr.event(gotEvent{V: 1, Type: "file", Job: it.job, ID: it.link.ID.String(), Path: it.got.Path, PathBytes: pathBytes(it.got.Path),
+			Size: it.got.Size, Seconds: seconds(it.got.Duration), Existed: it.got.Existed, Fetched: it.got.Fetched, Resumed: it.got.Resumed})
+	default:
+		g.scr.result(shownPath(g.s, it.got.Path))
+	}
+}
+
+// fetch gets one item under its name or, with --rename, under the first free one.
+func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (node.Got, error) {
+	const mostNames = 1000
+	for n := 0; ; n++ {
+		got, err := g.peer.Get(ctx, node.Get{
+			ID: it.link.ID, Also: it.link.Also, Size: it.link.Size, Peers: it.link.Peers,
+			Path: numbered(it.path, n), Force: force,
+			FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
+			Progress: func(p node.Progress) {
+				task.update(func(v *view) {
+					v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources
+				})
+			},
+		})
+		if !g.o.rename || !errors.Is(err, node.ErrExists) || n == mostNames {
+			return got, err
+		}
+	}
+}
+
+// result is the error of the whole run.
+func (g *getting) result(ctx context.Context, items []*item) error {
+	if g.alone {
+		return items[0].err
+	}
+	var failed []exit
+	for _, it := range items {
+		if it.err == nil {
+			continue
+		}
+		code := exitOf(ctx, it.err)
+		if code == exitInterrupted || code == exitTerminated {
+			return it.err
+		}
+		failed = append(failed, code)
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &severalError{code: together(failed, len(items)), failed: len(failed), total: len(items), what: "links"}
+}
+
+// keepSeeding offers what was fetched for as long as --seed says.
+func (g *getting) keepSeeding(ctx context.Context) {
+	if g.o.seed == 0 || ctx.Err() != nil {
+		return
+	}
+	var end <-chan time.Time
+	if g.o.seed > 0 {
+		timer := time.NewTimer(time.Duration(g.o.seed))
+		defer timer.Stop()
+		end = timer.C
+	}
+	g.scr.note("done, seeding (%s). Ctrl-C to stop", &g.o.seed)
+	select {
+	case <-ctx.Done():
+	case <-end:
+	}
+}
+
+func (g *getting) summary(items []*item, took time.Duration) summaryEvent {
+	e := summaryEvent{V: 1, Type: "summary", Files: len(items), Seconds: seconds(took), Verified: true, Code: exitDone.String()}
+	for _, it := range items {
+		e.Bytes += it.got.Size
+	}
+	if g.alone {
+		e.Job, e.ID, e.Path = items[0].job, items[0].link.ID.String(), items[0].got.Path
+		if g.toStdout {
+			e.Path = "-"
+		}
+	}
+	return e
+}
+
+// copyOut writes a complete, verified file to stdout.
+func copyOut(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// numbered is the n-th choice for a name: a.iso, a (1).iso, a (2).iso.
+func numbered(path string, n int) string {
+	if n == 0 {
+		return path
+	}
+	dir, name := filepath.Split(path)
+	ext := filepath.Ext(name)
+	if ext == name { // .profile has no extension
+		ext = ""
+	}
+	return dir + fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
+}
+
+// resumeLine tells how an interrupted get is continued: the command as it was given.
+func resumeLine(args []string, toStdout bool) string {
+	if toStdout {
+		return "nothing is kept of what goes to standard output"
+	}
+	line := "go on with: sharer"
+	list := false
+	for _, a := range args {
+		line += " " + escape(quoteShell(a))
+		list = list || a == "-"
+	}
+	if list {
+		line += " (and the same list)"
+	}
+	return line
+}
+
+// shownPath is a path as a result: exactly, but for a terminal.
+func shownPath(s *stdio, path string) string {
+	if s.outTTY {
+		return escape(path)
+	}
+	return path
+}

@@ -1,0 +1,127 @@
+// Command sharer shares files with the peers of an LCDP swarm.
+//
+// What it promises to those who call it:
+//   - stdout carries results only: links, paths, hashes, content, JSON events.
+//     Progress, notes and errors go to stderr.
+//   - the exit codes of exit.go never change their meaning.
+//   - with --json the last line on stdout is a summary or an error, with code and exit.
+//   - what a stranger wrote reaches a terminal only through escape.
+//
+// Each verb has one file: newVerb registers its flags, runVerb(ctx, opts, args,
+// io) does the work. The node is seen through the interface of peer.go, so that
+// the verbs are tested without a network.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"sharer/node"
+)
+
+// stdio is what a command sees of the process that it runs in. Tests hand in
+// buffers and a fake node.
+type stdio struct {
+	in             io.Reader
+	out, err       io.Writer
+	outTTY, errTTY bool
+	args           []string // as typed, without the name of the program
+	getenv         func(string) string
+	start          func(node.Config) (peer, error)
+	tell           <-chan os.Signal // each one asks for a line of progress at once; may be nil
+}
+
+func main() { os.Exit(int(process())) }
+
+// process runs the command line of this process and returns its exit code.
+func process() exit {
+	ctx, stop := catchSignals()
+	defer stop()
+	tell, untell := catchTell()
+	defer untell()
+	return run(ctx, os.Args[1:], &stdio{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		outTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		errTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		getenv: os.Getenv,
+		start:  startNode,
+		tell:   tell,
+	})
+}
+
+// commands are all verbs, in the order in which help shows them.
+func commands() []*command {
+	return []*command{
+		newSeed(), newGet(), newHash(), newPing(), newChat(), newPeers(), newDemo(), newVersion(), newHelp(),
+	}
+}
+
+// run finds the verb, parses its flags, runs it, and reports what became of it.
+func run(ctx context.Context, args []string, s *stdio) exit {
+	s.args = args
+	out := &resultWriter{w: s.out}
+	s.out = out
+	all := commands()
+	c, rest, err := findCommand(all, args)
+	if c == nil && err == nil { // help was asked for, without a verb
+		writeOverview(s.out, all)
+		return exitOf(ctx, out.err)
+	}
+	if err == nil {
+		if err = c.parse(rest, s.getenv); errors.Is(err, pflag.ErrHelp) {
+			c.writeHelp(s.out)
+			return exitOf(ctx, out.err)
+		}
+	}
+	if err == nil {
+		err = c.run(ctx, c.flags.Args(), s)
+		// A result that could not be written is a failure, unless there is a worse one.
+		if err == nil && out.err != nil {
+			err = out.err
+		}
+	}
+	code := exitOf(ctx, err)
+	if err != nil {
+		report(ctx, c, args, s, err, code)
+	}
+	return code
+}
+
+// report prints the one line that says why the command failed and what can be
+// done, and the last JSON event if events were asked for.
+func report(ctx context.Context, c *command, args []string, s *stdio, err error, code exit) {
+	opts := &options{color: "auto"}
+	if c != nil {
+		opts = c.options
+	}
+	text := message(ctx, err, code)
+	if opts.json || c == nil && hasJSON(args) {
+		writeEvent(s.out, errorEvent{V: 1, Type: "error", Code: code.String(), Exit: int(code), Message: text})
+	}
+	if text != "" {
+		io.WriteString(s.err, opts.paint(s, red, "sharer:")+" "+text+"\n")
+	}
+}
+
+// resultWriter is stdout. It remembers the first failed write, so that a full
+// disk behind a redirection is not taken for success.
+type resultWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (r *resultWriter) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.w.Write(p)
+	if err != nil {
+		r.err = &outputError{err}
+	}
+	return n, err
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sharer/chunk"
+	"sharer/link"
+	"sharer/seed"
+)
+
+// seedOptions are the flags of seed.
+type seedOptions struct {
+	*options
+	exclude     []string
+	followLinks bool
+	rehash      bool
+}
+
+func newSeed() *command {
+	c := newCommand("seed", "PATH...", "share files and folders where they are")
+	c.long = `Share files and folders where they are: nothing is copied or changed. Each file gets a
+link, printed one a line on standard output; whoever has the link can fetch it while this
+runs. Ctrl-C stops.
+
+Hidden files, .git, editors' temporary files and partial downloads are skipped, unless
+they are named as a PATH. Symbolic links never lead out of the folder. A second start
+hashes only what has changed.`
+	c.examples = `sharer seed ~/isos
+sharer seed report.pdf photos/ --exclude '*.raw'
+sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
+	o := &seedOptions{options: c.options}
+	f := c.flags
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`, by name or by path in the folder; repeatable")
+	f.BoolVar(&o.followLinks, "follow-links", false, "follow symbolic links that stay inside the folder")
+	f.BoolVar(&o.rehash, "rehash", false, "hash every file again, also the unchanged ones")
+	c.outputFlags()
+	c.progressFlags()
+	c.nodeFlags()
+	c.transferFlags()
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runSeed(ctx, o, args, s) }
+	return c
+}
+
+// runSeed hashes what has changed, prints the links, and offers the files until
+// the context ends. An interruption is its normal end.
+func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err error) {
+	if len(args) == 0 {
+		return usagef("seed needs a file or a folder; see sharer help seed")
+	}
+	for _, glob := range o.exclude {
+		if _, err := filepath.Match(glob, ""); err != nil {
+			return usagef("--exclude %q: %v", glob, err)
+		}
+	}
+	if err := o.needsDaemon("seed"); err != nil {
+		return err
+	}
+	scr := newScreen(o.options, s)
+	defer scr.close()
+	h := newHashing(scr)
+	paths, err := h.existing(args)
+	if err != nil {
+		return err
+	}
+	p, err := openPeer(ctx, o.options, scr, true, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	showChats(p, scr)
+
+	begun := time.Now()
+	h.begin()
+	_, err = p.Seed(ctx, seed.Options{Paths: paths, Exclude: o.exclude, FollowLinks: o.followLinks, Rehash: o.rehash}, h.event)
+	h.end(time.Since(begun))
+	switch {
+	case ctx.Err() != nil:
+		scr.note("stopped while hashing; the same command goes on with the files that are left")
+		return h.result(begun)
+	case err != nil:
+		return err
+	case h.files == 0 && h.failed == 0:
+		return fmt.Errorf("nothing to seed in %s (%d skipped)", strings.Join(args, ", "), h.skipped)
+	case h.files == 0:
+		return h.result(begun)
+	}
+	ready := readyEvent{V: 1, Type: "ready", Files: h.files, Bytes: h.bytes}
+	for _, a := range p.Addrs() {
+		ready.Listen = append(ready.Listen, a.String())
+	}
+	if o.json {
+		scr.event(ready)
+	}
+	scr.note("seeding %s, %s, on %s. Ctrl-C to stop", count(h.files, "file"), formatSize(h.bytes), strings.Join(ready.Listen, " "))
+	<-ctx.Done()
+	return h.result(begun)
+}
+
+// hashing follows a scan: its progress, its files, what it left out. The scan
+// calls it from one goroutine at a time.
+type hashing struct {
+	scr  *screen
+	task *task
+	rate rateMeter
+
+	files, reused, skipped, failed int
+	bytes                          int64 // of the files
+	reusedBytes                    int64 // of them, not read
+	read                           int64 // hashed so far, files in progress included
+	codes                          []exit
+	missing                        int // of the failed: paths of the command line that are not there
+}
+
+func newHashing(scr *screen) *hashing { return &hashing{scr: scr} }
+
+// existing leaves out the arguments that cannot be looked at, and names them. If
+// none is left, that is the error.
+func (h *hashing) existing(args []string) (paths []string, err error) {
+	for _, a := range args {
+		_, lerr := os.Lstat(a)
+		if lerr == nil {
+			paths = append(paths, a)
+			continue
+		}
+		if len(args) == 1 {
+			return nil, pathError(lerr)
+		}
+		h.fail(a, lerr)
+		h.missing++
+	}
+	if len(paths) == 0 {
+		return nil, &severalError{code: together(h.codes, len(args)), failed: len(args), total: len(args), what: "paths"}
+	}
+	return paths, nil
+}
+
+func (h *hashing) begin() {
+	h.task = h.scr.task(view{name: stateHashing, state: stateHashing, total: -1})
+}
+
+// event takes one event of the scan.
+func (h *hashing) event(e seed.Event) {
+	switch e.Kind {
+	case seed.Found:
+		h.task.update(func(v *view) { v.filesTotal, v.total = e.Files, e.Bytes-h.reusedBytes })
+	case seed.Hashing:
+		h.read = e.Bytes
+		h.progress()
+	case seed.FileDone:
+		h.done(e.File)
+	case seed.Skipped:
+		h.skipped++
+		h.scr.detail("skipped %s: %s", escape(e.Path), escape(e.Reason))
+	case seed.Failed:
+		h.fail(e.Path, e.Err)
+	}
+}
+
+func (h *hashing) progress() {
+	rate := h.rate.rate(time.Now(), h.read)
+	h.task.update(func(v *view) { v.files, v.done, v.rate = h.files, h.read, rate })
+}
+
+// done prints the link of a file.
+func (h *hashing) done(f seed.File) {
+	h.files++
+	h.bytes += f.Content.Size
+	if f.Reused {
+		h.reused++
+		h.reusedBytes += f.Content.Size
+	}
+	l := link.For(chunk.Sums{SHA256: f.Content.SHA256, BLAKE3: f.Content.BLAKE3, Size: f.Content.Size}, filepath.Base(f.Path)).String()
+	if h.scr.opts.json {
+		h.scr.event(seededEvent{V: 1, Type: "file", Path: f.Path, PathBytes: pathBytes(f.Path), Size: f.Content.Size,
+			BLAKE3: f.Content.BLAKE3.String(), SHA256: f.Content.SHA256.String(), Link: l})
+	} else {
+		h.scr.result(l)
+	}
+	h.progress()
+}
+
+// fail names a file that is not offered.
+func (h *hashing) fail(path string, err error) {
+	h.failed++
+	code := exitOf(context.Background(), err)
+	h.codes = append(h.codes, code)
+	h.scr.fail(warningEvent{Code: code.String(), Path: path, Message: escape(path) + ": " + escape(reason(err))})
+}
+
+func (h *hashing) end(took time.Duration) {
+	line := fmt.Sprintf("hashed %s, %s in %.1fs", count(h.files-h.reused, "file"), formatSize(h.read), took.Seconds())
+	if h.reused > 0 {
+		line += fmt.Sprintf(", %d unchanged", h.reused)
+	}
+	if h.skipped > 0 {
+		line += fmt.Sprintf(", %d skipped", h.skipped)
+		if h.scr.opts.verbose == 0 {
+			line += " (-v lists them)"
+		}
+	}
+	if h.failed > 0 {
+		line += fmt.Sprintf(", %d failed", h.failed)
+	}
+	h.scr.end(h.task, line)
+}
+
+// result is how the command ends: well, or with files that are not offered.
+func (h *hashing) result(begun time.Time) error {
+	if h.failed > 0 {
+		return &severalError{code: together(h.codes, h.files+h.failed), failed: h.failed, total: h.files + h.failed, what: "files"}
+	}
+	if h.scr.opts.json {
+		h.scr.event(summaryEvent{V: 1, Type: "summary", Files: h.files, Skipped: h.skipped, Bytes: h.bytes,
+			Seconds: seconds(time.Since(begun)), Verified: true, Code: exitDone.String()})
+	}
+	return nil
+}
+
+// reason is an error without the path that its reader sees already.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+// pathError is an error of a system call as people say it: the path, then the reason.
+func pathError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s: %w", path.Path, path.Err)
+	}
+	return err
+}
+
+// count is a number with its noun: 1 file, 2 files.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

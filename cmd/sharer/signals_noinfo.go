@@ -1,0 +1,7 @@
+//go:build unix && !(darwin || dragonfly || freebsd || netbsd || openbsd)
+
+package main
+
+import "os"
+
+var tellSignals []os.Signal

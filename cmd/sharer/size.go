@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// units are the binary suffixes that sizes are read with.
+const units = "KMGT"
+
+// parseSize reads a number of bytes: digits with an optional fraction and an
+// optional suffix K, M, G or T in either case, with or without iB, or B alone.
+// Decimal units (KB) and bits (Kb) are refused: people mix them up.
+func parseSize(text string) (int64, error) {
+	number, factor := text, int64(1)
+	rest := strings.TrimLeft(text, "0123456789.")
+	if rest != "" {
+		number = text[:len(text)-len(rest)]
+		i := strings.Index(units, strings.ToUpper(rest[:1]))
+		switch {
+		case rest == "B":
+		case i >= 0 && (len(rest) == 1 || rest[1:] == "iB"):
+			factor = 1 << (10 * (i + 1))
+		default:
+			return 0, fmt.Errorf("unknown unit %q; use K, M, G or T (of 1024 bytes)", rest)
+		}
+	}
+	if whole, err := strconv.ParseInt(number, 10, 64); err == nil {
+		if whole > math.MaxInt64/factor {
+			return 0, errors.New("too large")
+		}
+		return whole * factor, nil
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || strings.HasPrefix(number, ".") || strings.HasSuffix(number, ".") {
+		return 0, errors.New("not a number of bytes, such as 512K or 10M")
+	}
+	// 2^63 is the first float64 that int64 cannot hold.
+	if f *= float64(factor); f >= 1<<63 {
+		return 0, errors.New("too large")
+	}
+	return int64(f), nil
+}
+
+// rateLimit is the value of --bwlimit, in bytes a second, 0: no limit.
+type rateLimit struct{ up, down int64 }
+
+// Set reads UP:DOWN, or one rate for both.
+func (r *rateLimit) Set(text string) error {
+	up, down, two := strings.Cut(text, ":")
+	if !two {
+		down = up
+	}
+	var err error
+	if r.up, err = parseRate(up); err != nil {
+		return fmt.Errorf("up %w", err)
+	}
+	if r.down, err = parseRate(down); err != nil {
+		return fmt.Errorf("down %w", err)
+	}
+	return nil
+}
+
+func parseRate(text string) (int64, error) {
+	if strings.EqualFold(text, "off") {
+		return 0, nil
+	}
+	n, err := parseSize(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q: %w", text, err)
+	}
+	if n == 0 {
+		return 0, errors.New("0 would stop everything; use off for no limit")
+	}
+	return n, nil
+}
+
+func (r *rateLimit) String() string {
+	if r == nil || r.up == 0 && r.down == 0 {
+		return ""
+	}
+	side := func(n int64) string {
+		if n == 0 {
+			return "off"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	return side(r.up) + ":" + side(r.down)
+}
+
+// Type is the word for the value in help.
+func (r *rateLimit) Type() string { return "UP:DOWN" }
+
+// keepSeeding is the value of get's --seed: how long the content is offered after
+// the download. Negative: for ever.
+type keepSeeding time.Duration
+
+func (k *keepSeeding) Set(text string) error {
+	switch text {
+	case "forever":
+		*k = -1
+		return nil
+	case "0":
+		*k = 0
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return errors.New("want 0, a time such as 30m, or forever")
+	}
+	*k = keepSeeding(d)
+	return nil
+}
+
+func (k *keepSeeding) String() string {
+	switch {
+	case *k < 0:
+		return "forever"
+	case *k == 0:
+		return "0"
+	}
+	return shortDuration(time.Duration(*k))
+}
+
+// Type is the word for the value in help.
+func (k *keepSeeding) Type() string { return "TIME" }
+
+// scale picks the largest unit in which n is at least one.
+func scale(n int64) (divisor float64, unit string) {
+	divisor, unit = 1, "B"
+	for i := 0; i < len(units) && float64(n) >= divisor*1024; i++ {
+		divisor *= 1024
+		unit = units[i:i+1] + "iB"
+	}
+	return divisor, unit
+}
+
+// formatSize is a number of bytes for people: 512 B, 6.1 GiB.
+func formatSize(n int64) string {
+	divisor, unit := scale(n)
+	if divisor == 1 {
+		return strconv.FormatInt(n, 10) + " " + unit
+	}
+	return strconv.FormatFloat(float64(n)/divisor, 'f', 1, 64) + " " + unit
+}
+
+// formatPart is a part of a whole, in the unit of the whole: 1.3/3.1 GiB; with a
+// whole below zero, 1.3 GiB of ?.
+func formatPart(done, total int64) string {
+	if total < 0 {
+		return formatSize(done) + " of ?"
+	}
+	divisor, unit := scale(total)
+	if divisor == 1 {
+		return fmt.Sprintf("%d/%d %s", done, total, unit)
+	}
+	return fmt.Sprintf("%.1f/%.1f %s", float64(done)/divisor, float64(total)/divisor, unit)
+}
+
+// shortDuration is a time for people, to the second: 2m41s, 3h5m, 12d4h.
+func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch d = d.Round(time.Second); {
+	case d >= 100*day:
+		return fmt.Sprintf("%dd", d/day)
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}

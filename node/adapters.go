@@ -1,0 +1,52 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+
+	"sharer/chunk"
+	"sharer/swarm"
+	"sharer/transfer"
+)
+
+// banTime is how long an address that sent what contradicts an id is neither
+// asked nor answered.
+const banTime = time.Hour
+
+// peers shows transfer what the swarm knows of addresses.
+type peers struct{ s *swarm.Swarm }
+
+var _ transfer.Peers = peers{}
+
+func (p peers) MayRequest(a netip.AddrPort, now time.Time) (bool, time.Time) {
+	return p.s.Gate.MayRequest(a, now)
+}
+
+func (p peers) Proven(a netip.AddrPort) bool { return p.s.Table.Proven(a) }
+
+func (p peers) Punish(a netip.AddrPort) {
+	now := time.Now()
+	p.s.Table.Ban(a, now.Add(banTime), now)
+}
+
+// holders shows transfer who asked for what.
+type holders struct{ h *swarm.Holders }
+
+var _ transfer.Holders = holders{}
+
+func (h holders) Asked(id chunk.ID, a netip.AddrPort, _ time.Time) { h.h.Add(id, a) }
+
+// Tell names holders that the asker can reach and may be told of.
+func (h holders) Tell(id chunk.ID, to netip.AddrPort, n int, _ time.Time) []netip.AddrPort {
+	class := swarm.ClassOf(to)
+	var told []netip.AddrPort
+	for _, a := range h.h.Of(id) {
+		if len(told) == n {
+			break
+		}
+		if a != to && swarm.MayPass(a, class) {
+			told = append(told, a)
+		}
+	}
+	return told
+}

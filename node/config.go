@@ -1,0 +1,139 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"sharer/chunk"
+	"sharer/swarm"
+)
+
+// DefaultPort is the UDP port of the swarm (wire.md section 1).
+const DefaultPort = 24254
+
+// Config says how a node runs. The zero value is a node on the swarm's port that keeps no state.
+type Config struct {
+	Listen   []string         // UDP addresses; empty: the default port on every address
+	Peers    []netip.AddrPort // given by the user: asked first and for ever
+	StateDir string           // index, trees, peers.json; empty: nothing is read or kept
+	ReadOnly bool             // the state folder belongs to somebody else: peers.json is read, nothing is written
+	Isolated bool             // loopback and own subnets only: no bootstrap, no announcement
+	Up, Down int64            // bytes a second on the wire, 0: no limit
+	Fsync    bool             // a finished download is synced before it counts as finished
+	Version  string           // what /version answers
+	Log      *slog.Logger     // nil: silent
+
+	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own
+	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it
+}
+
+func (c Config) validate() error {
+	if c.Up < 0 || c.Down < 0 {
+		return errors.New("node: a rate limit below zero; use 0 for no limit")
+	}
+	if c.Conn != nil && len(c.Listen) > 0 {
+		return errors.New("node: both a socket and addresses to listen on were given")
+	}
+	return nil
+}
+
+// Errors that a command turns into an exit code. All but LockedError are sentinels.
+var (
+	ErrNotFound  = errors.New("no peer has it")            // nobody answered with content within FindTimeout
+	ErrStalled   = errors.New("the download stalled")      // some of it came, then nothing for StallTimeout; the partial is kept
+	ErrIntegrity = errors.New("the content is not its id") // every source was tried and the whole never matched
+	ErrExists    = errors.New("the target exists with other content")
+	ErrNoAnswer  = errors.New("no answer")
+)
+
+// LockedError says that another process owns the state folder or the partial file.
+type LockedError struct {
+	Path string
+	PID  int // 0: not known
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("%s is in use by another sharer", e.Path)
+	}
+	return fmt.Sprintf("%s is in use by another sharer (pid %d)", e.Path, e.PID)
+}
+
+// Get names a content and where it shall be written.
+type Get struct {
+	ID           chunk.ID         // SHA256 or BLAKE3; a Tree id means the tree file itself
+	Also         chunk.ID         // the other hash of the same content, if known: both must match at the end
+	Size         int64            // hint of the link, -1: not known
+	Peers        []netip.AddrPort // hints of the link
+	Path         string           // final name; PATH.part and PATH.part.sharer lie beside it while it arrives
+	Force        bool             // replace an existing Path
+	FindTimeout  time.Duration    // 0: 60 s
+	StallTimeout time.Duration    // 0: 5 min
+	Progress     func(Progress)   // called at most ten times a second, never concurrently; may be nil
+}
+
+// State of a download, in the words that are shown to people.
+type State string
+
+// The states of a download.
+const (
+	LookingForPeers State = "looking for peers"
+	Waiting         State = "waiting for a peer that answers"
+	Downloading     State = "downloading"
+	Verifying       State = "verifying"
+	Done            State = "done"
+)
+
+// Progress is one look at a running download. Bytes are bytes of content.
+type Progress struct {
+	State   State
+	Done    int64   // verified and on disk (sha256: on disk)
+	Total   int64   // -1: not known yet
+	Rate    float64 // bytes a second, averaged over ten seconds; 0 before three seconds
+	Peers   int     // peers asked
+	Sources int     // peers that sent something that was used
+}
+
+// Got is a finished download.
+type Got struct {
+	Path     string
+	Size     int64
+	Sums     chunk.Sums // the hashes that were checked; the other one is zero when it was not needed
+	Existed  bool       // the target was there already with the same bytes; nothing was fetched
+	Fetched  int64      // bytes of content that came over the network in this run
+	Resumed  int64      // bytes that an earlier run had fetched
+	Duration time.Duration
+	Asked    int // peers asked
+}
+
+// NotFoundError carries what was tried; it is an ErrNotFound.
+type NotFoundError struct {
+	ID    chunk.ID
+	Asked int
+	After time.Duration
+}
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("no peer has %s after %s (asked %d peers)", e.ID, e.After.Round(time.Second), e.Asked)
+}
+
+// Is makes errors.Is(err, ErrNotFound) true.
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
+
+// Pong is one answer to a ping.
+type Pong struct {
+	From  netip.AddrPort
+	RTT   time.Duration
+	Bytes int // size of the datagram that carried the answer
+}
+
+// Chat is a message that arrived from a proven address.
+type Chat struct {
+	From netip.AddrPort
+	Text string // as sent: it must be escaped before a terminal sees it
+	At   time.Time
+}

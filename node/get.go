@@ -1,0 +1,287 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+
+	"sharer/chunk"
+	"sharer/transfer"
+)
+
+const defaultFindTimeout = 60 * time.Second
+
+// Get fetches one content to a file. The error is, or wraps: ErrNotFound,
+// ErrStalled, ErrIntegrity, ErrExists, a *LockedError, syscall.ENOSPC, or the
+// context's. Unless it is ErrExists, what arrived stays beside the target and
+// the next Get of the same id goes on from there.
+func (n *Node) Get(ctx context.Context, g Get) (Got, error) {
+	start := time.Now()
+	if g.FindTimeout <= 0 {
+		g.FindTimeout = defaultFindTimeout
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	if g.ID.Kind != chunk.BLAKE3Tree {
+		got, done, err := n.alreadyThere(ctx, g)
+		if done || err != nil {
+			return got, err
+		}
+	}
+	got, err := n.fetch(ctx, g)
+	if errors.Is(err, ErrNotFound) && g.Also.Valid() {
+		// Nodes that know sha256 ids only do not answer to the other.
+		other := g
+		other.ID, other.Also = g.Also, g.ID
+		got, err = n.fetch(ctx, other)
+	}
+	got.Duration = time.Since(start)
+	return got, err
+}
+
+// alreadyThere looks at an existing target: the same bytes are as good as
+// fetched, others are not overwritten unless asked for.
+func (n *Node) alreadyThere(ctx context.Context, g Get) (Got, bool, error) {
+	f, stamp, err := chunk.OpenRegular(g.Path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return Got{}, false, nil
+	case errors.Is(err, chunk.ErrNotRegular):
+		return Got{}, false, fmt.Errorf("%s: %w", g.Path, ErrExists)
+	case err != nil:
+		return Got{}, false, err
+	}
+	defer f.Close()
+	sums, err := chunk.Sum(ctx, f, stamp.Size, nil, nil)
+	if err == nil && matches(sums, g.ID) {
+		return Got{Path: g.Path, Size: stamp.Size, Sums: sums, Existed: true}, true, nil
+	}
+	if err != nil && !errors.Is(err, chunk.ErrSize) {
+		return Got{}, false, err
+	}
+	if !g.Force {
+		return Got{}, false, fmt.Errorf("%s: %w", g.Path, ErrExists)
+	}
+	return Got{}, false, nil
+}
+
+func matches(s chunk.Sums, id chunk.ID) bool {
+	if id.Kind == chunk.SHA256 {
+		return s.SHA256 == id.Hash
+	}
+	return s.BLAKE3 == id.Hash
+}
+
+// fetch downloads one id into the partial file beside the target.
+func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
+	id := g.ID
+	if id.Kind == chunk.BLAKE3Tree {
+		id.Kind = chunk.BLAKE3 // the size of a tree is proven by the content's last block only
+	}
+	p, err := chunk.OpenPartial(g.Path, id, chunk.PartialOptions{Fsync: n.cfg.Fsync})
+	if errors.Is(err, chunk.ErrLocked) {
+		return Got{}, &LockedError{Path: g.Path + ".part"}
+	}
+	if err != nil {
+		return Got{}, err
+	}
+	got := Got{Path: g.Path, Resumed: p.DoneBytes()}
+	stats, err := n.download(ctx, g, id, p)
+	got.Fetched, got.Asked = stats.Fetched, int(stats.Asked)
+	if err != nil {
+		return got, errors.Join(translate(err, g, stats), p.Close())
+	}
+	if got.Size, _ = p.Size(); g.ID.Kind == chunk.BLAKE3Tree {
+		return got, n.finishTree(ctx, g, p, &got)
+	}
+	if got.Sums, err = n.check(ctx, g, p); err != nil {
+		return got, errors.Join(err, p.Close())
+	}
+	if err := p.Finish(chunk.FinishOptions{Replace: g.Force}); errors.Is(err, chunk.ErrExists) {
+		return got, errors.Join(fmt.Errorf("%s: %w", g.Path, ErrExists), p.Close())
+	} else if err != nil && !errors.Is(err, chunk.ErrLeftover) {
+		return got, errors.Join(err, p.Close())
+	}
+	return got, n.library.keep(p, got.Sums)
+}
+
+// download runs the transfer; meanwhile what is verified is served.
+func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partial) (transfer.Stats, error) {
+	if empty(id) {
+		return transfer.Stats{}, p.SetSize(0)
+	}
+	if id.Kind == chunk.BLAKE3 {
+		tree := chunk.ID{Kind: chunk.BLAKE3Tree, Hash: id.Hash}
+		n.library.add(id, &fetching{partial: p})
+		n.library.add(tree, &fetchingTree{partial: p})
+		defer n.library.remove(id)
+		defer n.library.remove(tree)
+	}
+	c := transfer.Config{
+		ID:           id,
+		TreeOnly:     g.ID.Kind == chunk.BLAKE3Tree,
+		File:         p,
+		Batch:        n.swarm.Gate.NewBatch(),
+		Peers:        peers{n.swarm},
+		Find:         n.finder(id, g.Peers),
+		Limit:        n.downLimit,
+		Rand:         n.random(),
+		FindTimeout:  g.FindTimeout,
+		StallTimeout: g.StallTimeout,
+	}
+	if g.Progress != nil {
+		r := rateMeter{}
+		c.Progress = func(t transfer.Progress) { g.Progress(r.progress(t, time.Now())) }
+	}
+	return n.downloads.Run(ctx, c)
+}
+
+// empty says whether id is that of no bytes, which nobody need be asked for.
+func empty(id chunk.ID) bool {
+	if id.Kind == chunk.SHA256 {
+		return id.Hash == sha256.Sum256(nil)
+	}
+	return id.Hash == chunk.RootOfBlock(nil)
+}
+
+// finder names addresses that may hold id: the user's and the link's first, then
+// those that said or asked so, then the best of the swarm.
+func (n *Node) finder(id chunk.ID, hints []netip.AddrPort) func(int) []netip.AddrPort {
+	rng := n.random()
+	return func(most int) []netip.AddrPort {
+		now := time.Now()
+		list := append([]netip.AddrPort(nil), n.cfg.Peers...)
+		list = append(list, hints...)
+		list = append(list, n.swarm.Holders.Of(id)...)
+		for _, p := range n.swarm.Table.Best(most, now, rng) {
+			list = append(list, p.Addr)
+		}
+		return list
+	}
+}
+
+// check compares the other hash of a link, which nothing has verified yet.
+func (n *Node) check(ctx context.Context, g Get, p *chunk.Partial) (chunk.Sums, error) {
+	sums, err := p.Check(ctx, nil)
+	if err != nil || !g.Also.Valid() {
+		return sums, err
+	}
+	if g.Also.Kind == chunk.SHA256 && sums.SHA256 == (chunk.Hash{}) {
+		if sums, err = chunk.Sum(ctx, io.NewSectionReader(p, 0, sums.Size), sums.Size, nil, nil); err != nil {
+			return sums, err
+		}
+	}
+	if !matches(sums, g.Also) {
+		return sums, fmt.Errorf("%w: it is %s, but not %s as the link says", ErrIntegrity, g.ID, g.Also)
+	}
+	return sums, nil
+}
+
+// finishTree writes the verified tree to the target.
+func (n *Node) finishTree(ctx context.Context, g Get, p *chunk.Partial, got *Got) error {
+	shape := chunk.ShapeOf(got.Size)
+	got.Size = shape.FileSize()
+	tree, err := treeFile(ctx, p, shape)
+	if err == nil {
+		err = writeTree(g, tree, shape.FileSize(), n.cfg.Fsync)
+	}
+	if errors.Is(err, errSame) {
+		got.Existed, err = true, nil
+	}
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	return p.Remove()
+}
+
+var errSame = errors.New("the target is this tree already")
+
+// treeFile returns the bytes of the tree file of what p holds.
+func treeFile(ctx context.Context, p *chunk.Partial, shape chunk.Shape) (io.ReaderAt, error) {
+	if shape.Blocks() > 1 {
+		return p.Tree(), nil
+	}
+	// The one leaf stands under no parent: it follows from the content.
+	var tree memory
+	_, err := chunk.Sum(ctx, io.NewSectionReader(p, 0, shape.Size()), shape.Size(), &tree, nil)
+	return bytes.NewReader(tree.b), err
+}
+
+// memory is a small file in memory.
+type memory struct{ b []byte }
+
+func (m *memory) WriteAt(p []byte, off int64) (int, error) {
+	if grow := int(off) + len(p) - len(m.b); grow > 0 {
+		m.b = append(m.b, make([]byte, grow)...)
+	}
+	return copy(m.b[off:], p), nil
+}
+
+// writeTree puts a tree of n bytes in the place of the target.
+func writeTree(g Get, tree io.ReaderAt, n int64, sync bool) (err error) {
+	if old, stamp, err := chunk.OpenRegular(g.Path); err == nil {
+		same := stamp.Size == n && equal(old, tree, n)
+		if err := old.Close(); err != nil {
+			return err
+		}
+		if same {
+			return errSame
+		}
+		if !g.Force {
+			return fmt.Errorf("%s: %w", g.Path, ErrExists)
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: %w", g.Path, ErrExists)
+	}
+	temp := g.Path + ".part.tree"
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(tree, 0, n))
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, g.Path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return nil
+}
+
+func equal(a, b io.ReaderAt, n int64) bool {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for off := int64(0); off < n; off += int64(len(x)) {
+		k := min(int64(len(x)), n-off)
+		i, _ := a.ReadAt(x[:k], off)
+		j, _ := b.ReadAt(y[:k], off)
+		if int64(i) < k || int64(j) < k || !bytes.Equal(x[:k], y[:k]) {
+			return false
+		}
+	}
+	return true
+}
+
+// translate turns transfer's errors into the node's.
+func translate(err error, g Get, s transfer.Stats) error {
+	switch {
+	case errors.Is(err, transfer.ErrNotFound):
+		return &NotFoundError{ID: g.ID, Asked: int(s.Asked), After: g.FindTimeout}
+	case errors.Is(err, transfer.ErrStalled):
+		return ErrStalled
+	case errors.Is(err, transfer.ErrIntegrity):
+		return ErrIntegrity
+	case errors.Is(err, transfer.ErrRunning):
+		return &LockedError{Path: g.Path + ".part", PID: os.Getpid()}
+	}
+	return err
+}

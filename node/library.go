@@ -1,0 +1,382 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"sharer/chunk"
+	"sharer/index"
+	"sharer/transfer"
+	"sharer/wire"
+)
+
+// library finds what may be served: the seeded files of this session, downloads
+// whose blocks are verified, and finished ones.
+type library struct {
+	state   *state // nil: nothing is seeded
+	sources *chunk.Sources
+
+	ctx context.Context // of the node: making a tree again ends with it
+
+	mu      sync.RWMutex
+	offered map[uint64]struct{} // hashes of the paths seeded in this session: some 20 bytes a file
+	roots   []string            // what Seed was given, absolute, for listings
+	fetched map[chunk.ID]transfer.Content
+	kept    []kept // oldest first
+	recent  map[chunk.ID]transfer.Content
+	order   []chunk.ID // of recent, oldest first
+}
+
+// maxRecent bounds the lookups that are kept at hand: a content costs about 200 bytes.
+const maxRecent = 512
+
+func newLibrary(ctx context.Context, s *state) *library {
+	return &library{
+		ctx: ctx, state: s, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
+		fetched: make(map[chunk.ID]transfer.Content),
+		recent:  make(map[chunk.ID]transfer.Content),
+	}
+}
+
+var _ transfer.Source = (*library)(nil)
+
+// pathSeed keys the hashes of paths.
+var pathSeed = maphash.MakeSeed()
+
+// offer lets the content of a file be served. What an earlier session has indexed
+// is not offered for that: the index remembers hashes, not permissions.
+func (l *library) offer(path string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offered[maphash.String(pathSeed, path)] = struct{}{}
+}
+
+// offerRoot lets a path that was given be listed.
+func (l *library) offerRoot(path string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.roots, path) {
+		l.roots = append(l.roots, path)
+	}
+}
+
+// Find returns what may be served under id.
+func (l *library) Find(id chunk.ID) (transfer.Content, bool) {
+	l.mu.RLock()
+	c, ok := l.fetched[id]
+	if !ok {
+		c, ok = l.recent[id]
+	}
+	l.mu.RUnlock()
+	if ok || l.state == nil {
+		return c, ok
+	}
+	s := l.seeded(id)
+	if s == nil {
+		return nil, false
+	}
+	if id.Kind == chunk.BLAKE3Tree {
+		c = &seededTree{seeded: s, shape: chunk.ShapeOf(s.content.Size)}
+	} else {
+		c = s
+	}
+	l.remember(id, c)
+	return c, true
+}
+
+// seeded looks an id up in the index; nil when no place of it belongs to this session.
+func (l *library) seeded(id chunk.ID) *seeded {
+	content, places, err := l.state.index.Lookup(id)
+	if err != nil {
+		return nil
+	}
+	l.mu.RLock()
+	places = slices.DeleteFunc(places, func(p index.Place) bool { return !l.offersLocked(p.Path) })
+	l.mu.RUnlock()
+	if len(places) == 0 {
+		return nil
+	}
+	return &seeded{library: l, content: content, places: places}
+}
+
+func (l *library) offersLocked(path string) bool {
+	_, ok := l.offered[maphash.String(pathSeed, path)]
+	return ok
+}
+
+func (l *library) remember(id chunk.ID, c transfer.Content) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.recent[id]; !ok {
+		if len(l.order) >= maxRecent {
+			delete(l.recent, l.order[0])
+			l.order = append(l.order[:0], l.order[1:]...)
+		}
+		l.order = append(l.order, id)
+	}
+	l.recent[id] = c
+}
+
+// withdraw forgets a file that changed: it is not offered any more.
+func (l *library) withdraw(s *seeded, path string) {
+	l.sources.Forget(path)
+	if err := l.state.index.Forget(path); err != nil && !errors.Is(err, index.ErrNotFound) {
+		return // the stamp keeps it from being served in any case
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range []chunk.ID{
+		{Kind: chunk.SHA256, Hash: s.content.SHA256}, {Kind: chunk.BLAKE3, Hash: s.content.BLAKE3}, {Kind: chunk.BLAKE3Tree, Hash: s.content.BLAKE3},
+	} {
+		delete(l.recent, id)
+		l.order = slices.DeleteFunc(l.order, func(o chunk.ID) bool { return o == id })
+	}
+}
+
+// add serves c under id while it lasts.
+func (l *library) add(id chunk.ID, c transfer.Content) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetched[id] = c
+}
+
+func (l *library) remove(id chunk.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.fetched, id)
+}
+
+// maxKept bounds the finished downloads that are served, two descriptors each.
+const maxKept = 64
+
+// kept is a finished download that is served from its open descriptors.
+type kept struct {
+	partial *chunk.Partial
+	ids     []chunk.ID
+}
+
+// keep serves a finished download until close, or until it is the oldest of more
+// than maxKept.
+func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
+	k := kept{partial: p}
+	content := &fetching{partial: p}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	offer := func(kind chunk.Kind, h chunk.Hash, c transfer.Content) {
+		if h == (chunk.Hash{}) {
+			return
+		}
+		id := chunk.ID{Kind: kind, Hash: h}
+		l.fetched[id] = c
+		k.ids = append(k.ids, id)
+	}
+	offer(chunk.SHA256, sums.SHA256, content)
+	offer(chunk.BLAKE3, sums.BLAKE3, content)
+	if p.Tree() != nil {
+		offer(chunk.BLAKE3Tree, sums.BLAKE3, &fetchingTree{partial: p})
+	}
+	l.kept = append(l.kept, k)
+	if len(l.kept) <= maxKept {
+		return nil
+	}
+	oldest := l.kept[0]
+	l.kept = append(l.kept[:0], l.kept[1:]...)
+	for _, id := range oldest.ids {
+		delete(l.fetched, id)
+	}
+	return oldest.partial.Close()
+}
+
+func (l *library) close() error {
+	l.sources.Close()
+	var err error
+	for _, k := range l.kept {
+		err = errors.Join(err, k.partial.Close())
+	}
+	return err
+}
+
+// list answers PleaseListContent: what is seeded, as many as fit.
+func (l *library) list(from wire.Sender, _ wire.Element) []wire.Message {
+	if l.state == nil {
+		return nil
+	}
+	const most = 70 // the best-known node's figure: some 5.6 KB
+	var list wire.ContentList
+	room := from.Room
+	l.mu.RLock()
+	roots := slices.Clone(l.roots)
+	l.mu.RUnlock()
+	errFull := errors.New("full")
+	for _, root := range roots {
+		err := l.state.index.Under(root, func(e index.Entry) error {
+			l.mu.RLock()
+			offers := l.offersLocked(e.Place.Path)
+			l.mu.RUnlock()
+			if !offers {
+				return nil
+			}
+			item := wire.Listing{ID: []byte(chunk.ID{Kind: chunk.BLAKE3, Hash: e.Content.BLAKE3}.String()), Size: e.Content.Size}
+			next := wire.ContentList{Results: append(list.Results, item)}
+			if len(next.Results) > most || len(wire.AppendMessage(nil, next))+1 > min(room, wire.CustomarySize-200) {
+				return errFull
+			}
+			list = next
+			return nil
+		})
+		if err != nil {
+			break
+		}
+	}
+	if len(list.Results) == 0 {
+		return nil
+	}
+	return []wire.Message{list}
+}
+
+// seeded is a content that lies in one or more files of the user.
+type seeded struct {
+	library *library
+	content index.Content
+
+	mu     sync.Mutex
+	places []index.Place
+}
+
+var _ transfer.Content = (*seeded)(nil)
+
+func (s *seeded) Size() int64         { return s.content.Size }
+func (s *seeded) Have() []chunk.Range { return nil }
+
+// ReadAt reads from the first place that still is what was hashed.
+func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
+	for {
+		s.mu.Lock()
+		if len(s.places) == 0 {
+			s.mu.Unlock()
+			return 0, chunk.ErrChanged
+		}
+		place := s.places[0]
+		s.mu.Unlock()
+		n, err := s.library.sources.ReadAt(place.Path, place.Stamp, p, off)
+		if err == nil || err == io.EOF {
+			return n, err
+		}
+		if !gone(err) {
+			return 0, err
+		}
+		s.library.withdraw(s, place.Path)
+		s.mu.Lock()
+		if len(s.places) > 0 && s.places[0] == place {
+			s.places = s.places[1:]
+		}
+		s.mu.Unlock()
+	}
+}
+
+// gone says whether an error means that a path is not the file any more that
+// was hashed; a disk that fails or descriptors that run out do not.
+func gone(err error) bool {
+	return errors.Is(err, chunk.ErrChanged) || errors.Is(err, chunk.ErrNotRegular) ||
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}
+
+// seededTree is the tree file of a seeded content.
+type seededTree struct {
+	*seeded
+	shape chunk.Shape
+}
+
+func (t *seededTree) Size() int64 { return t.shape.FileSize() }
+
+func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
+	content := func() (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(t.seeded, 0, t.content.Size)), nil
+	}
+	return t.library.state.trees.ReadAt(t.library.ctx, t.content.BLAKE3, t.content.Size, p, off, content)
+}
+
+// fetching is a blake3 content that arrives, or has arrived.
+type fetching struct {
+	partial *chunk.Partial
+
+	mu     sync.Mutex
+	have   []chunk.Range
+	haveAt time.Time
+}
+
+var _ transfer.Content = (*fetching)(nil)
+
+func (f *fetching) Size() int64 {
+	if size, _ := f.partial.Size(); f.partial.Proven() {
+		return size
+	}
+	return -1
+}
+
+func (f *fetching) ReadAt(p []byte, off int64) (int, error) { return f.partial.ReadAt(p, off) }
+
+// maxHave is how many ranges a message carries (wire.md section 12).
+const maxHave = 16
+
+// Have returns the largest ranges that are there. It changes with every block
+// and goes out with every answer, so it is at most a tenth of a second old.
+func (f *fetching) Have() []chunk.Range {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if f.have == nil && !f.haveAt.IsZero() || now.Sub(f.haveAt) < 100*time.Millisecond {
+		return f.have
+	}
+	f.haveAt = now
+	size, _ := f.partial.Size()
+	if f.partial.Proven() && f.partial.Complete() {
+		f.have = nil // everything; and so it stays
+		return nil
+	}
+	done := f.partial.Done()
+	f.have = bytesOf(done.All(), size)
+	return f.have
+}
+
+func bytesOf(blocks []chunk.Range, size int64) []chunk.Range {
+	if len(blocks) > maxHave {
+		slices.SortFunc(blocks, func(a, b chunk.Range) int { return cmp.Compare(b.Len(), a.Len()) })
+		blocks = blocks[:maxHave]
+		slices.SortFunc(blocks, func(a, b chunk.Range) int { return cmp.Compare(a.From, b.From) })
+	}
+	have := make([]chunk.Range, len(blocks))
+	for i, b := range blocks {
+		have[i] = chunk.Range{From: b.From * chunk.BlockSize, To: min(b.To*chunk.BlockSize, size)}
+	}
+	return have
+}
+
+// fetchingTree is the tree file of a content that arrives.
+type fetchingTree struct{ partial *chunk.Partial }
+
+var _ transfer.Content = (*fetchingTree)(nil)
+
+func (t *fetchingTree) Size() int64 {
+	if tree := t.partial.Tree(); tree != nil {
+		return tree.Shape().FileSize()
+	}
+	return -1
+}
+
+func (t *fetchingTree) Have() []chunk.Range { return nil }
+
+func (t *fetchingTree) ReadAt(p []byte, off int64) (int, error) {
+	tree := t.partial.Tree()
+	if tree == nil {
+		return 0, chunk.ErrNotHeld
+	}
+	return tree.ReadAt(p, off)
+}

@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"sharer/internal/udp"
+	"sharer/swarm"
+	"sharer/talk"
+	"sharer/transfer"
+	"sharer/wire"
+)
+
+// Node is one running peer. Its methods are safe for concurrent use.
+type Node struct {
+	cfg       Config
+	log       *slog.Logger
+	conn      swarm.Conn
+	swarm     *swarm.Swarm
+	mux       *wire.Mux
+	downloads *transfer.Downloads
+	uploads   *transfer.Uploads
+	chat      *talk.Chat
+	library   *library
+	state     *state // nil without a state folder of our own
+	downLimit *rate.Limiter
+	notes     []string
+	stop      context.CancelFunc
+	ctx       context.Context
+	wg        sync.WaitGroup
+
+	mu   sync.Mutex
+	rng  *rand.Rand
+	show func(Chat)
+}
+
+// bootstrap are the swarm's long-lived public nodes (wire.md section 3).
+var bootstrap = []netip.AddrPort{
+	netip.MustParseAddrPort("148.71.89.128:24254"),
+	netip.MustParseAddrPort("159.69.54.127:24254"),
+}
+
+// Start opens a node and lets it run. The error is a *LockedError when another
+// process owns the state folder.
+func Start(c Config) (n *Node, err error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	n = &Node{cfg: c, log: c.Log, mux: wire.NewMux()}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if c.StateDir != "" && !c.ReadOnly {
+		if n.state, err = openState(c.StateDir); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				n.state.close()
+			}
+		}()
+		if where := n.state.index.Recovered(); where != "" {
+			n.notes = append(n.notes, "the index was damaged and is being rebuilt; the old one is kept as "+where)
+		}
+	}
+	if err = n.openConn(); err != nil {
+		return nil, err
+	}
+	if c.Rand == nil {
+		c.Rand = crand.Reader
+	}
+	var seed [16]byte
+	if _, err = io.ReadFull(c.Rand, seed[:]); err != nil {
+		return nil, fmt.Errorf("node: no randomness: %w", err)
+	}
+	n.rng = rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:])))
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	if err = n.assemble(c.Rand); err != nil {
+		n.stop()
+		return nil, errors.Join(err, n.conn.Close())
+	}
+	n.run()
+	return n, nil
+}
+
+// openConn opens the sockets. When the default port is taken by another node of
+// the swarm, any port will do, and that node is simply the first peer.
+func (n *Node) openConn() error {
+	if n.cfg.Conn != nil {
+		n.conn = n.cfg.Conn
+		return nil
+	}
+	listen := n.cfg.Listen
+	if len(listen) == 0 {
+		listen = []string{fmt.Sprintf(":%d", DefaultPort)}
+	}
+	conn, err := udp.Listen(listen, udp.Options{})
+	if errors.Is(err, syscall.EADDRINUSE) && len(n.cfg.Listen) == 0 {
+		first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), DefaultPort)
+		n.cfg.Peers = append([]netip.AddrPort{first}, n.cfg.Peers...)
+		n.notes = append(n.notes, fmt.Sprintf("port %d is taken by another node: using any port, with %s as first peer; broadcasts of the LAN are not heard", DefaultPort, first))
+		conn, err = udp.Listen([]string{":0"}, udp.Options{})
+	}
+	if err != nil {
+		return err
+	}
+	n.conn = conn
+	return nil
+}
+
+// receiveBuffer is what the socket was granted, in bytes.
+func (n *Node) receiveBuffer() int {
+	if b, ok := n.conn.(interface{ RecvBuffer() int }); ok {
+		return b.RecvBuffer()
+	}
+	return 4 << 20
+}
+
+func limiter(bytes int64) *rate.Limiter {
+	if bytes == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(bytes), transfer.LimitBurst)
+}
+
+// assemble makes the parts and registers their handlers.
+func (n *Node) assemble(random io.Reader) (err error) {
+	sc := swarm.Config{Given: n.cfg.Peers, Bootstrap: bootstrap, Isolated: n.cfg.Isolated, Rand: random}
+	if n.cfg.StateDir != "" {
+		sc.PeersFile = filepath.Join(n.cfg.StateDir, "peers.json")
+		sc.ReadOnly = n.cfg.ReadOnly
+	}
+	if n.swarm, err = swarm.New(n.conn, sc); err != nil {
+		return err
+	}
+	if _, err := n.swarm.Loaded(); err != nil {
+		n.notes = append(n.notes, err.Error())
+	}
+	n.library = newLibrary(n.ctx, n.state)
+	n.downloads = transfer.NewDownloads(n.receiveBuffer())
+	n.downLimit = limiter(n.cfg.Down)
+	n.uploads = transfer.NewUploads(transfer.UploadConfig{
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: limiter(n.cfg.Up),
+	})
+	n.chat = talk.NewChat(n.cfg.Version)
+	n.swarm.Register(n.mux)
+	n.downloads.Register(n.mux)
+	n.uploads.Register(n.mux)
+	n.chat.Register(n.mux)
+	n.mux.Handle(wire.PleaseListContent{}.Name(), wire.HandlerFunc(n.library.list))
+	return nil
+}
+
+// run starts the goroutines.
+func (n *Node) run() {
+	for _, r := range n.conn.Readers() {
+		n.wg.Go(func() { n.receive(r) })
+	}
+	n.wg.Go(func() {
+		if err := n.swarm.Run(n.ctx); err != nil {
+			n.log.Warn("peers.json could not be kept", "err", err)
+		}
+	})
+	n.wg.Go(func() { n.uploads.Run(n.ctx) })
+	n.wg.Go(func() { n.chat.Run(n.ctx, n.showChat) })
+}
+
+// receive is the receive path of one socket: it never waits for anything else.
+func (n *Node) receive(r swarm.Reader) {
+	var es []wire.Element
+	for {
+		ds, err := r.ReadBatch()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// Such as an ICMP error of an earlier send: the next read goes on.
+			n.log.Debug("socket", "err", err)
+			continue
+		}
+		n.swarm.Gate.Received(len(ds))
+		for _, d := range ds {
+			es = n.datagram(es[:0], d)
+		}
+	}
+}
+
+// datagram routes one datagram and sends what its handlers reply.
+func (n *Node) datagram(es []wire.Element, d wire.Datagram) []wire.Element {
+	es, _, err := wire.Split(es, d.Data)
+	if err != nil {
+		n.swarm.Gate.Dropped(swarm.DropFor(err))
+		return es
+	}
+	from := n.swarm.Gate.Admit(d, es)
+	if !from.Addr.IsValid() {
+		return es // counted there
+	}
+	replies, _ := n.mux.Dispatch(from, es)
+	n.swarm.Gate.Reply(from, swarm.Asked(es), replies)
+	return es
+}
+
+// Addrs returns the addresses that the node listens on.
+func (n *Node) Addrs() []netip.AddrPort { return n.conn.LocalAddrs() }
+
+// Notes returns what a user may want to know of the start, one line each.
+func (n *Node) Notes() []string { return n.notes }
+
+// Peers returns a copy of the peer table.
+func (n *Node) Peers() []swarm.Peer { return n.swarm.Table.Peers(time.Now()) }
+
+// Close stops the node and waits for everything that it started. Downloads that
+// run are interrupted; their partial files stay.
+func (n *Node) Close() error {
+	n.stop()
+	err := n.conn.Close()
+	n.wg.Wait()
+	err = errors.Join(err, n.library.close())
+	if n.state != nil {
+		err = errors.Join(err, n.state.close())
+	}
+	return err
+}
+
+// random returns a generator for one owner, drawn from the node's own.
+func (n *Node) random() *rand.Rand {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return rand.New(rand.NewPCG(n.rng.Uint64(), n.rng.Uint64()))
+}

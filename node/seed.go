@@ -1,0 +1,35 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"sharer/seed"
+)
+
+// ErrNoState is returned by Seed on a node that owns no state folder.
+var ErrNoState = errors.New("node: seeding needs a state folder of its own")
+
+// Seed hashes what is new at the paths and offers what is there, from the moment
+// that it is indexed. Files are read where they are and never changed.
+func (n *Node) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
+	if n.state == nil {
+		return seed.Report{}, ErrNoState
+	}
+	for _, p := range o.Paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return seed.Report{}, err
+		}
+		n.library.offerRoot(abs)
+	}
+	return seed.Scan(ctx, n.state.index, o, n.state.trees, func(e seed.Event) {
+		if e.Kind == seed.FileDone {
+			n.library.offer(e.File.Path)
+		}
+		if emit != nil {
+			emit(e)
+		}
+	})
+}

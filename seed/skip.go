@@ -1,0 +1,48 @@
+package seed
+
+import (
+	"path"
+	"strings"
+)
+
+// Reasons of Skipped events, as people read them.
+const (
+	Hidden      = "hidden"                   // .git is one of them
+	EditorFile  = "editor's temporary file"  // *~  #*#
+	PartialFile = "unfinished download"      // *.part  *.part.sharer
+	Excluded    = "excluded"                 // by Options.Exclude
+	NotRegular  = "not a file or folder"     // pipe, socket, device
+	Link        = "symbolic link"            // FollowLinks is off
+	LinkOut     = "link out of the folder"   // or to a folder above itself
+	LinkLoop    = "link followed before"     // to a folder that another link led to
+	LinkBroken  = "link that leads nowhere"  //
+	Gone        = "gone while it was walked" //
+)
+
+// skipName says why a name inside a folder is left out, "" if it is not. (.*.swp of
+// vi are hidden.)
+func skipName(name string) string {
+	switch {
+	case strings.HasPrefix(name, "."):
+		return Hidden
+	case strings.HasSuffix(name, "~"), len(name) > 1 && strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#"):
+		return EditorFile
+	case strings.HasSuffix(name, ".part"), strings.HasSuffix(name, ".part.sharer"):
+		return PartialFile
+	}
+	return ""
+}
+
+// excluded says whether a pattern fits the relative path or the base name.
+func (o *Options) excluded(rel, name string) bool {
+	for _, glob := range o.Exclude {
+		// The patterns were checked by validate.
+		if ok, _ := path.Match(glob, rel); ok {
+			return true
+		}
+		if ok, _ := path.Match(glob, name); ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,212 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"sharer/wire"
+)
+
+const (
+	batchMost  = 64       // datagrams that are queued before a flush
+	batchBytes = 64 << 10 // bytes, likewise
+	batchArena = batchBytes + wire.MaxDatagram
+)
+
+// SendError is a datagram that the socket refused; errors.Is sees through to the cause, such as
+// syscall.EMSGSIZE.
+type SendError struct {
+	To   netip.AddrPort
+	Size int
+	Err  error
+}
+
+func (e *SendError) Error() string {
+	return fmt.Sprintf("send %d bytes to %s: %v", e.Size, e.To, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Batch gathers datagrams and sends them together. One goroutine uses it. In steady state it
+// allocates nothing.
+//
+//	buf, ok := b.Open(to, 0, swarm.Request)
+//	if ok {
+//		buf = wire.AppendMessage(buf, question) // further ones after a comma
+//		b.Close(buf, padTo)
+//	}
+//	err := b.Flush()
+type Batch struct {
+	gate   *Gate
+	arena  []byte // 128 KiB, so that a whole datagram fits behind a full queue
+	used   int
+	queue  []wire.Datagram // ≤ batchMost, all in arena
+	whys   []Reason
+	err    error // of a flush that Close made
+	grant  grant
+	theirs []byte // to be echoed in the open datagram
+	alone  bool   // the open datagram may be cookies only
+}
+
+// grant is what the table allows for one datagram.
+type grant struct {
+	to    netip.AddrPort
+	via   uint8
+	why   Reason
+	limit int  // bytes of payload, 0: wire.MaxDatagram
+	ask   bool // our cookie goes along
+}
+
+// NewBatch returns an empty batch.
+func (g *Gate) NewBatch() *Batch {
+	return &Batch{
+		gate: g, arena: make([]byte, batchArena),
+		queue: make([]wire.Datagram, 0, batchMost), whys: make([]Reason, 0, batchMost),
+		theirs: make([]byte, 0, maxTheirs),
+	}
+}
+
+// Open begins a datagram. buf starts with '['; append elements with commas between them, in the
+// room that it has (a reallocated buf is refused). ok is false where the rules forbid it, which
+// is counted. via 0 is the socket by which the peer was last heard. A datagram that was opened
+// counts as sent for the rules, even if it is never closed. Reply means: to an address with
+// standing; strangers are answered by Gate.Reply only.
+func (b *Batch) Open(to netip.AddrPort, via uint8, why Reason) (buf []byte, ok bool) {
+	now := time.Now()
+	q := b.gate.query(to, why)
+	if q.refused == Allowed && why == Announce {
+		q.refused = b.gate.mayAnnounce(q.to, q.unproven.Every, now)
+		b.theirs = b.theirs[:0]
+		b.grant = grant{to: q.to, via: via, why: why, limit: q.unproven.Small}
+	} else if q.refused == Allowed {
+		b.grant = grant{to: q.to, via: via, why: why}
+		q.refused = b.gate.table.open(&q, &b.grant, &b.theirs, now)
+	}
+	if q.refused != Allowed {
+		b.gate.counts.refused[q.refused].Add(1)
+		return nil, false
+	}
+	return b.begin(), true
+}
+
+// openReply begins a reply to a datagram that was proven, whether or not the table had room for
+// its sender.
+func (b *Batch) openReply(to netip.AddrPort, via uint8) (buf []byte, ok bool) {
+	b.grant = grant{to: to, via: via, why: Reply}
+	if !b.gate.table.openReply(&b.grant, &b.theirs, time.Now()) {
+		b.theirs = b.gate.takeEcho(b.theirs[:0], to)
+	}
+	return b.begin(), true
+}
+
+// openStranger begins the one reply to a datagram without proof.
+func (b *Batch) openStranger(to netip.AddrPort, via uint8, limit int) (buf []byte, ok bool) {
+	b.grant = grant{to: to, via: via, why: Reply, limit: min(limit, wire.MaxDatagram), ask: true}
+	b.theirs = b.gate.takeEcho(b.theirs[:0], to)
+	return b.begin(), true
+}
+
+func (b *Batch) begin() []byte {
+	b.alone = false
+	return append(b.arena[b.used:b.used:len(b.arena)], '[')
+}
+
+// cookieLen is what Close will add before the closing bracket.
+func (b *Batch) cookieLen() (n int) {
+	if b.grant.ask {
+		n += pleaseLen + 1
+	}
+	if e := echoLen(b.theirs); e > 0 {
+		n += e + 1
+	}
+	return n
+}
+
+// Close ends the datagram that Open began: it adds the cookies, behind the elements because some
+// peers echo a cookie only to a question that they have seen before it, fills it up with spaces
+// to padTo bytes as far as the limit allows, and queues it. A datagram without elements is not
+// sent, nor one that is larger than its limit; the latter is counted.
+func (b *Batch) Close(buf []byte, padTo int) {
+	if len(buf) == 0 || len(buf) == 1 && !b.alone {
+		return
+	}
+	limit := wire.MaxDatagram
+	if b.grant.limit > 0 {
+		limit = min(limit, b.grant.limit)
+	}
+	size := len(buf) + b.cookieLen() + 1
+	if len(buf) == 1 {
+		size-- // no comma before the first
+	}
+	if size > limit || &buf[0] != &b.arena[b.used] {
+		b.gate.counts.refused[RefusedSize].Add(1)
+		return
+	}
+	if b.grant.ask {
+		if len(buf) > 1 {
+			buf = append(buf, ',')
+		}
+		buf = appendPlease(buf, b.gate.cookies.Make(b.grant.to, time.Now()))
+	}
+	if len(b.theirs) > 0 {
+		if len(buf) > 1 {
+			buf = append(buf, ',')
+		}
+		buf = appendEcho(buf, b.theirs)
+	}
+	for padTo = min(padTo, limit); len(buf) < padTo-1; {
+		buf = append(buf, ' ')
+	}
+	buf = append(buf, ']')
+	b.queue = append(b.queue, wire.Datagram{Addr: b.grant.to, Via: b.grant.via, Data: buf[:len(buf):len(buf)]})
+	b.whys = append(b.whys, b.grant.why)
+	b.used += len(buf)
+	if len(b.queue) >= batchMost || b.used >= batchBytes {
+		if err := b.flush(); b.err == nil {
+			b.err = err
+		}
+	}
+}
+
+// Flush sends what is queued. It returns the first error, a *SendError; the datagrams after the
+// one that failed are sent nevertheless, but for a closed socket.
+func (b *Batch) Flush() error {
+	err := b.flush()
+	if b.err != nil {
+		err, b.err = b.err, nil
+	}
+	return err
+}
+
+func (b *Batch) flush() (first error) {
+	c := &b.gate.counts
+	for i := 0; i < len(b.queue); {
+		n, err := b.gate.conn.WriteBatch(b.queue[i:])
+		for _, d := range b.queue[i : i+n] {
+			c.out[b.whys[i]].Add(1)
+			c.outBytes.Add(uint64(len(d.Data)))
+			i++
+		}
+		if i >= len(b.queue) {
+			break
+		}
+		if err == nil && n > 0 {
+			continue // a short write without a reason: go on
+		}
+		c.sendErrors.Add(1)
+		if first == nil {
+			first = &SendError{To: b.queue[i].Addr, Size: len(b.queue[i].Data), Err: err}
+		}
+		if errors.Is(err, net.ErrClosed) {
+			c.sendErrors.Add(uint64(len(b.queue) - i - 1))
+			break
+		}
+		i++
+	}
+	b.queue, b.whys, b.used = b.queue[:0], b.whys[:0], 0
+	return first
+}

@@ -1,0 +1,351 @@
+package swarm
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sharer/wire"
+)
+
+// GateConfig says what a gate stands between.
+type GateConfig struct {
+	Conn     Conn
+	Table    *Table    // nil: an empty one
+	Rand     io.Reader // secrets; nil: crypto/rand
+	Isolated bool      // requests and probes go to loopback, LAN, and given addresses only; no announcements
+}
+
+// Gate is the only way out, and the judge of what comes in. It is safe for concurrent use.
+type Gate struct {
+	conn     Conn
+	table    *Table
+	cookies  *Cookies
+	isolated bool
+	around   atomic.Pointer[around]
+	pool     sync.Pool // of *Batch
+	counts   counts
+
+	mu        sync.Mutex
+	announced map[netip.Addr]time.Time // ≤ 64: what AnnounceTo named
+	lastCall  time.Time                // of an announcement
+
+	echoes [256]echo // the cookies of strangers, from Admit to Reply of the same datagram
+}
+
+// echo is a stranger's cookie on its way from a datagram into the reply to that datagram. The
+// next stranger with the same slot overwrites it: so it is no state per peer, but scratch space
+// (256 slots of 300 bytes) where Sender has no field for it.
+type echo struct {
+	mu   sync.Mutex
+	addr netip.AddrPort
+	n    int
+	text [maxTheirs]byte
+}
+
+// NewGate returns a gate. It fails only when the secrets cannot be drawn.
+func NewGate(c GateConfig) (*Gate, error) {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Table == nil {
+		t, err := NewTable(c.Rand)
+		if err != nil {
+			return nil, fmt.Errorf("swarm: key of the table: %w", err)
+		}
+		c.Table = t
+	}
+	cookies, err := NewCookies(c.Rand, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	g := &Gate{conn: c.Conn, table: c.Table, cookies: cookies, isolated: c.Isolated, announced: map[netip.Addr]time.Time{}}
+	g.pool.New = func() any { return g.NewBatch() }
+	g.Look()
+	return g, nil
+}
+
+// Look reads the addresses and networks of the Conn again.
+func (g *Gate) Look() { g.around.Store(look(g.conn)) }
+
+// Asked reports whether a datagram holds a question: only then may a stranger be sent a cookie
+// alone. PleaseAlwaysReturnThisMessage is none, or two nodes would exchange cookies for ever.
+func Asked(es []wire.Element) bool {
+	return slices.ContainsFunc(es, question)
+}
+
+func question(e wire.Element) bool {
+	switch e.Name {
+	case "PleaseAlwaysReturnThisMessage":
+		return false
+	case "GetLatest", "WhereAreThey":
+		return true
+	case "ChatMessage":
+		m, err := wire.ParseChatMessage(e.Payload)
+		return err == nil && (strings.HasPrefix(string(m.Message), "/ping") || strings.HasPrefix(string(m.Message), "/version"))
+	}
+	return strings.HasPrefix(e.Name, "Please")
+}
+
+// arrival is a datagram as far as the table cares.
+type arrival struct {
+	addr     netip.AddrPort
+	class    Class
+	via      uint8
+	size     int
+	theirs   []byte   // value of the last PleaseAlwaysReturnThisMessage, nil if none
+	returned [][]byte // values of AlwaysReturned, the first few
+	asked    bool     // it holds a question
+	invited  bool     // it answers an announcement of ours: the LAN may introduce itself
+}
+
+// Admit says who sent a datagram: proof by our cookie or loopback, and the room for replies. It
+// learns their cookie, and what the table wants to know. A Sender without a valid Addr means that
+// the datagram was dropped, and counted: it must not be dispatched. Each datagram that was
+// counted by Received must get here, or to Dropped.
+func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
+	now := time.Now()
+	ar := g.around.Load()
+	in := arrival{addr: clean(d.Addr), via: d.Via, size: len(d.Data)}
+	in.class = ar.class(in.addr)
+	switch {
+	case !in.class.Unicast():
+		return g.drop(DropAddress)
+	case ar.self(in.addr):
+		return g.drop(DropSelf)
+	}
+	var returned [returnedChecks][]byte
+	n := 0
+	for i := range es {
+		switch es[i].Name {
+		case "AlwaysReturned":
+			if n < len(returned) {
+				returned[n] = es[i].Payload
+				n++
+			}
+		case "PleaseAlwaysReturnThisMessage":
+			in.theirs = es[i].Payload
+		}
+	}
+	in.returned = returned[:n]
+	if len(in.theirs) > maxTheirs {
+		in.theirs = nil
+		g.counts.cookiesRefused.Add(1)
+	}
+	in.asked = Asked(es)
+	if in.class != Loopback && !in.asked && ar.near(in.addr) {
+		in.invited = g.calledWithin(now, 10*time.Second)
+	}
+
+	v := g.table.admit(&in, g.cookies, now)
+	switch {
+	case v.banned:
+		return g.drop(DropBanned)
+	case v.self:
+		return g.drop(DropSelf)
+	}
+	if (!v.kept || !v.proven) && len(in.theirs) > 0 {
+		g.keepEcho(in.addr, in.theirs)
+	}
+	if v.gained {
+		g.table.watch.tell(in.addr)
+	}
+	if v.badCookie {
+		g.counts.cookiesWrong.Add(1)
+	}
+	g.counts.handled.Add(1)
+	from := wire.Sender{Addr: in.addr, Via: d.Via, Proven: v.proven, Size: in.size}
+	if v.proven {
+		from.Room = wire.MaxElements * wire.CustomarySize
+		return from
+	}
+	from.Room = max(0, budget(in.size)-2-pleaseLen)
+	if e := echoLen(in.theirs); e > 0 && from.Room > e {
+		from.Room -= e + 1
+	}
+	return from
+}
+
+// budget is how many bytes of payload may answer a datagram of size bytes from an unproven
+// address: at most twice, the headers counted on both sides.
+func budget(size int) int {
+	return replyRatio*(size+wire.HeaderBytes) - wire.HeaderBytes
+}
+
+// replyRatio comes from the table.
+var replyRatio = func() int {
+	l, _ := RuleFor(Reply, Unproven, Public)
+	return l.Ratio
+}()
+
+func (g *Gate) drop(r DropReason) wire.Sender {
+	g.counts.dropped[r].Add(1)
+	return wire.Sender{}
+}
+
+// Reply sends what the handlers answered to a datagram that Admit let in. asked tells whether
+// that datagram held a question (see Asked). To a proven sender all replies go, packed into
+// datagrams of at most wire.CustomarySize where they fit. To others one datagram goes at most,
+// within twice what came, and only if a question came: our cookie stays, then as many replies as
+// fit, in order. So two nodes that are forged into answering each other fall silent, even if a
+// handler answers answers.
+func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
+	if !from.Addr.IsValid() || from.Proven && len(replies) == 0 || !from.Proven && !asked {
+		return
+	}
+	b := g.pool.Get().(*Batch)
+	defer g.pool.Put(b)
+	if !from.Proven {
+		g.replyStranger(b, from, replies)
+	} else {
+		g.replyProven(b, from, replies)
+	}
+	_ = b.Flush() // counted there; a reply that is lost is asked for again
+}
+
+func (g *Gate) replyProven(b *Batch, from wire.Sender, replies [][]byte) {
+	for len(replies) > 0 {
+		buf, ok := b.openReply(from.Addr, from.Via)
+		if !ok {
+			return
+		}
+		room := wire.CustomarySize - len(buf) - b.cookieLen() - 1
+		n := 0
+		for n < len(replies) && (n == 0 || len(replies[n])+1 <= room) {
+			if n > 0 {
+				buf = append(buf, ',')
+			}
+			buf = append(buf, replies[n]...)
+			room -= len(replies[n]) + 1
+			n++
+		}
+		replies = replies[n:]
+		b.Close(buf, 0)
+	}
+}
+
+func (g *Gate) replyStranger(b *Batch, from wire.Sender, replies [][]byte) {
+	limit := budget(from.Size)
+	room := limit - 2 - pleaseLen
+	if room < 0 {
+		g.counts.refused[RefusedSize].Add(1)
+		return
+	}
+	buf, ok := b.openStranger(from.Addr, from.Via, limit)
+	if !ok {
+		return
+	}
+	if e := echoLen(b.theirs); e > 0 && e < room {
+		room -= e + 1
+	} else {
+		b.theirs = b.theirs[:0]
+	}
+	for _, r := range replies {
+		if len(r)+1 > room {
+			g.counts.refused[RefusedSize].Add(1)
+			continue
+		}
+		if len(buf) > 1 {
+			buf = append(buf, ',')
+		}
+		buf = append(buf, r...)
+		room -= len(r) + 1
+	}
+	if len(b.theirs) == 0 { // it may be one that forgot our cookie: what it once asked for goes where there is room
+		if b.theirs = g.table.theirs(b.theirs, from.Addr); echoLen(b.theirs)+1 > room {
+			b.theirs = b.theirs[:0]
+		}
+	}
+	b.alone = true
+	g.table.spend(from.Addr)
+	b.Close(buf, 0)
+}
+
+// MayRequest reports whether a Request to the address would leave now, and if not, when one may;
+// the zero time means never, as things are.
+func (g *Gate) MayRequest(a netip.AddrPort, now time.Time) (ok bool, next time.Time) {
+	q := g.query(a, Request)
+	if q.refused != Allowed {
+		return false, time.Time{}
+	}
+	return g.table.may(&q, now)
+}
+
+// MayLearn reports whether an address that from told us about is worth keeping: only the word of
+// the proven counts, only what such a peer can know counts, and not what is our own.
+func (g *Gate) MayLearn(from wire.Sender, a netip.AddrPort) bool {
+	a = clean(a)
+	ar := g.around.Load()
+	return from.Proven && ar.class(a).Unicast() && MayPass(a, ClassOf(from.Addr)) && !ar.self(a) &&
+		(!g.isolated || ar.near(a))
+}
+
+// near reports whether an address may be used in isolated mode without having been given.
+func (g *Gate) near(a netip.AddrPort) bool { return g.around.Load().near(clean(a)) }
+
+func (g *Gate) slot(a netip.AddrPort) *echo {
+	b := a.Addr().As16()
+	h := uint32(a.Port())
+	for _, x := range b {
+		h = h*31 + uint32(x)
+	}
+	return &g.echoes[(h^h>>8^h>>16)%uint32(len(g.echoes))]
+}
+
+func (g *Gate) keepEcho(a netip.AddrPort, theirs []byte) {
+	s := g.slot(a)
+	s.mu.Lock()
+	s.addr, s.n = a, copy(s.text[:], theirs)
+	s.mu.Unlock()
+}
+
+// takeEcho appends what keepEcho kept for the address, once.
+func (g *Gate) takeEcho(dst []byte, a netip.AddrPort) []byte {
+	s := g.slot(a)
+	s.mu.Lock()
+	if s.addr == a {
+		dst = append(dst, s.text[:s.n]...)
+		s.addr = netip.AddrPort{}
+	}
+	s.mu.Unlock()
+	return dst
+}
+
+// calledWithin reports whether an announcement left at most d ago.
+func (g *Gate) calledWithin(now time.Time, d time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.lastCall.IsZero() && now.Sub(g.lastCall) <= d
+}
+
+// mayAnnounce checks and books an announcement.
+func (g *Gate) mayAnnounce(to netip.AddrPort, every time.Duration, now time.Time) Refusal {
+	if g.isolated {
+		return RefusedIsolated
+	}
+	if !slices.Contains(g.around.Load().announce, to.Addr()) {
+		return RefusedClass
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if at, ok := g.announced[to.Addr()]; ok && now.Sub(at) < every {
+		return RefusedEvery
+	}
+	for a, at := range g.announced {
+		if now.Sub(at) >= every {
+			delete(g.announced, a)
+		}
+	}
+	if len(g.announced) >= 64 {
+		return RefusedFull
+	}
+	g.announced[to.Addr()] = now
+	g.lastCall = now
+	return Allowed
+}

@@ -1,0 +1,341 @@
+package swarm
+
+import (
+	"crypto/subtle"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sharer/wire"
+)
+
+// askAgainAfter: cookies of ours are good for one to two hours, so that one of half an hour is
+// renewed in time even if the first question for it is lost.
+const askAgainAfter = 30 * time.Minute
+
+// verdict is what the table makes of an arrival.
+type verdict struct {
+	proven    bool // this datagram
+	gained    bool // the address has standing since now
+	kept      bool // their cookie lies in the table
+	banned    bool
+	self      bool
+	badCookie bool
+}
+
+// admit judges a datagram: one lookup, one lock.
+func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.bannedLocked(in.addr, now) {
+		v.banned = true
+		return v
+	}
+	if slices.Contains(t.selves, in.addr) {
+		v.self = true
+		return v
+	}
+	e := t.byAddr[in.addr]
+	var text []byte
+	var epoch uint64
+	v.proven = in.class == Loopback
+	for _, r := range in.returned {
+		if text = cookieText(r); text == nil {
+			continue
+		}
+		var ok bool
+		if epoch, ok = e.knows(text, c, now); !ok {
+			epoch, ok = c.Check(in.addr, text, now)
+		}
+		if ok {
+			v.proven = true
+			break
+		}
+		epoch = 0
+	}
+	v.badCookie = len(in.returned) > 0 && epoch == 0
+	if !v.proven {
+		// What comes with a cookie of ours for its own source as *its* cookie is what we sent.
+		if mine := cookieText(in.theirs); mine != nil && (e == nil || !e.proven) {
+			if _, ok := c.Check(in.addr, mine, now); ok {
+				t.selfLocked(in.addr)
+				v.self = true
+				return v
+			}
+		}
+		t.strangerLocked(e, in, &v, now)
+		return v
+	}
+	if e == nil {
+		e = t.addLocked(&entry{addr: in.addr, class: in.class, proven: true, first: now, provenAt: now, last: now, keep: now.Add(firstKeepalive), added: now}, now)
+		if e == nil {
+			return v
+		}
+		v.gained = true
+	} else {
+		v.gained = t.proveLocked(e, now)
+	}
+	e.last, e.missed, e.via = now, 0, in.via
+	if epoch != 0 {
+		e.epoch = epoch
+		copy(e.cookie[:], text)
+		e.ask = false
+		if v.gained {
+			e.relapses = 0
+		}
+	}
+	e.learn(in.theirs)
+	v.kept = true
+	return v
+}
+
+// strangerLocked takes from a datagram without proof the little that may be taken.
+func (t *Table) strangerLocked(e *entry, in *arrival, v *verdict, now time.Time) {
+	switch {
+	case e == nil:
+		if in.invited {
+			t.hearLocked(in.addr, in.addr, now)
+		}
+	case e.proven:
+		// Forged, or it forgot our cookie: the next datagram that leaves for it says it again.
+		e.ask = true
+		if e.relapses < 255 {
+			e.relapses++
+		}
+	case e.contacted:
+		if !in.asked { // an answer; what a question earns is spent on its reply
+			e.credit = replyRatio * (in.size + wire.HeaderBytes)
+		}
+		e.request.Answered()
+		e.probe.Answered()
+		e.via = in.via
+		e.learn(in.theirs)
+	}
+}
+
+// knows reports whether text is the cookie that came back before, and still counts: it saves
+// the hash in the steady state. The receiver may be nil.
+func (e *entry) knows(text []byte, c *Cookies, now time.Time) (epoch uint64, ok bool) {
+	if e == nil || e.epoch == 0 || len(text) != len(e.cookie) {
+		return 0, false
+	}
+	if cur := c.Current(now); e.epoch != cur && e.epoch != cur-1 {
+		return 0, false
+	}
+	return e.epoch, subtle.ConstantTimeCompare(text, e.cookie[:]) == 1
+}
+
+func (e *entry) learn(theirs []byte) {
+	if len(theirs) > 0 && !slices.Equal(e.theirs, theirs) {
+		e.theirs = append(e.theirs[:0], theirs...)
+	}
+}
+
+// query is a wish to send, judged as far as that needs no table.
+type query struct {
+	to               netip.AddrPort
+	class            Class
+	why              Reason
+	unproven, proven Limit
+	provenOK         bool // a row for the proven exists
+	far              bool // outside of loopback and LAN in isolated mode: given addresses only
+	refused          Refusal
+}
+
+func (g *Gate) query(to netip.AddrPort, why Reason) (q query) {
+	ar := g.around.Load()
+	q.to, q.why = clean(to), why
+	q.class = ar.class(q.to)
+	var ok bool
+	q.unproven, ok = RuleFor(why, Unproven, q.class)
+	q.proven, q.provenOK = RuleFor(why, Proven, q.class)
+	switch {
+	case !ok && !q.provenOK:
+		q.refused = RefusedClass
+	case why != Announce && ar.self(q.to):
+		q.refused = RefusedSelf
+	}
+	q.far = g.isolated && why != Announce && why != Reply && !ar.near(q.to)
+	return q
+}
+
+// open judges one datagram and books it. theirs is overwritten with their cookie.
+func (t *Table) open(q *query, gr *grant, theirs *[]byte, now time.Time) Refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*theirs = (*theirs)[:0]
+	e := t.byAddr[q.to]
+	lim, r, _ := t.judgeLocked(q, e, now)
+	if r != Allowed {
+		return r
+	}
+	gr.limit = lim.Small
+	if e == nil && lim.Small > 0 {
+		if e = t.addLocked(&entry{addr: q.to, class: q.class, added: now}, now); e == nil {
+			return RefusedFull
+		}
+	}
+	if e == nil { // loopback, never heard of
+		return Allowed
+	}
+	if lim.First > 0 {
+		gr.limit = t.bookLocked(q, e, lim, now)
+	}
+	if lim.Every > 0 {
+		e.kept = now
+	}
+	*theirs = append(*theirs, e.theirs...)
+	if gr.via == 0 {
+		gr.via = e.via
+	}
+	gr.ask = e.asksLocked(now)
+	return Allowed
+}
+
+// asksLocked decides whether our cookie goes along, and notes it.
+func (e *entry) asksLocked(now time.Time) bool {
+	switch {
+	case e.class == Loopback:
+		return false // proven without
+	case !e.proven, e.ask, e.relapses > 1 && now.Sub(e.last) < time.Minute, e.asked.IsZero(), now.Sub(e.asked) >= askAgainAfter:
+		e.asked = now
+		return true
+	}
+	return false
+}
+
+// bookLocked notes a small datagram to an unproven address, and returns its limit in bytes.
+func (t *Table) bookLocked(q *query, e *entry, lim Limit, now time.Time) int {
+	b := e.backoff(q.why)
+	e.contacted = true
+	if paid := e.paid(lim); paid > 0 && (paid == lim.Small || !t.timelyLocked(q, e, lim, now)) {
+		e.credit = 0
+		b.Sent(now, lim.First, lim.Most)
+		return paid
+	}
+	e.credit = 0
+	b.Sent(now, lim.First, lim.Most)
+	e.tries++
+	if !e.given {
+		t.pace.sent(e.net, now)
+		t.silent.tried(e.addr, now)
+	}
+	return lim.Small
+}
+
+// timelyLocked reports whether a datagram may leave without being paid for by an answer.
+func (t *Table) timelyLocked(q *query, e *entry, lim Limit, now time.Time) bool {
+	r, _ := t.freeLocked(q, e, lim, now)
+	return r == Allowed
+}
+
+// leastPaid: a question for content with its cookie needs some 190 bytes.
+const leastPaid = 200
+
+// paid is how large a datagram may be that leaves at once because the last one was answered,
+// though without proof; 0: none.
+func (e *entry) paid(lim Limit) int {
+	n := min(e.credit-wire.HeaderBytes, lim.Small)
+	if n < leastPaid {
+		return 0
+	}
+	return n
+}
+
+func (e *entry) backoff(why Reason) *Backoff {
+	if why == Request {
+		return &e.request
+	}
+	return &e.probe
+}
+
+// freeLocked judges a small datagram to an address without proof; e may be nil. next is when it
+// could be allowed.
+func (t *Table) freeLocked(q *query, e *entry, lim Limit, now time.Time) (r Refusal, next time.Time) {
+	if e != nil {
+		if b := e.backoff(q.why); !b.Ready(now) {
+			return RefusedSilence, b.Next()
+		}
+		if e.given {
+			return Allowed, now
+		}
+	}
+	if lim.PerDay > 0 && t.silent.count(q.to, now) >= lim.PerDay {
+		return RefusedDay, now.Add(sketchSpan)
+	}
+	if lim.PerSecond > 0 {
+		net := netip.Prefix{}
+		if q.class == Public {
+			net = netOf(q.to.Addr())
+		}
+		if at := t.pace.next(net, lim); at.After(now) {
+			return RefusedPace, at
+		}
+	}
+	return Allowed, now
+}
+
+// judgeLocked is the table of rules, applied. It books nothing.
+func (t *Table) judgeLocked(q *query, e *entry, now time.Time) (lim Limit, r Refusal, next time.Time) {
+	switch {
+	case t.bannedLocked(q.to, now):
+		return lim, RefusedBanned, t.bans[banKey(q.to)]
+	case slices.Contains(t.selves, q.to):
+		return lim, RefusedSelf, next
+	case q.far && (e == nil || !e.given):
+		return lim, RefusedIsolated, next
+	}
+	if e != nil && e.proven {
+		if lim = q.proven; lim.Every > 0 && !e.kept.IsZero() && now.Sub(e.kept) < lim.Every {
+			return lim, RefusedEvery, e.kept.Add(lim.Every)
+		}
+		return lim, Allowed, now
+	}
+	lim = q.unproven
+	switch {
+	case q.why == Reply && lim.Ratio > 0:
+		return lim, RefusedUnproven, next
+	case q.why == Given && (e == nil || !e.given):
+		return lim, RefusedUnknown, next
+	case lim.First == 0 || e != nil && e.paid(lim) > 0:
+		return lim, Allowed, now
+	}
+	r, next = t.freeLocked(q, e, lim, now)
+	return lim, r, next
+}
+
+// may is MayRequest.
+func (t *Table) may(q *query, now time.Time) (ok bool, next time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, r, next := t.judgeLocked(q, t.byAddr[q.to], now)
+	if r == Allowed {
+		return true, now
+	}
+	return false, next
+}
+
+// openReply fills in what a reply to a proven datagram needs; false if the sender is not in the
+// table.
+func (t *Table) openReply(gr *grant, theirs *[]byte, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*theirs = (*theirs)[:0]
+	e := t.byAddr[gr.to]
+	if e == nil {
+		return false
+	}
+	*theirs = append(*theirs, e.theirs...)
+	gr.ask = e.asksLocked(now)
+	return true
+}
+
+// theirs appends their cookie, as far as the table knows one.
+func (t *Table) theirs(dst []byte, a netip.AddrPort) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byAddr[a]; e != nil {
+		dst = append(dst, e.theirs...)
+	}
+	return dst
+}

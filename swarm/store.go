@@ -1,0 +1,243 @@
+package swarm
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// peers.json remembers whom to try first:
+//
+//	{"v":1,"peers":[{"addr":"148.71.89.128:24254","first":1700000000,"last":1700003600,"rtt_ms":41.5}]}
+//
+// first and last are seconds since 1970 by the wall clock; the longest-lived come first, and
+// the first eight of them are the anchors. It is a hint: whatever is wrong with it is skipped,
+// nothing in it counts as proven, and a lost one is made anew.
+const (
+	storeVersion = 1
+	storeMost    = 512
+	storeBytes   = 256 << 10 // 512 peers of some 120 bytes are 60 KiB; a larger file is not ours
+	saveEvery    = time.Minute
+	anchors      = 8
+	forgetAfter  = 7 * 24 * time.Hour
+)
+
+type stored struct {
+	Addr  string  `json:"addr"`
+	First int64   `json:"first"`
+	Last  int64   `json:"last"`
+	RTT   float64 `json:"rtt_ms,omitempty"`
+}
+
+type storedFile struct {
+	V     int               `json:"v"`
+	Peers []json.RawMessage `json:"peers"`
+}
+
+// known is one peer of the file.
+type known struct {
+	addr        netip.AddrPort
+	first, last time.Time
+	rtt         time.Duration
+}
+
+type store struct {
+	path   string
+	loaded []known
+	err    error
+}
+
+var errPeersFile = errors.New("swarm: no usable peers file")
+
+func openStore(path string) *store {
+	s := &store{path: path}
+	s.loaded, s.err = readPeers(path)
+	if errors.Is(s.err, fs.ErrNotExist) {
+		s.err = nil
+	}
+	return s
+}
+
+func readPeers(path string) ([]known, error) {
+	// Stat before open: opening a FIFO would wait for its writer. The folder is the owner's own.
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read peers: %w", err)
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a file", errPeersFile, path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read peers: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, storeBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read peers: %w", err)
+	}
+	return parsePeers(b)
+}
+
+// parsePeers takes what it can of a file: an entry that is wrong is skipped.
+func parsePeers(b []byte) ([]known, error) {
+	if len(b) > storeBytes {
+		return nil, fmt.Errorf("%w: larger than %d bytes", errPeersFile, storeBytes)
+	}
+	var f storedFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPeersFile, err)
+	}
+	if f.V != storeVersion {
+		return nil, fmt.Errorf("%w: version %d", errPeersFile, f.V)
+	}
+	var ks []known
+	seen := map[netip.AddrPort]bool{}
+	for _, raw := range f.Peers {
+		var p stored
+		if json.Unmarshal(raw, &p) != nil {
+			continue
+		}
+		a, err := netip.ParseAddrPort(p.Addr)
+		if a = clean(a); err != nil || !ClassOf(a).Unicast() || seen[a] || len(ks) >= storeMost {
+			continue
+		}
+		seen[a] = true
+		k := known{addr: a, first: unix(p.First), last: unix(p.Last)}
+		if p.RTT > 0 && p.RTT < float64(RTOCeiling/time.Millisecond) {
+			k.rtt = time.Duration(p.RTT * float64(time.Millisecond))
+		}
+		ks = append(ks, k)
+	}
+	return ks, nil
+}
+
+// unix bounds a time of the file, so that arithmetic with it stays sane.
+func unix(sec int64) time.Time { return time.Unix(min(max(sec, 0), 1<<40), 0) }
+
+func formatPeers(ks []known) []byte {
+	ps := make([]stored, 0, len(ks))
+	for _, k := range ks {
+		ps = append(ps, stored{
+			Addr: k.addr.String(), First: k.first.Unix(), Last: k.last.Unix(),
+			RTT: float64(k.rtt.Microseconds()) / 1000,
+		})
+	}
+	b, err := json.MarshalIndent(struct {
+		V     int      `json:"v"`
+		Peers []stored `json:"peers"`
+	}{storeVersion, ps}, "", " ")
+	if err != nil {
+		return nil // cannot happen: numbers and addresses only
+	}
+	return append(b, '\n')
+}
+
+// save writes the file, if there is one to write and somebody to put into it: a node that met
+// nobody today keeps yesterday's list.
+func (s *Swarm) save(now time.Time) error {
+	if s.store == nil || s.conf.ReadOnly {
+		return nil
+	}
+	ks := s.Table.remember()
+	if len(ks) == 0 {
+		return nil
+	}
+	have := map[netip.AddrPort]int{}
+	for i, k := range ks {
+		have[k.addr] = i
+	}
+	for _, k := range s.store.loaded {
+		if i, met := have[k.addr]; met { // first met long ago, even if the table forgot it in between
+			if k.first.Before(ks[i].first) {
+				ks[i].first = k.first
+			}
+		} else if now.Round(0).Sub(k.last) < forgetAfter { // not met today, but perhaps asleep
+			ks = append(ks, k)
+		}
+	}
+	slices.SortStableFunc(ks, func(a, b known) int {
+		return cmp.Or(a.first.Compare(b.first), a.addr.Compare(b.addr))
+	})
+	if err := writeFile(s.store.path, formatPeers(ks[:min(len(ks), storeMost)])); err != nil {
+		return fmt.Errorf("write peers: %w", err)
+	}
+	return nil
+}
+
+// remember lists the proven that are worth trying tomorrow. Ports on loopback that never answered
+// a question are one-shots.
+func (t *Table) remember() (ks []known) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.list {
+		if e.proven && (e.class != Loopback || e.answered > 0) {
+			ks = append(ks, known{addr: e.addr, first: e.first, last: e.last, rtt: e.rtt.Smoothed()})
+		}
+	}
+	return ks
+}
+
+// restore takes peers of the file as addresses heard of, the longest-lived first.
+func (t *Table) restore(ks []known, now time.Time, keep func(netip.AddrPort) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ks = slices.Clone(ks)
+	slices.SortStableFunc(ks, func(a, b known) int { return a.first.Compare(b.first) })
+	for i, k := range ks {
+		if !keep(k.addr) {
+			continue
+		}
+		if e := t.byAddr[k.addr]; e != nil {
+			e.first = k.first
+			continue
+		}
+		e := &entry{addr: k.addr, class: ClassOf(k.addr), source: fromFile, anchor: i < anchors, first: k.first, added: now}
+		if e = t.addLocked(e, now); e != nil && k.rtt > 0 {
+			e.rtt.Sample(k.rtt)
+		}
+	}
+}
+
+// fromFile stands for peers.json among those who told us addresses.
+var fromFile = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+
+// writeFile replaces a file so that after a crash the old or the new one is there, whole.
+func writeFile(path string, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // best effort: the first error is the one to tell
+		}
+	}()
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

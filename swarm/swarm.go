@@ -1,0 +1,186 @@
+package swarm
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"sharer/wire"
+)
+
+// ErrRefused is what Ping returns when the rules forbid a datagram to that address now.
+var ErrRefused = errors.New("swarm: not allowed now")
+
+// Config says how a swarm runs. The zero value knows nobody and keeps nothing.
+type Config struct {
+	Given     []netip.AddrPort // asked for ever
+	Bootstrap []netip.AddrPort // the same, but not in isolated mode
+	PeersFile string           // peers.json; empty: none
+	ReadOnly  bool             // PeersFile is read, never written
+	Isolated  bool             // loopback, LAN and given addresses only; no announcements
+	LANPort   uint16           // where announcements go; 0: 24254
+	Rand      io.Reader        // secrets and choices; nil: crypto/rand
+}
+
+// DefaultPort is the UDP port of the swarm (wire.md section 1).
+const DefaultPort = 24254
+
+// Swarm bundles the parts. Its methods are safe for concurrent use.
+type Swarm struct {
+	Gate    *Gate
+	Table   *Table
+	Holders *Holders
+	Pings   *Pings
+
+	conf  Config
+	store *store // nil: none
+	batch *Batch // of Run
+	keeps pace   // of keepalives; Run's
+
+	mu       sync.Mutex
+	rng      *rand.Rand
+	list     []ranked // for answers, as the table was at listTime
+	listTime time.Time
+	version  uint64 // of the table then
+}
+
+// New puts a swarm on a Conn and reads PeersFile. It sends nothing: Run does. An unreadable or
+// corrupt PeersFile is no error: see Loaded.
+func New(conn Conn, c Config) (*Swarm, error) {
+	if c.Rand == nil {
+		c.Rand = crand.Reader
+	}
+	if c.LANPort == 0 {
+		c.LANPort = DefaultPort
+	}
+	now := time.Now()
+	table, err := NewTable(c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("swarm: key of the table: %w", err)
+	}
+	gate, err := NewGate(GateConfig{Conn: conn, Table: table, Rand: c.Rand, Isolated: c.Isolated})
+	if err != nil {
+		return nil, err
+	}
+	var seed [16]byte
+	if _, err := io.ReadFull(c.Rand, seed[:]); err != nil {
+		return nil, fmt.Errorf("swarm: seed: %w", err)
+	}
+	s := &Swarm{
+		Gate: gate, Table: table, Holders: NewHolders(), Pings: NewPings(gate.cookies, now),
+		conf: c, batch: gate.NewBatch(),
+		rng: rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:]))),
+	}
+	s.Give(c.Given...)
+	if !c.Isolated {
+		s.Give(c.Bootstrap...)
+	}
+	if c.PeersFile != "" {
+		s.store = openStore(c.PeersFile)
+		s.Table.restore(s.store.loaded, now, func(a netip.AddrPort) bool {
+			return !gate.around.Load().self(a) && (!c.Isolated || gate.near(a))
+		})
+	}
+	return s, nil
+}
+
+// Loaded reports how many peers PeersFile held, and why it could not be used; a file that does
+// not exist is no error.
+func (s *Swarm) Loaded() (n int, err error) {
+	if s.store == nil {
+		return 0, nil
+	}
+	return len(s.store.loaded), s.store.err
+}
+
+// Give adds addresses that the user typed: asked for ever, honoured in isolated mode too. Our own
+// are left out. It reports how many were taken.
+func (s *Swarm) Give(addrs ...netip.AddrPort) (n int) {
+	ar := s.Gate.around.Load()
+	for _, a := range addrs {
+		if !ar.self(clean(a)) && ar.class(clean(a)).Unicast() {
+			n += s.Table.Give(time.Now(), a)
+		}
+	}
+	return n
+}
+
+// Best is Table.Best now, with the swarm's own randomness.
+func (s *Swarm) Best(n int) []Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Table.Best(n, time.Now(), s.rng)
+}
+
+// Ping sends one ping as a Request; the answer comes to the subscribers of Pings. ErrRefused if
+// the rules forbid it now, a *SendError if the socket does.
+func (s *Swarm) Ping(to netip.AddrPort) error {
+	b := s.Gate.pool.Get().(*Batch)
+	defer s.Gate.pool.Put(b)
+	buf, ok := b.Open(to, 0, Request)
+	if !ok {
+		return fmt.Errorf("ping %s: %w", to, ErrRefused)
+	}
+	buf = wire.AppendMessage(buf, wire.PleaseReturnThisMessage{Value: s.Pings.Token(to, time.Now())})
+	b.Close(buf, 0)
+	return b.Flush()
+}
+
+// stepGap is the least time between two looks at the whole table (some 50 µs when it is full).
+const stepGap = 20 * time.Millisecond
+
+// Run keeps the swarm alive until ctx ends: given addresses, probes, keepalives, announcements,
+// peers.json. It returns the error of the last write of peers.json, if any.
+func (s *Swarm) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var announce, look, save time.Time
+	save = time.Now().Add(saveEvery)
+	for {
+		now := time.Now()
+		if !now.Before(look) {
+			s.Gate.Look()
+			look = now.Add(time.Minute)
+		}
+		if !now.Before(announce) && !s.conf.Isolated {
+			s.announce()
+			announce = now.Add(time.Minute + s.jitter(5*time.Second))
+		}
+		if !now.Before(save) {
+			_ = s.save(now) // tried again in a minute; the last one counts
+			save = now.Add(saveEvery)
+		}
+		next := s.step(now)
+		for _, t := range []time.Time{look, save, announce} {
+			if !t.IsZero() && t.Before(next) {
+				next = t
+			}
+		}
+		timer.Reset(max(next.Sub(now), stepGap))
+		wake := s.Table.wake
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return s.save(time.Now())
+			case <-timer.C:
+				waiting = false
+			case <-wake:
+				wake = nil
+				timer.Reset(max(stepGap-time.Since(now), 0))
+			}
+		}
+	}
+}
+
+func (s *Swarm) jitter(d time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(s.rng.Int64N(int64(d)))
+}

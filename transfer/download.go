@@ -1,0 +1,295 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"sharer/chunk"
+	"sharer/swarm"
+	"sharer/wire"
+)
+
+// Why a download ends without its content. The partial file is kept.
+var (
+	ErrNotFound  = errors.New("transfer: no peer sent any of it")
+	ErrStalled   = errors.New("transfer: nothing of use came for too long")
+	ErrRunning   = errors.New("transfer: this content is being fetched already")
+	ErrIntegrity = errors.New("transfer: what the peers sent is not the content of this id")
+)
+
+// Batch is the way out: a datagram is opened for an address, elements are
+// appended, it is closed and, with others, flushed. The gate adds cookies and
+// refuses what its rules forbid.
+type Batch interface {
+	Open(to netip.AddrPort, via uint8, why swarm.Reason) (buf []byte, ok bool)
+	Close(buf []byte, padTo int)
+	Flush() error
+}
+
+// Peers is what the swarm knows of addresses.
+type Peers interface {
+	// MayRequest says whether a request may go to addr now, or when.
+	MayRequest(addr netip.AddrPort, now time.Time) (ok bool, next time.Time)
+	// Proven says whether addr has ever returned our cookie.
+	Proven(addr netip.AddrPort) bool
+	// Punish is told of an address that was proven and sent what contradicts an id.
+	Punish(addr netip.AddrPort)
+}
+
+// Config is what a download needs. ID, File, Batch, Peers, Find and Rand are
+// necessary; the zero value of everything else works.
+type Config struct {
+	ID           chunk.ID // SHA256 or BLAKE3
+	TreeOnly     bool     // BLAKE3: fetch the whole tree, and of the content only what proves its size
+	File         *chunk.Partial
+	Batch        Batch
+	Peers        Peers
+	Find         func(n int) []netip.AddrPort // at most n addresses that may hold it, best first
+	Limit        *rate.Limiter                // bytes a second of answers asked for; nil: no limit
+	Rand         *rand.Rand
+	FindTimeout  time.Duration
+	StallTimeout time.Duration
+	Progress     func(Progress) // called from the loop, at most ten times a second
+}
+
+const (
+	defaultFindTimeout  = 60 * time.Second
+	defaultStallTimeout = 5 * time.Minute
+	progressEvery       = 100 * time.Millisecond
+	findEvery           = 2 * time.Second
+	flushAfter          = time.Second     // a block waits so long for its stripe at most
+	proveWithin         = 3 * time.Second // a size that is not proven by then gives way to another claim
+	maxSize             = 1 << 50         // a claim above is a lie
+	answerOverhead      = 256             // bytes around the content of an answer, headers included
+	unprovenPad         = 1200            // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
+	lateMemory          = 5 * time.Second
+)
+
+// Progress is one look at a download.
+type Progress struct {
+	Found     bool  // somebody sent some of it
+	Verifying bool  // all is there, the whole is being hashed
+	Done      int64 // bytes of content verified (sha256: written)
+	Total     int64 // -1: not known
+	Asked     int   // peers asked
+	Sources   int   // peers that sent something of use
+}
+
+// Stats counts what a download saw. Blocks unless said otherwise.
+type Stats struct {
+	Fetched     int64 // bytes of content that were used
+	Requests    int64
+	Lost        int64 // requests given up
+	Late        int64 // answers after giving up
+	Twice       int64 // blocks that came again
+	Short       int64 // answers that were neither a block nor the tail
+	Unrequested int64 // answers that nobody asked for
+	Bad         int64 // blocks and pieces of the tree that contradict the id
+	Unproven    int64 // answers without the cookie that their sender usually returns
+	Overflow    int64 // answers dropped because the loop was behind
+	Passes      int64 // times a whole sha256 content was hashed
+	Excluded    int64 // peers that lied
+	Asked       int64 // peers asked
+	Unsent      int64 // batches that the socket did not take whole
+}
+
+// Download fetches one content. Its loop owns everything below the channels.
+type Download struct {
+	cfg    Config
+	inbox  chan arrival
+	hints  chan hint
+	jobs   chan job
+	wrote  chan outcome
+	share  func() int // how many requests may be in flight, of all downloads' budget
+	over   counter
+	strays counter
+
+	sources []*source
+	byAddr  map[netip.AddrPort]*source
+	pick    picker
+	tree    treeFetch
+	sizes   sizes
+	size    int64 // the candidate, -1: none
+	sizeSet time.Time
+	proven  bool
+	epoch   int     // grows with every start over; outcomes of an earlier one are void
+	resumed bool    // an earlier run wrote blocks, nobody knows from whom
+	only    *source // sha256: after a mismatch the whole is asked of one peer
+
+	ask      wire.PleaseSendContent
+	contID   []byte
+	treeID   []byte
+	started  time.Time
+	lastGood time.Time
+	lastFind time.Time
+	lastTold time.Time
+	stopLim  time.Time // the limiter says: not before
+	turn     int
+	stats    Stats
+	err      error
+}
+
+// newDownload prepares a download; Downloads.Run starts it.
+func newDownload(c Config, share func() int) *Download {
+	if c.FindTimeout <= 0 {
+		c.FindTimeout = defaultFindTimeout
+	}
+	if c.StallTimeout <= 0 {
+		c.StallTimeout = defaultStallTimeout
+	}
+	d := &Download{
+		cfg:    c,
+		share:  share,
+		inbox:  make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
+		hints:  make(chan hint, 16),
+		jobs:   make(chan job, maxStripes), // a stripe is queued once at most
+		wrote:  make(chan outcome, maxStripes),
+		byAddr: make(map[netip.AddrPort]*source),
+		sizes:  newSizes(),
+		size:   -1,
+		contID: []byte(c.ID.String()),
+	}
+	if c.ID.Kind == chunk.BLAKE3 {
+		d.treeID = []byte(chunk.ID{Kind: chunk.BLAKE3Tree, Hash: c.ID.Hash}.String())
+	}
+	return d
+}
+
+// run is the loop. It returns nil when the content is complete and verified.
+func (d *Download) run(ctx context.Context) error {
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		d.writeLoop(ctx)
+	}()
+	defer func() {
+		close(d.jobs)
+		<-writer
+	}()
+	d.started = time.Now()
+	d.lastGood = d.started
+	d.resumed = d.cfg.File.DoneBytes() > 0
+	if size, known := d.cfg.File.Size(); known {
+		d.setSize(size, d.started)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		if d.complete() {
+			d.tell(now, true)
+			return nil
+		}
+		next := d.plan(now)
+		if err := d.cfg.Batch.Flush(); err != nil {
+			d.stats.Unsent++ // asked again after its timeout
+		}
+		if d.err != nil {
+			d.settle()
+			return d.err
+		}
+		d.tell(now, false)
+		timer.Reset(next)
+		select {
+		case <-ctx.Done():
+			d.settle()
+			return ctx.Err()
+		case a := <-d.inbox:
+			d.arrive(a)
+			d.drain()
+		case o := <-d.wrote:
+			d.written(o)
+		case h := <-d.hints:
+			d.hinted(h)
+		case <-timer.C:
+		}
+	}
+}
+
+// drain takes what else has arrived, so that requests go out in lumps. It is
+// bounded, since plan must see the clock now and then.
+func (d *Download) drain() {
+	for range 256 {
+		select {
+		case a := <-d.inbox:
+			d.arrive(a)
+		case o := <-d.wrote:
+			d.written(o)
+		default:
+			return
+		}
+	}
+}
+
+// complete says whether all is there and verified.
+func (d *Download) complete() bool {
+	if d.size < 0 || d.err != nil {
+		return false
+	}
+	if d.cfg.TreeOnly {
+		return d.proven && d.tree.complete(d.cfg.File.Tree())
+	}
+	if d.pick.remaining() > 0 {
+		return false
+	}
+	return d.proven
+}
+
+// settle hands over what is in memory and waits for the writer, so that an
+// interrupted download loses no block that it had.
+func (d *Download) settle() {
+	for _, s := range d.pick.active {
+		d.handIfReady(s)
+	}
+	for d.pick.checking() {
+		d.written(<-d.wrote)
+	}
+}
+
+// tell reports progress, at most ten times a second unless forced.
+func (d *Download) tell(now time.Time, force bool) {
+	if d.cfg.Progress == nil || !force && now.Sub(d.lastTold) < progressEvery {
+		return
+	}
+	d.lastTold = now
+	p := Progress{Total: -1, Asked: len(d.sources), Found: d.found()}
+	for _, s := range d.sources {
+		if !s.lastGot.IsZero() {
+			p.Sources++
+		}
+	}
+	if d.size >= 0 && (d.proven || d.cfg.ID.Kind == chunk.SHA256) {
+		p.Total = d.size
+	}
+	p.Done = d.cfg.File.DoneBytes()
+	p.Verifying = d.cfg.ID.Kind == chunk.SHA256 && d.size >= 0 && d.pick.remaining() == 0
+	d.cfg.Progress(p)
+}
+
+// found says whether anybody has sent some of it.
+func (d *Download) found() bool {
+	for _, s := range d.sources {
+		if s.answers {
+			return true
+		}
+	}
+	return false
+}
+
+// addSources makes peers of addresses, as many as the bound allows.
+func (d *Download) addSources(addrs []netip.AddrPort) {
+	for _, a := range addrs {
+		if _, ok := d.byAddr[a]; ok || len(d.sources) >= maxSources {
+			continue
+		}
+		s := newSource(uint8(len(d.sources)), a, maxWindow)
+		d.sources = append(d.sources, s)
+		d.byAddr[a] = s
+		d.stats.Asked++
+	}
+}

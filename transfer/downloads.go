@@ -1,0 +1,195 @@
+package transfer
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sharer/chunk"
+	"sharer/wire"
+)
+
+// Downloads knows the running downloads and hands them what arrives for them.
+// Its handlers run on the receive path: they never wait.
+type Downloads struct {
+	budget int // requests in flight, all downloads together
+
+	mu      sync.RWMutex
+	running map[chunk.Hash]map[chunk.Kind]*Download // by the hash asked; Kind SHA256 or BLAKE3
+	count   atomic.Int64
+}
+
+// NewDownloads returns a registry. receiveBuffer is what the socket was granted,
+// in bytes: answers that are in flight must fit it.
+func NewDownloads(receiveBuffer int) *Downloads {
+	// A datagram of 5.6 KB takes about 8 KiB of a receive buffer with the
+	// kernel's own bookkeeping.
+	budget := min(max(receiveBuffer/8192, 32), maxWindow)
+	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download)}
+}
+
+// Run fetches one content and returns what was seen when it ends. Only one
+// download of an id may run at a time; ErrRunning otherwise.
+func (ds *Downloads) Run(ctx context.Context, c Config) (Stats, error) {
+	d := newDownload(c, ds.share)
+	if !ds.add(d) {
+		return Stats{}, ErrRunning
+	}
+	err := d.run(ctx)
+	ds.remove(d)
+	d.stats.Overflow = d.over.Load()
+	d.stats.Unrequested += d.strays.Load()
+	return d.stats, err
+}
+
+// share is how many requests one download may have in flight: an equal part of
+// what the receive buffer bears, and never less than keeps it moving.
+func (ds *Downloads) share() int {
+	return max(ds.budget/int(max(ds.count.Load(), 1)), 8)
+}
+
+func (ds *Downloads) add(d *Download) bool {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	byKind := ds.running[d.cfg.ID.Hash]
+	if byKind == nil {
+		byKind = make(map[chunk.Kind]*Download)
+		ds.running[d.cfg.ID.Hash] = byKind
+	}
+	if byKind[d.cfg.ID.Kind] != nil {
+		return false
+	}
+	byKind[d.cfg.ID.Kind] = d
+	ds.count.Add(1)
+	return true
+}
+
+func (ds *Downloads) remove(d *Download) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	delete(ds.running[d.cfg.ID.Hash], d.cfg.ID.Kind)
+	if len(ds.running[d.cfg.ID.Hash]) == 0 {
+		delete(ds.running, d.cfg.ID.Hash)
+	}
+	ds.count.Add(-1)
+}
+
+// find returns the download that wire id names, and whether it names its tree.
+func (ds *Downloads) find(text []byte) (d *Download, tree bool) {
+	id, err := chunk.ParseID(text)
+	if err != nil {
+		return nil, false
+	}
+	kind := id.Kind
+	if kind == chunk.BLAKE3Tree {
+		kind, tree = chunk.BLAKE3, true
+	}
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	return ds.running[id.Hash][kind], tree
+}
+
+// Register makes the downloads answer to their messages.
+func (ds *Downloads) Register(mux *wire.Mux) {
+	mux.Handle(wire.Content{}.Name(), wire.HandlerFunc(ds.content))
+	mux.Handle(wire.MaybeTheyHaveSome{}.Name(), wire.HandlerFunc(ds.maybe))
+}
+
+// content hands a block to the download that asked for it.
+func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
+	m, err := wire.ParseContent(e.Payload)
+	if err != nil {
+		return nil
+	}
+	d, tree := ds.find(m.ID)
+	if d == nil {
+		return nil
+	}
+	a := arrival{
+		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
+		tree: tree, offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
+	}
+	if n := m.DecodedLen(); n > chunk.BlockSize {
+		d.strays.Add(1) // no request is longer than a block
+		return nil
+	} else if n > 0 {
+		a.data = blockPool.Get().(*[chunk.BlockSize]byte)
+		data, err := m.AppendData(a.data[:0])
+		if err != nil || len(data) > chunk.BlockSize {
+			blockPool.Put(a.data)
+			d.strays.Add(1)
+			return nil
+		}
+		a.n = len(data)
+	}
+	d.deliver(a)
+	return nil
+}
+
+// maybe hands the news of other holders to the download. Alone in a datagram it
+// also says that its sender has not what was asked.
+func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
+	m, err := wire.ParseMaybeTheyHaveSome(e.Payload)
+	if err != nil {
+		return nil
+	}
+	d, _ := ds.find(m.ID)
+	if d == nil {
+		return nil
+	}
+	if len(m.Peers) > 0 {
+		select {
+		case d.hints <- hint{from: from.Addr, proven: from.Proven, peers: m.Peers[:min(len(m.Peers), maxHinted)]}:
+		default:
+			d.over.Add(1)
+		}
+	}
+	d.deliver(arrival{
+		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
+		none: true, eof: -1, have: ranges(m.Have),
+	})
+	return nil
+}
+
+// deliver queues an arrival, or drops it when the loop is behind: what is
+// dropped is asked again.
+func (d *Download) deliver(a arrival) {
+	select {
+	case d.inbox <- a:
+	default:
+		d.over.Add(1)
+		if a.data != nil {
+			blockPool.Put(a.data)
+		}
+	}
+}
+
+// hint is a list of addresses that may hold the content.
+type hint struct {
+	from   netip.AddrPort
+	proven bool
+	peers  []netip.AddrPort
+}
+
+const maxHinted = 16 // addresses taken from one MaybeTheyHaveSome
+
+// hinted takes addresses from a peer that was asked about this content.
+func (d *Download) hinted(h hint) {
+	if s := d.byAddr[h.from]; s == nil || s.excluded || !h.proven && d.cfg.Peers.Proven(h.from) {
+		return
+	}
+	d.addSources(h.peers)
+}
+
+func ranges(have []wire.Range) []chunk.Range {
+	if have == nil {
+		return nil
+	}
+	out := make([]chunk.Range, len(have))
+	for i, h := range have {
+		out[i] = chunk.Range(h)
+	}
+	return out
+}

@@ -1,0 +1,372 @@
+package transfer
+
+import (
+	"math/bits"
+	"slices"
+
+	"sharer/chunk"
+)
+
+// A stripe is what is checked and written in one piece: 64 blocks, 256 KiB. It
+// fits the bits of a word, and half a leaf piece of the tree.
+const (
+	stripeBlocks = 64
+	stripeBytes  = stripeBlocks * chunk.BlockSize
+	// maxStripes bounds the memory of one download: 64 stripes are 16 MiB, four
+	// times the largest window (512 blocks are 2 MiB) with room for holes.
+	maxStripes = 64
+)
+
+// stripe is a run of blocks that are being fetched into memory. The four sets
+// are bits by place in the stripe.
+type stripe struct {
+	index    int64
+	buf      []byte
+	want     uint64 // not yet done
+	asked    uint64 // in flight to somebody
+	twice    uint64 // in flight to two: the endgame's limit
+	got      uint64 // in buf, not yet checked and written
+	from     [stripeBlocks]uint8
+	checking bool  // a writer holds buf
+	leaves   bool  // the part of the tree that verifies it is there
+	since    int64 // Unix nanoseconds when its first unwritten block came; 0: none
+}
+
+// missing are the blocks that nobody was asked for.
+func (s *stripe) missing() uint64 { return s.want &^ (s.asked | s.got) }
+
+// full says that all that is wanted is there.
+func (s *stripe) full() bool { return s.want != 0 && s.want == s.got }
+
+// reach says what a source can give: nil ranges mean everything.
+type reach struct {
+	have []chunk.Range // in blocks, sorted, half-open
+}
+
+func (r reach) has(block int64) bool {
+	if r.have == nil {
+		return true
+	}
+	for _, h := range r.have {
+		if block >= h.From && block < h.To {
+			return true
+		}
+	}
+	return false
+}
+
+// mask returns which blocks of stripe i can be given.
+func (r reach) mask(i int64) uint64 {
+	if r.have == nil {
+		return ^uint64(0)
+	}
+	var m uint64
+	first, end := i*stripeBlocks, (i+1)*stripeBlocks
+	for _, h := range r.have {
+		from, to := max(h.From, first), min(h.To, end)
+		if from < to {
+			m |= spanMask(int(from-first), int(to-first))
+		}
+	}
+	return m
+}
+
+// spanMask has the bits from ≤ i < to.
+func spanMask(from, to int) uint64 {
+	m := ^uint64(0) << from
+	if to < 64 {
+		m &= 1<<to - 1
+	}
+	return m
+}
+
+// picker decides which block is asked next. It depends on: what is done, what
+// is in flight, what the asker's peer holds, and which block is urgent. Pure:
+// no clock, no goroutine; called by the loop of its download only.
+type picker struct {
+	size    int64
+	blocks  int64
+	limit   int          // stripes in memory at most
+	done    chunk.Ranges // blocks that were verified and written
+	active  []*stripe    // by index
+	free    [][]byte     // stripe buffers
+	buffers int          // made so far
+	urgent  int64        // a block wanted before all others, -1: none
+	orphans int          // blocks of active stripes that nobody was asked for; a hint, never too low
+}
+
+// reset starts over for a content of size bytes, of which done are there.
+// Buffers are not kept: a writer may still read one.
+func (p *picker) reset(size int64, done chunk.Ranges) {
+	blocks := (size + chunk.BlockSize - 1) / chunk.BlockSize
+	*p = picker{size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1}
+}
+
+func (p *picker) remaining() int64 { return p.blocks - p.done.Total() }
+
+func (p *picker) find(index int64) (int, bool) {
+	return slices.BinarySearchFunc(p.active, index, func(s *stripe, i int64) int {
+		switch {
+		case s.index < i:
+			return -1
+		case s.index > i:
+			return 1
+		}
+		return 0
+	})
+}
+
+// stripeOf returns the active stripe that holds block, or nil.
+func (p *picker) stripeOf(block int64) *stripe {
+	if i, ok := p.find(block / stripeBlocks); ok {
+		return p.active[i]
+	}
+	return nil
+}
+
+// open makes the stripe active, or returns nil when the pool is used up.
+func (p *picker) open(index int64) *stripe {
+	i, ok := p.find(index)
+	if ok {
+		return p.active[i]
+	}
+	var buf []byte
+	switch {
+	case len(p.free) > 0:
+		buf, p.free = p.free[len(p.free)-1], p.free[:len(p.free)-1]
+	case p.buffers < p.limit:
+		buf = make([]byte, min(stripeBlocks, p.blocks)*chunk.BlockSize)
+		p.buffers++
+	default:
+		return nil
+	}
+	s := &stripe{index: index, buf: buf}
+	first := index * stripeBlocks
+	end := min(first+stripeBlocks, p.blocks)
+	s.want = spanMask(0, int(end-first))
+	for b := first; b < end; b++ {
+		if p.done.Has(b) {
+			s.want &^= 1 << (b - first)
+		}
+	}
+	p.active = slices.Insert(p.active, i, s)
+	p.orphans += bits.OnesCount64(s.want)
+	return s
+}
+
+// take chooses the next block to ask of a peer with this reach, whose current
+// stripe is *cur; it notes the block as asked. The order: what is urgent; what
+// was lost elsewhere in the peer's own stripe; the oldest stripe with unasked
+// blocks that is not another peer's current one; a new stripe; any unasked block.
+func (p *picker) take(r reach, cur *int64, taken func(index int64) bool) (block int64, ok bool) {
+	if p.urgent >= 0 && r.has(p.urgent) {
+		if b, ok := p.takeUrgent(); ok {
+			return b, true
+		}
+	}
+	if i, ok := p.find(*cur); ok {
+		if m := p.active[i].missing() & r.mask(*cur); m != 0 {
+			return p.ask(p.active[i], m), true
+		}
+	}
+	if p.orphans > 0 {
+		for _, s := range p.active {
+			if m := s.missing() & r.mask(s.index); m != 0 && !taken(s.index) {
+				*cur = s.index
+				return p.ask(s, m), true
+			}
+		}
+	}
+	if s := p.next(r); s != nil {
+		if m := s.missing() & r.mask(s.index); m != 0 {
+			*cur = s.index
+			return p.ask(s, m), true
+		}
+	}
+	if p.orphans > 0 {
+		for _, s := range p.active {
+			if m := s.missing() & r.mask(s.index); m != 0 {
+				return p.ask(s, m), true
+			}
+		}
+		p.orphans = p.countOrphans()
+	}
+	return 0, false
+}
+
+// again chooses a block for the endgame: one that is in flight to one other
+// peer only. fits says whether that flight is worth a second request.
+func (p *picker) again(r reach, fits func(block int64) bool) (block int64, ok bool) {
+	for _, s := range p.active {
+		m := s.asked & s.want &^ (s.got | s.twice) & r.mask(s.index)
+		for ; m != 0; m &= m - 1 {
+			i := bits.TrailingZeros64(m)
+			if b := s.index*stripeBlocks + int64(i); fits(b) {
+				s.twice |= 1 << i
+				return b, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// ask notes the lowest block of m as asked.
+func (p *picker) ask(s *stripe, m uint64) int64 {
+	i := bits.TrailingZeros64(m)
+	s.asked |= 1 << i
+	p.orphans--
+	return s.index*stripeBlocks + int64(i)
+}
+
+// next opens the first stripe that is neither done nor active and that the peer
+// has some of.
+func (p *picker) next(r reach) *stripe {
+	if len(p.free) == 0 && p.buffers >= p.limit {
+		return nil
+	}
+	for at := int64(0); ; {
+		gap, ok := p.done.NextGap(at, p.blocks)
+		if !ok {
+			return nil
+		}
+		index := gap.From / stripeBlocks
+		if _, ok := p.find(index); ok {
+			at = (index + 1) * stripeBlocks
+			continue
+		}
+		if from, ok := r.firstFrom(gap.From); !ok {
+			return nil
+		} else if from/stripeBlocks > index {
+			at = from
+			continue
+		}
+		if s := p.open(index); s.missing()&r.mask(index) != 0 {
+			return s
+		} else {
+			p.orphans -= bits.OnesCount64(s.want)
+			p.close(s)
+			at = (index + 1) * stripeBlocks
+		}
+	}
+}
+
+// firstFrom returns the first block at or after from that can be given.
+func (r reach) firstFrom(from int64) (int64, bool) {
+	if r.have == nil {
+		return from, true
+	}
+	for _, h := range r.have {
+		if h.To > from {
+			return max(h.From, from), true
+		}
+	}
+	return 0, false
+}
+
+// arrived copies a block that was asked for into its stripe. It returns nil when
+// the block is not wanted any more: it came twice.
+func (p *picker) arrived(block int64, data []byte, from uint8) *stripe {
+	if p.done.Has(block) {
+		return nil
+	}
+	s := p.open(block / stripeBlocks)
+	if s == nil {
+		return nil
+	}
+	i := block % stripeBlocks
+	bit := uint64(1) << i
+	if s.want&bit == 0 || s.got&bit != 0 {
+		return nil
+	}
+	// A writer may be reading other blocks of the buffer meanwhile, never this one.
+	copy(s.buf[i*chunk.BlockSize:], data)
+	if s.asked&bit == 0 {
+		p.orphans-- // given up, and it came after all
+	}
+	s.got |= bit
+	s.asked &^= bit
+	s.twice &^= bit
+	s.from[i] = from
+	return s
+}
+
+// gotUrgent says whether the urgent block waits in s.
+func (p *picker) gotUrgent(s *stripe) bool {
+	return p.urgent/stripeBlocks == s.index && p.urgent >= 0 && s.got>>(p.urgent%stripeBlocks)&1 == 1
+}
+
+// takeUrgent takes the urgent block, if nobody was asked for it.
+func (p *picker) takeUrgent() (int64, bool) {
+	if p.urgent < 0 || p.done.Has(p.urgent) {
+		return 0, false
+	}
+	s := p.open(p.urgent / stripeBlocks)
+	bit := uint64(1) << (p.urgent % stripeBlocks)
+	if s == nil || s.missing()&bit == 0 {
+		return 0, false
+	}
+	return p.ask(s, bit), true
+}
+
+// bytes is how much of the buffer of s holds content.
+func (p *picker) bytes(s *stripe) int {
+	return int(min(stripeBytes, p.size-s.index*stripeBytes))
+}
+
+// checking says whether a writer holds any stripe.
+func (p *picker) checking() bool {
+	return slices.ContainsFunc(p.active, func(s *stripe) bool { return s.checking })
+}
+
+// lost notes that a request for block was given up; other says that a second
+// one is still out.
+func (p *picker) lost(block int64, other bool) {
+	s := p.stripeOf(block)
+	if s == nil {
+		return
+	}
+	bit := uint64(1) << (block % stripeBlocks)
+	if s.asked&bit == 0 || s.want&bit == 0 {
+		return
+	}
+	s.twice &^= bit
+	if !other {
+		s.asked &^= bit
+		p.orphans++
+	}
+}
+
+// wrote notes what became of the blocks of a stripe that were handed to the
+// writer: good ones are done, bad ones are wanted again.
+func (p *picker) wrote(s *stripe, good, bad uint64) {
+	s.checking = false
+	s.since = 0
+	s.got &^= good | bad
+	s.want &^= good
+	p.orphans += bits.OnesCount64(bad)
+	for m := good; m != 0; {
+		i := bits.TrailingZeros64(m)
+		n := bits.TrailingZeros64(^(m >> i))
+		first := s.index*stripeBlocks + int64(i)
+		p.done.Add(first, first+int64(n))
+		m &^= spanMask(i, i+n)
+	}
+	if s.want == 0 {
+		p.close(s)
+	}
+}
+
+func (p *picker) close(s *stripe) {
+	if i, ok := p.find(s.index); ok && p.active[i] == s {
+		p.active = slices.Delete(p.active, i, i+1)
+		p.free = append(p.free, s.buf)
+	}
+}
+
+func (p *picker) countOrphans() int {
+	n := 0
+	for _, s := range p.active {
+		n += bits.OnesCount64(s.missing())
+	}
+	return n
+}

@@ -1,0 +1,127 @@
+package transfer
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"sharer/chunk"
+)
+
+// sizes remembers how often each claimed size was given its turn.
+type sizes struct{ tried map[int64]int }
+
+func newSizes() sizes { return sizes{tried: make(map[int64]int)} }
+
+type vote struct {
+	size  int64
+	votes int
+	tried int
+}
+
+// chooseSize decides at which of the claimed sizes blocks are asked. `eof` is a
+// claim (wire.md section 5), so nobody's claim is final before it is proven:
+// under blake3 by the path of the last block, under sha256 by the whole. A blake3
+// claim that is not proven in time gives way to the next, so one liar
+// delays by proveWithin and no more; under sha256 most votes win, and of two
+// with as many the smaller, since that one is disproved the sooner.
+func (d *Download) chooseSize(now time.Time) {
+	if d.proven {
+		return
+	}
+	var votes []vote
+	for _, s := range d.sources {
+		if s.claim < 0 || s.excluded {
+			continue
+		}
+		i := slices.IndexFunc(votes, func(v vote) bool { return v.size == s.claim })
+		if i < 0 {
+			i = len(votes)
+			votes = append(votes, vote{size: s.claim, tried: d.sizes.tried[s.claim]})
+		}
+		votes[i].votes++
+	}
+	if len(votes) == 0 {
+		return
+	}
+	byTree := d.cfg.ID.Kind == chunk.BLAKE3
+	held := slices.IndexFunc(votes, func(v vote) bool { return v.size == d.size })
+	if byTree && held >= 0 && (len(votes) == 1 || now.Sub(d.sizeSet) < proveWithin) {
+		return
+	}
+	best := slices.MinFunc(votes, func(a, b vote) int {
+		if byTree && a.tried != b.tried {
+			return cmp.Compare(a.tried, b.tried)
+		}
+		return cmp.Or(cmp.Compare(b.votes, a.votes), cmp.Compare(a.size, b.size))
+	})
+	if best.size != d.size {
+		d.setSize(best.size, now)
+	}
+}
+
+// setSize starts over at another size. Nothing is allocated for it.
+func (d *Download) setSize(size int64, now time.Time) {
+	d.size, d.sizeSet = size, now
+	d.sizes.tried[size]++
+	d.epoch++
+	if err := d.cfg.File.SetSize(size); errors.Is(err, chunk.ErrSize) {
+		d.disbelieve(size)
+		return
+	} else if err != nil {
+		d.fail(err)
+		return
+	}
+	shape := chunk.ShapeOf(size)
+	d.pick.reset(size, d.cfg.File.Done())
+	d.tree = newTreeFetch(shape)
+	for _, s := range d.sources {
+		s.current = -1
+		s.flights.clear()
+	}
+	switch {
+	case d.cfg.ID.Kind == chunk.SHA256:
+		d.checkWhole()
+	case d.cfg.File.Proven():
+		d.prove()
+	default:
+		d.pick.limit = unprovenStripes
+		d.pick.urgent = shape.Blocks() - 1
+	}
+}
+
+// disbelieve excludes everybody who claims a size that was proven false.
+func (d *Download) disbelieve(size int64) {
+	for _, s := range d.sources {
+		if s.claim == size {
+			d.exclude(s, false)
+		}
+	}
+	d.size = -1
+}
+
+// prove is told that the last block and its path have verified: a block's place
+// is part of its chaining value, and its path is the right edge of the tree, so
+// that nothing can follow it. From here on the size is certain.
+func (d *Download) prove() {
+	if d.proven {
+		return
+	}
+	d.proven = true
+	d.pick.urgent = -1
+	d.pick.limit = maxStripes
+	d.cfg.File.ProveSize()
+	for _, s := range d.sources {
+		if s.claim >= 0 && s.claim != d.size {
+			d.exclude(s, false)
+		}
+	}
+}
+
+// fail ends the download with an error that is not a peer's fault.
+func (d *Download) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}

@@ -1,0 +1,154 @@
+package transfer
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"sharer/chunk"
+)
+
+// maxStash bounds the pieces of a tree that wait for their parent: 16 of 4 KiB
+// are the 64 KiB that a tree may cost in memory, and enough for the right edge
+// of a tree of 2^28 blocks, 1 TiB, asked for in one go.
+const maxStash = 24
+
+// treeFetch is what of the tree is wanted, out, or early. Pieces are verified
+// from the top; a whole path is asked for at once, and what overtakes its parent
+// waits in the stash.
+type treeFetch struct {
+	shape  chunk.Shape
+	queue  []int // wanted and not out
+	queued map[int]bool
+	out    map[int]bool
+	stash  map[int]stashed
+	cursor int // TreeOnly: pieces below are wanted already
+	path   []int
+}
+
+type stashed struct {
+	data []byte
+	from *source
+}
+
+func newTreeFetch(shape chunk.Shape) treeFetch {
+	return treeFetch{
+		shape: shape, queued: make(map[int]bool),
+		out: make(map[int]bool), stash: make(map[int]stashed),
+	}
+}
+
+// wantLeaf queues what is missing of the path of a block. True: the leaf is
+// there.
+func (t *treeFetch) wantLeaf(f *chunk.Tree, block int64) bool {
+	if t.shape.Blocks() <= 1 || f.Has(t.shape.LeafPiece(block)) {
+		return true
+	}
+	t.path = t.shape.PathPieces(block, t.path[:0])
+	for _, p := range t.path {
+		t.want(f, p)
+	}
+	return false
+}
+
+func (t *treeFetch) want(f *chunk.Tree, piece int) {
+	if _, early := t.stash[piece]; early || t.queued[piece] || t.out[piece] || f.Has(piece) {
+		return
+	}
+	t.queued[piece] = true
+	t.queue = append(t.queue, piece)
+}
+
+// next takes the first wanted piece.
+func (t *treeFetch) next() (off int64, n int, ok bool) {
+	if len(t.queue) == 0 {
+		return 0, 0, false
+	}
+	piece := t.queue[0]
+	t.queue = t.queue[1:]
+	delete(t.queued, piece)
+	off, n = t.shape.Piece(piece)
+	t.out[piece] = true
+	return off, n, true
+}
+
+// lost queues a piece again whose answer did not come or was of no use.
+func (t *treeFetch) lost(off int64) {
+	piece := t.shape.PieceAt(off)
+	if !t.out[piece] {
+		return
+	}
+	delete(t.out, piece)
+	t.queued[piece] = true
+	t.queue = append([]int{piece}, t.queue...)
+}
+
+// complete says whether the whole tree is verified; it queues what is not.
+func (t *treeFetch) complete(f *chunk.Tree) bool {
+	if t.shape.Blocks() <= 1 {
+		return true
+	}
+	for t.cursor < t.shape.Pieces() && len(t.queue)+len(t.out) < maxStash {
+		t.want(f, t.cursor)
+		t.cursor++
+	}
+	return t.cursor == t.shape.Pieces() && len(t.queue)+len(t.out)+len(t.stash) == 0
+}
+
+// arriveTree takes a piece of the tree.
+func (d *Download) arriveTree(s *source, a arrival) {
+	piece := d.tree.shape.PieceAt(a.offset)
+	if !d.tree.out[piece] || !s.usable(d.size, d.proven) {
+		d.back(s, request{tree: true, at: a.offset})
+		return
+	}
+	_, n := d.tree.shape.Piece(piece)
+	switch {
+	case a.n == 0 || a.n < n && (a.eof < 0 || a.eof == d.tree.shape.FileSize()):
+		// It has no tree, or we are not proven to it yet.
+		s.short++
+		if s.short > shortsLimit || a.n == 0 {
+			s.noTree++
+		}
+		d.tree.lost(a.offset)
+		return
+	case a.n != n || a.eof >= 0 && a.eof != d.tree.shape.FileSize():
+		d.tree.lost(a.offset)
+		d.strike(s)
+		return
+	}
+	s.noTree = 0
+	s.short = 0
+	delete(d.tree.out, piece)
+	d.putPiece(s, piece, a.data[:a.n], a.at)
+}
+
+// putPiece verifies a piece and what waited for it.
+func (d *Download) putPiece(s *source, piece int, data []byte, now time.Time) {
+	err := d.cfg.File.Tree().Put(piece, data)
+	switch {
+	case err == nil:
+	case isNoParent(err):
+		if len(d.tree.stash) < maxStash {
+			d.tree.stash[piece] = stashed{data: append([]byte(nil), data...), from: s}
+			return
+		}
+		d.tree.want(d.cfg.File.Tree(), piece)
+		return
+	case isBadTree(err):
+		d.tree.want(d.cfg.File.Tree(), piece)
+		d.strike(s)
+		return
+	default:
+		d.fail(err)
+		return
+	}
+	d.lastGood = now
+	s.lastGot = now
+	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
+		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == piece {
+			delete(d.tree.stash, child)
+			d.putPiece(st.from, child, st.data, now)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package transfer
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"sharer/chunk"
+)
+
+// Bounds of what is queued for answering. A peer may have 4 MiB of requested
+// content waiting, a window of 1024 blocks, the oldest dropped beyond (an asker
+// that wants more than it takes must not make others wait); all peers together
+// 64 MiB of requests, which are 100 bytes each in memory: 1.6 MiB.
+const (
+	maxQueuedPeer = 4 << 20
+	maxQueuedAll  = 64 << 20
+	maxUpPeers    = 4096
+	turnBytes     = 64 << 10 // a turn of one peer, and what one read and one send carry
+	turnRequests  = 32
+)
+
+// want is one request that will be answered.
+type want struct {
+	id      chunk.ID
+	content Content
+	offset  int64
+	length  int64 // at most maxAnswer
+}
+
+// upPeer is the queue of one peer.
+type upPeer struct {
+	addr    netip.AddrPort
+	via     uint8
+	queue   []want
+	head    int
+	bytes   int64 // requested content in the queue
+	limit   *rate.Limiter
+	inRing  bool
+	answers int64     // sent so far
+	hinted  time.Time // last MaybeTheyHaveSome that rode along
+	used    time.Time
+}
+
+// turns is the queue of requests of all peers: first in, first out for each, a
+// turn of turnBytes for each in the ring. Pure: the owner locks and tells the time.
+type turns struct {
+	peers    map[netip.AddrPort]*upPeer
+	ring     []*upPeer // those with something queued, the next one first
+	bytes    int64
+	perPeer  rate.Limit // 0: none
+	dropped  int64
+	capPeer  int64
+	capTotal int64
+}
+
+func newTurns(perPeer rate.Limit) *turns {
+	return &turns{peers: make(map[netip.AddrPort]*upPeer), perPeer: perPeer, capPeer: maxQueuedPeer, capTotal: maxQueuedAll}
+}
+
+// push queues a request, dropping what the bounds do not allow.
+func (t *turns) push(addr netip.AddrPort, via uint8, w want, now time.Time) {
+	p := t.peers[addr]
+	if p == nil {
+		if len(t.peers) >= maxUpPeers && !t.forget(now) {
+			t.dropped++
+			return
+		}
+		p = &upPeer{addr: addr}
+		if t.perPeer > 0 {
+			p.limit = rate.NewLimiter(t.perPeer, LimitBurst)
+		}
+		t.peers[addr] = p
+	}
+	p.via, p.used = via, now
+	for p.bytes+w.length > t.capPeer && p.head < len(p.queue) {
+		t.pop(p)
+		t.dropped++
+	}
+	if t.bytes+w.length > t.capTotal {
+		t.dropped++
+		return
+	}
+	p.queue = append(p.queue, w)
+	p.bytes += w.length
+	t.bytes += w.length
+	if !p.inRing {
+		p.inRing = true
+		t.ring = append(t.ring, p)
+	}
+}
+
+func (t *turns) pop(p *upPeer) want {
+	w := p.queue[p.head]
+	p.queue[p.head] = want{}
+	p.head++
+	p.bytes -= w.length
+	t.bytes -= w.length
+	if p.head == len(p.queue) {
+		p.queue, p.head = p.queue[:0], 0
+	} else if p.head >= 1024 {
+		p.queue = append(p.queue[:0], p.queue[p.head:]...)
+		p.head = 0
+	}
+	return w
+}
+
+// next takes the turn of the first peer in the ring that its own limit allows
+// something, appending its requests to dst. wait is how long until one may, when
+// none may now; a negative wait says that nothing is queued.
+func (t *turns) next(dst []want, now time.Time) (p *upPeer, ws []want, wait time.Duration) {
+	wait = -1
+	for range len(t.ring) {
+		p := t.ring[0]
+		t.ring = append(t.ring[:0], t.ring[1:]...)
+		if p.head == len(p.queue) { // dropped meanwhile
+			p.inRing = false
+			continue
+		}
+		ws, until := t.turn(p, dst, now)
+		if len(ws) > 0 {
+			if p.head < len(p.queue) {
+				t.ring = append(t.ring, p)
+			} else {
+				p.inRing = false
+			}
+			return p, ws, 0
+		}
+		t.ring = append(t.ring, p)
+		if wait < 0 || until < wait {
+			wait = until
+		}
+	}
+	return nil, dst, wait
+}
+
+// turn takes what p may have in one turn.
+func (t *turns) turn(p *upPeer, dst []want, now time.Time) (ws []want, until time.Duration) {
+	ws = dst
+	for bytes := int64(0); p.head < len(p.queue) && len(ws) < turnRequests; {
+		w := p.queue[p.head]
+		if bytes += w.length; bytes > turnBytes && len(ws) > 0 {
+			break
+		}
+		if p.limit != nil {
+			r := p.limit.ReserveN(now, answerCost(w.length))
+			if until = r.DelayFrom(now); until > 0 {
+				r.CancelAt(now)
+				break
+			}
+		}
+		ws = append(ws, t.pop(p))
+	}
+	return ws, until
+}
+
+// forget makes room by dropping one peer that has nothing queued and was not
+// heard of for a minute.
+func (t *turns) forget(now time.Time) bool {
+	var oldest *upPeer
+	for _, p := range t.peers {
+		if !p.inRing && now.Sub(p.used) > time.Minute &&
+			(oldest == nil || p.used.Before(oldest.used) || p.used.Equal(oldest.used) && p.addr.Compare(oldest.addr) < 0) {
+			oldest = p
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(t.peers, oldest.addr)
+	return true
+}
+
+// LimitBurst is the most that a limiter lets through at once: the largest
+// answer must fit (WaitN with more is an error), and a window of requests that
+// arrives together should not wait for tokens one by one.
+const LimitBurst = 64 << 10
+
+// answerCost is what an answer with n bytes of content takes of the wire.
+func answerCost(n int64) int { return int(n)*4/3 + answerOverhead }

@@ -1,0 +1,358 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"sharer/chunk"
+	"sharer/swarm"
+	"sharer/wire"
+)
+
+// maxAnswer is the most content that one datagram carries, to those who ask for
+// so much: the best-known node's figure (wire.md section 5), which nodes with
+// blocks of 40960 bytes rely on.
+const maxAnswer = 40960
+
+// Source finds contents that may be served.
+type Source interface {
+	// Find returns the content of an id, tree files included, or false.
+	Find(id chunk.ID) (Content, bool)
+}
+
+// Content is something that can be served. Safe for concurrent use.
+type Content interface {
+	Size() int64 // bytes, -1 while it is not known
+	// ReadAt reads verified bytes only; it withholds bytes that may not be the
+	// content any more.
+	ReadAt(p []byte, off int64) (int, error)
+	// Have returns the byte ranges that are there; nil: everything.
+	Have() []chunk.Range
+}
+
+// Holders remembers who asked for what: they will soon have some.
+type Holders interface {
+	Asked(id chunk.ID, addr netip.AddrPort, now time.Time)
+	// Tell returns at most n holders of id that may be told to the peer at to.
+	Tell(id chunk.ID, to netip.AddrPort, n int, now time.Time) []netip.AddrPort
+}
+
+// UploadConfig is what uploads need. Limits of 0 are none.
+type UploadConfig struct {
+	Source  Source
+	Holders Holders
+	Batch   Batch         // used by the loop only
+	Limit   *rate.Limiter // all peers together, bytes a second on the wire; nil: no limit
+	PerPeer rate.Limit    // each peer, bytes a second on the wire
+}
+
+// UploadStats counts what uploads did.
+type UploadStats struct {
+	Asked    int64 // requests for content that is here
+	Unknown  int64 // requests for content that is not
+	Answered int64
+	Bytes    int64 // of content sent
+	Dropped  int64 // requests beyond the bounds of the queues
+	Failed   int64 // reads that failed; changed files are among them
+}
+
+// Uploads answers PleaseSendContent. Requests from proven addresses are queued,
+// bounded, and answered by one loop in fair turns at the limits' pace; the
+// unproven get at once what their budget allows.
+type Uploads struct {
+	cfg  UploadConfig
+	wake chan struct{}
+
+	asked, unknown, answered, bytes, failed atomic.Int64
+
+	mu    sync.Mutex
+	turns *turns
+}
+
+// NewUploads returns uploads whose loop is Run.
+func NewUploads(c UploadConfig) *Uploads {
+	return &Uploads{cfg: c, wake: make(chan struct{}, 1), turns: newTurns(c.PerPeer)}
+}
+
+// Register makes the uploads answer to their message.
+func (u *Uploads) Register(mux *wire.Mux) {
+	mux.Handle(wire.PleaseSendContent{}.Name(), wire.HandlerFunc(u.request))
+}
+
+// Stats returns the counts so far.
+func (u *Uploads) Stats() UploadStats {
+	u.mu.Lock()
+	dropped := u.turns.dropped
+	u.mu.Unlock()
+	return UploadStats{
+		Asked: u.asked.Load(), Unknown: u.unknown.Load(), Answered: u.answered.Load(),
+		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped,
+	}
+}
+
+// request takes one PleaseSendContent.
+func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
+	m, err := wire.ParsePleaseSendContent(e.Payload)
+	if err != nil {
+		return nil
+	}
+	id, err := chunk.ParseID(m.ID)
+	if err != nil {
+		return nil
+	}
+	now := time.Now()
+	c, ok := u.cfg.Source.Find(id)
+	if !ok {
+		u.unknown.Add(1)
+		return u.elsewhere(from, id, nil, now)
+	}
+	u.asked.Add(1)
+	if !from.Proven {
+		return u.sample(from, id, c, m)
+	}
+	u.cfg.Holders.Asked(contentID(id), from.Addr, now)
+	u.mu.Lock()
+	u.turns.push(from.Addr, from.Via, want{id: id, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
+	u.mu.Unlock()
+	select {
+	case u.wake <- struct{}{}:
+	default: // it is awake
+	}
+	return nil
+}
+
+// contentID is the id of the content that a tree belongs to.
+func contentID(id chunk.ID) chunk.ID {
+	if id.Kind == chunk.BLAKE3Tree {
+		id.Kind = chunk.BLAKE3
+	}
+	return id
+}
+
+// elsewhere names others who may have it, and what is here of it.
+func (u *Uploads) elsewhere(from wire.Sender, id chunk.ID, have []chunk.Range, now time.Time) []wire.Message {
+	n := 8
+	if !from.Proven {
+		n = 1
+	}
+	peers := u.cfg.Holders.Tell(contentID(id), from.Addr, n, now)
+	if from.Proven {
+		u.cfg.Holders.Asked(contentID(id), from.Addr, now)
+	}
+	if len(peers) == 0 && have == nil {
+		return nil
+	}
+	return []wire.Message{wire.MaybeTheyHaveSome{ID: []byte(id.String()), Peers: peers, Have: wireRanges(have)}}
+}
+
+// sample answers an unproven address with as much as its budget allows; it reads
+// a few hundred bytes on the receive path, for which there is no queue that
+// would not hold state for strangers.
+func (u *Uploads) sample(from wire.Sender, id chunk.ID, c Content, m wire.PleaseSendContent) []wire.Message {
+	answer := wire.Content{ID: m.ID, Offset: m.Offset, EOF: c.Size(), Have: wireRanges(c.Have())}
+	spare := from.Room - 1 - len(wire.AppendMessage(nil, answer))
+	n := min(m.Length, int64(spare/4*3), chunk.BlockSize)
+	if n <= 0 {
+		return nil
+	}
+	data, err := readContent(c, make([]byte, n), m.Offset)
+	if err != nil {
+		u.failed.Add(1)
+		return nil
+	}
+	answer.Data = data
+	u.answered.Add(1)
+	u.bytes.Add(int64(len(data)))
+	return []wire.Message{answer}
+}
+
+// readContent reads what there is at off, which is nothing past the end.
+func readContent(c Content, p []byte, off int64) ([]byte, error) {
+	if size := c.Size(); size >= 0 {
+		p = p[:max(0, min(int64(len(p)), size-off))]
+	}
+	if len(p) == 0 {
+		return p, nil
+	}
+	n, err := c.ReadAt(p, off)
+	if n == len(p) {
+		err = nil
+	}
+	return p[:n], err
+}
+
+// Run answers until ctx ends.
+func (u *Uploads) Run(ctx context.Context) {
+	a := answerer{u: u, buf: make([]byte, turnBytes), wants: make([]want, 0, turnRequests)}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		u.mu.Lock()
+		p, ws, wait := u.turns.next(a.wants[:0], time.Now())
+		u.mu.Unlock()
+		if p != nil {
+			if !a.answer(ctx, p, ws) {
+				return
+			}
+			continue
+		}
+		if wait < 0 {
+			wait = time.Hour
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// answerer is the loop's own memory.
+type answerer struct {
+	u     *Uploads
+	buf   []byte // one turn's content
+	wants []want
+	msg   wire.Content
+	id    []byte
+}
+
+// answer sends one turn. False: ctx has ended.
+func (a *answerer) answer(ctx context.Context, p *upPeer, ws []want) bool {
+	for len(ws) > 0 {
+		n := runLength(ws)
+		if !a.run(ctx, p, ws[:n]) {
+			return false
+		}
+		ws = ws[n:]
+	}
+	if err := a.u.cfg.Batch.Flush(); err != nil {
+		a.u.failed.Add(1) // the asker asks again
+	}
+	return true
+}
+
+// runLength counts the requests at the head of ws that follow one another in
+// one content, so that one read serves them.
+func runLength(ws []want) int {
+	n, bytes := 1, ws[0].length
+	for n < len(ws) && ws[n].id == ws[0].id && ws[n].offset == ws[0].offset+bytes && bytes+ws[n].length <= turnBytes {
+		bytes += ws[n].length
+		n++
+	}
+	return n
+}
+
+// run answers requests that one read serves.
+func (a *answerer) run(ctx context.Context, p *upPeer, ws []want) bool {
+	u, c := a.u, ws[0].content
+	length := int64(0)
+	for _, w := range ws {
+		length += w.length
+	}
+	data, err := readContent(c, a.buf[:length], ws[0].offset)
+	if err != nil {
+		u.failed.Add(1)
+		if errors.Is(err, chunk.ErrNotHeld) && len(ws) > 1 {
+			// Some of the run is not here: one by one.
+			for i := range ws {
+				if !a.run(ctx, p, ws[i:i+1]) {
+					return false
+				}
+			}
+			return true
+		}
+		return a.missing(ctx, p, ws[0], err)
+	}
+	for _, w := range ws {
+		part := data[:min(int64(len(data)), w.length)]
+		data = data[len(part):]
+		if !a.pace(ctx, answerCost(int64(len(part)))) {
+			return false
+		}
+		a.send(p, w, part)
+	}
+	return true
+}
+
+// send queues one answer, now and then with the addresses of others that asked.
+func (a *answerer) send(p *upPeer, w want, part []byte) {
+	u := a.u
+	buf, ok := u.cfg.Batch.Open(p.addr, p.via, swarm.Reply)
+	if !ok {
+		return
+	}
+	a.id, _ = w.id.AppendText(a.id[:0]) // never fails
+	a.msg = wire.Content{ID: a.id, Offset: w.offset, Data: part, EOF: w.content.Size(), Have: wireRanges(w.content.Have())}
+	buf = wire.AppendMessage(buf, &a.msg)
+	if p.answers%64 == 0 {
+		buf = a.hint(buf, p, w)
+	}
+	p.answers++
+	u.cfg.Batch.Close(buf, 0)
+	u.answered.Add(1)
+	u.bytes.Add(int64(len(part)))
+}
+
+// hint adds others who asked for the same, at most once a second, so that a
+// swarm finds itself.
+func (a *answerer) hint(buf []byte, p *upPeer, w want) []byte {
+	now := time.Now()
+	if now.Sub(p.hinted) < time.Second {
+		return buf
+	}
+	p.hinted = now
+	peers := a.u.cfg.Holders.Tell(contentID(w.id), p.addr, 4, now)
+	if len(peers) == 0 {
+		return buf
+	}
+	buf = append(buf, ',')
+	return wire.AppendMessage(buf, wire.MaybeTheyHaveSome{ID: []byte(contentID(w.id).String()), Peers: peers})
+}
+
+// missing says that a block is not here.
+func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bool {
+	if !errors.Is(err, chunk.ErrNotHeld) {
+		return true // changed or unreadable: silence, and Source offers it no more
+	}
+	for _, m := range a.u.elsewhere(wire.Sender{Addr: p.addr, Proven: true}, w.id, w.content.Have(), time.Now()) {
+		if !a.pace(ctx, answerOverhead) {
+			return false
+		}
+		if buf, ok := a.u.cfg.Batch.Open(p.addr, p.via, swarm.Reply); ok {
+			a.u.cfg.Batch.Close(wire.AppendMessage(buf, m), 0)
+		}
+	}
+	return true
+}
+
+// pace waits until the limit of all peers together lets cost bytes out. What was
+// queued before goes out first.
+func (a *answerer) pace(ctx context.Context, cost int) bool {
+	l := a.u.cfg.Limit
+	if l == nil || l.AllowN(time.Now(), cost) {
+		return true
+	}
+	if err := a.u.cfg.Batch.Flush(); err != nil {
+		a.u.failed.Add(1)
+	}
+	return l.WaitN(ctx, cost) == nil
+}
+
+func wireRanges(have []chunk.Range) []wire.Range {
+	if have == nil {
+		return nil
+	}
+	out := make([]wire.Range, len(have))
+	for i, h := range have {
+		out[i] = wire.Range(h)
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+
+	"sharer/chunk"
+)
+
+// job is what the writer of a download does next: check and write the blocks of
+// a stripe, or hash the whole.
+type job struct {
+	stripe *stripe
+	blocks uint64
+	bytes  int // of content in the stripe
+	epoch  int
+	whole  bool
+}
+
+// outcome is what became of a job.
+type outcome struct {
+	job
+	good, bad uint64
+	sums      chunk.Sums
+	err       error
+}
+
+// writeLoop does the jobs in order. It is the only one who reads stripes that
+// are being checked, and ends when jobs is closed. The results never block:
+// a stripe is out once at most.
+func (d *Download) writeLoop(ctx context.Context) {
+	for j := range d.jobs {
+		o := outcome{job: j}
+		if j.whole {
+			o.sums, o.err = d.cfg.File.Check(ctx, nil)
+		} else {
+			o.good, o.bad, o.err = writeBlocks(d.cfg.File, j)
+		}
+		d.wrote <- o
+	}
+}
+
+// writeBlocks writes the runs of blocks that are set in m.
+func writeBlocks(f *chunk.Partial, j job) (good, bad uint64, err error) {
+	s, m := j.stripe, j.blocks
+	for m != 0 {
+		i := bits.TrailingZeros64(m)
+		n := bits.TrailingZeros64(^(m >> i))
+		run := spanMask(i, i+n)
+		m &^= run
+		data := s.buf[i*chunk.BlockSize : min((i+n)*chunk.BlockSize, j.bytes)]
+		wrong, err := f.Write(s.index*stripeBlocks+int64(i), data)
+		if err != nil {
+			return good, bad, err
+		}
+		good |= run
+		for _, w := range wrong {
+			good &^= 1 << (i + w)
+			bad |= 1 << (i + w)
+		}
+	}
+	return good, bad, nil
+}
+
+// canCheck says whether the leaves of a stripe are there.
+func (d *Download) canCheck(s *stripe) bool {
+	return d.cfg.ID.Kind == chunk.SHA256 || d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks)
+}
+
+// handIfReady gives a stripe to the writer unless it has it or lacks leaves.
+func (d *Download) handIfReady(s *stripe) {
+	if !s.checking && s.got != 0 && d.canCheck(s) {
+		d.hand(s)
+	}
+}
+
+func (d *Download) hand(s *stripe) {
+	s.checking = true
+	d.jobs <- job{stripe: s, blocks: s.got, bytes: d.pick.bytes(s), epoch: d.epoch}
+}
+
+// written takes a result of the writer.
+func (d *Download) written(o outcome) {
+	if o.epoch != d.epoch {
+		return // of a size that was given up
+	}
+	if o.whole {
+		d.checkedWhole(o)
+		return
+	}
+	if o.err != nil && !isNoParent(o.err) {
+		d.fail(o.err)
+	}
+	s := o.stripe
+	retry := o.blocks &^ (o.good | o.bad)
+	for m := o.bad; m != 0; m &= m - 1 {
+		if i := s.from[bits.TrailingZeros64(m)]; int(i) < len(d.sources) {
+			d.strike(d.sources[i])
+		}
+	}
+	for m := o.good; m != 0; m &= m - 1 {
+		d.sources[s.from[bits.TrailingZeros64(m)]].gave++
+	}
+	d.pick.wrote(s, o.good, o.bad|retry)
+	if d.cfg.ID.Kind == chunk.BLAKE3 && !d.proven && d.pick.done.Has(d.pick.blocks-1) {
+		d.prove()
+	}
+	d.checkWhole()
+}
+
+// checkWhole has a complete sha256 content hashed.
+func (d *Download) checkWhole() {
+	if d.cfg.ID.Kind == chunk.SHA256 && d.pick.remaining() == 0 && d.err == nil {
+		d.jobs <- job{whole: true, epoch: d.epoch}
+	}
+}
+
+// checkedWhole takes the hash of a whole sha256 content.
+func (d *Download) checkedWhole(o outcome) {
+	d.stats.Passes++
+	switch {
+	case o.err == nil:
+		d.proven = true
+		d.cfg.File.ProveSize()
+	case errors.Is(o.err, chunk.ErrMismatch):
+		d.mismatch()
+	default:
+		d.fail(o.err)
+	}
+}
+
+// mismatch is told that a whole sha256 content is not its id. When one peer gave
+// it all, that peer lied about the content or its size. Otherwise the next
+// pass asks one peer alone, so that after as many passes as there are peers each
+// liar is known and one honest peer suffices.
+func (d *Download) mismatch() {
+	var givers []*source
+	for _, s := range d.sources {
+		if s.gave > 0 {
+			givers = append(givers, s)
+		}
+		s.gave = 0
+	}
+	if len(givers) == 1 && !d.resumed {
+		d.stats.Bad++
+		givers[0].soloed = true
+		d.exclude(givers[0], true)
+	}
+	d.resumed = false
+	if err := d.cfg.File.Reset(); err != nil {
+		d.fail(err)
+		return
+	}
+	d.only = nil
+	for _, s := range d.sources {
+		if s.answers && !s.excluded && !s.soloed {
+			d.only = s
+			s.soloed = true
+			break
+		}
+	}
+	if d.only == nil {
+		d.fail(ErrIntegrity)
+		return
+	}
+	d.size = -1
+	d.setSize(d.only.claim, d.sizeSet)
+}
