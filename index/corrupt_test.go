@@ -100,7 +100,7 @@ func TestCorrupt(t *testing.T) {
 	seed := int64(20240607)
 	r := rand.New(rand.NewSource(seed))
 	recovered := 0
-	const cases = 400
+	const cases = 320
 	for i := range cases {
 		bad, what := mutate(r, data, i)
 		path := filepath.Join(dir, fmt.Sprint(i))

@@ -13,7 +13,8 @@ const (
 	firstKeepalive = 2 * time.Second  // after a stranger proved himself: a one-shot is gone by then
 	keepaliveMost  = 10 * time.Minute // between two, while nobody answers or there are many peers
 	keepaliveEach  = 200 * time.Millisecond
-	askPeersEvery  = 2 * time.Minute // of one peer
+	askPeersEvery  = 2 * time.Minute // of one peer; with each keepalive while there are few
+	fewPeers       = 16
 	missedMost     = 8               // keepalives without a sign of life, then a peer is forgotten: about an hour
 	missedNew      = 4               // the same for one that never answered a question of ours
 	probesMost     = 3               // of an address heard of, then it is forgotten
@@ -191,6 +192,10 @@ func (t *Table) due(now time.Time) (todo []errand, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next = now.Add(time.Minute)
+	every := askPeersEvery
+	if len(t.list)-t.unsure < fewPeers {
+		every = KeepaliveGap
+	}
 	probe, _ := RuleFor(Probe, Unproven, Private)
 	paced := t.pace.next(netip.Prefix{}, probe)
 	for i := 0; i < len(t.list); i++ {
@@ -203,7 +208,7 @@ func (t *Table) due(now time.Time) (todo []errand, next time.Time) {
 			i-- // another one took its place
 			continue
 		}
-		d, ok := e.errandLocked(now)
+		d, ok := e.errandLocked(now, every)
 		switch {
 		case !ok:
 		case d.why == Probe && !d.ping && paced.After(now):
@@ -261,13 +266,14 @@ func (t *Table) goneLocked(e *entry, now time.Time) bool {
 	return now.Sub(e.added) >= askedIdle && now.Sub(e.request.Next()) >= askedIdle
 }
 
-// errandLocked is what the loop owes to an entry, and from when on.
-func (e *entry) errandLocked(now time.Time) (d errand, ok bool) {
+// errandLocked is what the loop owes to an entry, and from when on; askPeers is how often it is asked
+// whom it knows.
+func (e *entry) errandLocked(now time.Time, askPeers time.Duration) (d errand, ok bool) {
 	d = errand{to: e.addr, anchor: e.anchor}
 	switch {
 	case e.proven:
 		d.why, d.at, d.ping = Probe, e.keep, true
-		d.peers = e.missed > 0 || e.askedPeers.IsZero() || now.Sub(e.askedPeers) >= askPeersEvery
+		d.peers = e.missed > 0 || e.askedPeers.IsZero() || now.Sub(e.askedPeers) >= askPeers
 	case e.given:
 		d.why, d.at, d.ping, d.peers = Given, e.probe.Next(), true, true
 	case e.source.IsValid() || e.anchor:
@@ -304,9 +310,13 @@ func (t *Table) retry(a netip.AddrPort, why Reason, g *Gate, now time.Time) (ok 
 		}
 		return false, at
 	}
-	if e.given {
+	switch {
+	case e.proven: // one that came by himself, while we are isolated: he stays as long as he talks
+		e.keep = now.Add(keepaliveMost)
+		e.missed++
+	case e.given:
 		e.probe.Sent(now, time.Minute, time.Minute)
-	} else {
+	default:
 		t.removeLocked(e)
 	}
 	return false, time.Time{}

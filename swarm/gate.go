@@ -199,6 +199,9 @@ func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
 	if !from.Addr.IsValid() || from.Proven && len(replies) == 0 || !from.Proven && !asked {
 		return
 	}
+	if g.table.shut(from.Addr, time.Now()) { // a handler found out something
+		return
+	}
 	b := g.pool.Get().(*Batch)
 	defer g.pool.Put(b)
 	if !from.Proven {

@@ -260,6 +260,13 @@ func (t *Table) selfLocked(a netip.AddrPort) {
 	t.selves = append(t.selves, a)
 }
 
+// shut reports whether nothing at all is to be sent to an address.
+func (t *Table) shut(a netip.AddrPort, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bannedLocked(a, now) || slices.Contains(t.selves, a)
+}
+
 // Self notes an address that turned out to reach ourselves: it is never asked or answered.
 func (t *Table) Self(a netip.AddrPort) {
 	t.mu.Lock()

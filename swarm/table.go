@@ -264,6 +264,7 @@ func (t *Table) proveLocked(e *entry, now time.Time) bool {
 		e.first = now
 	}
 	e.keep = now
+	e.askedPeers = time.Time{} // it may tell more now
 	e.probe = Backoff{}
 	t.countLocked(e, +1)
 	t.wakeUp()

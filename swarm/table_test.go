@@ -224,7 +224,7 @@ func TestFullTable(t *testing.T) {
 		tb.proveDirect(honest[i], c, now)
 		now = now.Add(time.Second)
 	}
-	for i := range 8000 / min(raceFactor, 2) { // an attacker with 4 times 65536 addresses that do answer
+	for i := range 9000 / min(raceFactor, 2) { // an attacker with 4 times 65536 addresses that do answer
 		tb.proveDirect(netip.AddrPortFrom(netip.AddrFrom4([4]byte{200, byte(i % 4), byte(i / 4), byte(i / 1024)}), 1), c, now)
 		if i%500 == 0 {
 			if err := tb.check(); err != nil {

@@ -22,14 +22,18 @@ type arrival struct {
 	tree   bool
 	none   bool // MaybeTheyHaveSome: the peer has not what was asked
 	offset int64
-	data   *[chunk.BlockSize]byte // from the pool, nil when n is 0
+	data   *blockBuf // from the pool, nil when n is 0
 	n      int
 	eof    int64
 	have   []chunk.Range // in bytes, nil: not said
 }
 
+// blockBuf holds one block, with room for what the padding of its base64 stands
+// for: 4096 bytes are 1366 groups of three, two of which are padding.
+type blockBuf [chunk.BlockSize + 2]byte
+
 // blockPool recycles the memory in which blocks wait for the loop.
-var blockPool = sync.Pool{New: func() any { return new([chunk.BlockSize]byte) }}
+var blockPool = sync.Pool{New: func() any { return new(blockBuf) }}
 
 // arrive takes one answer. Whatever is not an answer to a request that is out,
 // from the address that was asked, changes nothing.

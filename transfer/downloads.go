@@ -115,7 +115,7 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 		d.strays.Add(1) // no request is longer than a block
 		return nil
 	} else if n > 0 {
-		a.data = blockPool.Get().(*[chunk.BlockSize]byte)
+		a.data = blockPool.Get().(*blockBuf)
 		data, err := m.AppendData(a.data[:0])
 		if err != nil || len(data) > chunk.BlockSize {
 			blockPool.Put(a.data)

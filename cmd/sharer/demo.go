@@ -156,7 +156,7 @@ func (d *demo) fetch(ctx context.Context, bob getter, from, to string) error {
 		}
 		got, err := bob.Get(ctx, node.Get{ID: id, Size: -1, Path: target, FindTimeout: 20 * time.Second, StallTimeout: 20 * time.Second})
 		if err != nil {
-			return fmt.Errorf("bob could not fetch %s: %w", rel, err)
+			return &codedError{exitOf(ctx, err), fmt.Errorf("bob could not fetch %s: %w", rel, err)}
 		}
 		d.say("Bob asked for %s…  %s: %s verified.", id.String()[:16], filepath.ToSlash(rel), formatSize(got.Size))
 	}

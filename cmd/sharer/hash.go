@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -60,13 +61,15 @@ func runHash(ctx context.Context, o *hashOptions, args []string, s *stdio) error
 	begun := time.Now()
 	r := &hashRun{ctx: ctx, scr: scr, task: scr.task(view{name: stateHashing, state: stateHashing, total: -1})}
 	defer func() { scr.end(r.task, "") }()
+	fi, err := os.Stat(args[0])
+	r.alone = len(args) == 1 && (err != nil || !fi.IsDir())
 	for _, a := range args {
 		if err := r.each(a, func(path string, sums chunk.Sums) { o.print(scr, path, sums) }); err != nil {
 			return err
 		}
 	}
 	if len(r.codes) > 0 {
-		if len(args) == 1 && r.files == 0 && len(r.codes) == 1 {
+		if r.alone {
 			return r.last
 		}
 		return &severalError{code: together(r.codes, r.files+len(r.codes)), failed: len(r.codes), total: r.files + len(r.codes), what: "files"}
@@ -119,6 +122,7 @@ type hashRun struct {
 	bytes int64
 	codes []exit // of the failed
 	last  error  // of the failed
+	alone bool   // there is one file: its error is the command's
 }
 
 // each hashes a file, or every regular file in a folder in lexical order. The error
@@ -192,6 +196,9 @@ func (r *hashRun) fail(path string, err error) {
 	r.last = fmt.Errorf("%s: %w", path, bare(err))
 	code := exitOf(r.ctx, err)
 	r.codes = append(r.codes, code)
+	if r.alone {
+		return
+	}
 	r.scr.fail(warningEvent{Code: code.String(), Path: path, Message: escape(path) + ": " + escape(reason(err))})
 }
 

@@ -34,6 +34,7 @@ func TestHash(t *testing.T) {
 	r := c.run(t.Context(), "hash", "--json", "--progress", "none", "a")
 	want := `{"v":1,"type":"file","path":"a","size":5,"blake3":"` + a.BLAKE3.String() + `","sha256":"` + a.SHA256.String() + `"}` + "\n" +
 		`{"v":1,"type":"summary","files":1,"failed":0,"bytes":5,"seconds":0,"verified":true,"code":"done","exit":0}` + "\n"
+	r.out = timeless(r.out)
 	r.want(t, exitDone, want, "")
 
 	r = c.run(t.Context(), "hash", "a", "gone")

@@ -72,7 +72,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"help", "sed"}, "did you mean seed?"},
 	} {
 		r := c.run(t.Context(), tc.args...)
-		r.want(t, exitUsage, "", "sharer: ", tc.want)
+		out := ""
+		if hasJSON(tc.args) {
+			out = "*"
+		}
+		r.want(t, exitUsage, out, "sharer: ", tc.want)
 		if strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%q: %q is not one line", tc.args, r.err)
 		}

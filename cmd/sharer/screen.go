@@ -38,7 +38,7 @@ func newScreen(o *options, s *stdio) *screen {
 		every = o.interval
 	}
 	switch {
-	case o.quiet || kind == "none":
+	case o.quiet || kind == "none" || o.interval == 0: // 0: the verb has no progress to show
 		scr.meter = noMeter{}
 	case o.json:
 		scr.meter = newTicking(scr.board, o.interval, s.tell, func(views []view) {
