@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// openRead opens for reading. A link is opened itself here, and seen to be no regular file afterwards. It shares the file for everything, deletion too, so that a seeded file stays its user's.
+// openRead opens for reading. A link is opened itself here, and seen to be no regular file afterwards. It shares the file
+// for everything, deletion too, so that a seeded file stays its user's.
 func openRead(path string) (*os.File, error) {
 	return openShared(path, windows.GENERIC_READ, windows.OPEN_EXISTING)
 }

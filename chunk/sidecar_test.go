@@ -47,6 +47,34 @@ func TestParseSlot(t *testing.T) {
 	}
 }
 
+// TestSidecarSlots writes the slots in turn: the one before the newest is still there, when the newest is torn.
+func TestSidecarSlots(t *testing.T) {
+	var m memory
+	f, err := osFS{}.Open(filepath.Join(t.TempDir(), "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := sidecar{f: f, head: header{ID: strings.ToLower(hexA)}}
+	for size := range int64(6) {
+		s.head.Size, s.dirty = size, true
+		if err := s.flush(); err != nil {
+			t.Fatal(err)
+		}
+		whole := make([]byte, sidecarBase)
+		if n, err := f.ReadAt(whole, 0); n < slotSize {
+			t.Fatal(err)
+		}
+		for slot, want := range map[int]int64{int(s.head.Seq+1) & 1: size, int(s.head.Seq) & 1: size - 1} {
+			m.b = bytes.Clone(whole)
+			m.b[slot*slotSize+70] ^= 1
+			if h, err := readHeader(&m); want >= 0 && (err != nil || h.Size != want) || want < 0 && err != errNoHeader {
+				t.Errorf("slot %d broken after %d writes: %+v, %v, want size %d", slot, size+1, h, err, want)
+			}
+		}
+	}
+}
+
 // TestSidecarVersion leaves the sidecar of a later version alone.
 func TestSidecarVersion(t *testing.T) {
 	w := newWork(t, 70, 100)

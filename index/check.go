@@ -46,6 +46,7 @@ type checker struct {
 	pageSize int
 	pages    uint64   // pages in use, the metas included
 	seen     []uint64 // bitmap of visited pages
+	records  [tableCount]uint64
 }
 
 // meta is the root of one of the last two states of the file.
@@ -222,6 +223,7 @@ func (c *checker) leaf(page []byte, table, depth int, low, high []byte) error {
 			err = c.bucket(key, value, depth)
 		case table != tableCount && flags == 0:
 			err = checkRecord(table, key, value)
+			c.records[table]++
 		default:
 			err = fmt.Errorf("record with flags %#x", flags)
 		}
@@ -241,14 +243,24 @@ func (c *checker) bucket(name, value []byte, depth int) error {
 	if len(value) < pageHeader {
 		return fmt.Errorf("table %s of %d bytes", name, len(value))
 	}
-	if root := order.Uint64(value); root != 0 {
-		return c.tree(root, table, depth+1, nil, nil)
+	root, count := order.Uint64(value), order.Uint64(value[8:])
+	if root != 0 {
+		if err := c.tree(root, table, depth+1, nil, nil); err != nil {
+			return err
+		}
+	} else {
+		page := value[16:]
+		if len(page) < pageHeader || order.Uint16(page[8:]) != flagLeaf {
+			return fmt.Errorf("table %s has no page", name)
+		}
+		if err := c.leaf(page, table, depth+1, nil, nil); err != nil {
+			return err
+		}
 	}
-	page := value[16:]
-	if len(page) < pageHeader || order.Uint16(page[8:]) != flagLeaf {
-		return fmt.Errorf("table %s has no page", name)
+	if c.records[table] != count {
+		return fmt.Errorf("table %s has %d records of %d", name, c.records[table], count)
 	}
-	return c.leaf(page, table, depth+1, nil, nil)
+	return nil
 }
 
 // element cuts the key and the value of the element at byte at out of a page.

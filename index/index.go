@@ -374,10 +374,10 @@ func (ix *Index) scan(prefix string, fn func(Entry) error) error {
 	}
 }
 
-// Count returns how many contents and places are known. It reads the index.
+// Count returns how many contents and places are known. It reads all contents.
 func (ix *Index) Count() (contents, places int, err error) {
 	err = ix.view(func(t tables) error {
-		contents, places = t.count()
+		contents, places = t.countContents(), int(t.places.Sequence())
 		return nil
 	})
 	return contents, places, err

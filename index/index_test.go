@@ -162,10 +162,14 @@ func TestLocked(t *testing.T) {
 	again.Close()
 }
 
+// held keeps the child's index from being collected, which would close its file.
+var held *Index
+
 // TestLockedByProcess: the lock is between processes, and dies with its holder.
 func TestLockedByProcess(t *testing.T) {
 	if path := os.Getenv("INDEX_HOLD"); path != "" {
-		if _, err := Open(path, Options{}); err != nil {
+		var err error
+		if held, err = Open(path, Options{}); err != nil {
 			fmt.Println(err)
 		}
 		fmt.Println("held")

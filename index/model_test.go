@@ -98,6 +98,17 @@ func compare(t *rapid.T, ix *Index, model map[string]Entry) {
 			}
 		}
 	}
+	// Nothing is left over in the table that no method reads through.
+	if err := ix.view(func(tb tables) error {
+		n := 0
+		err := tb.sha256.ForEach(func(k, v []byte) error { n++; return nil })
+		if n != len(places) || tb.sha256.Sequence() != uint64(n) {
+			t.Fatalf("%d sha256, said to be %d, want %d", n, tb.sha256.Sequence(), len(places))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if c, p, err := ix.Count(); c != len(places) || p != len(model) || err != nil {
 		t.Fatalf("Count = %d, %d, %v; want %d, %d", c, p, err, len(places), len(model))
 	}

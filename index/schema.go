@@ -22,7 +22,8 @@ import (
 // crc is CRC-32C over the byte of the table, the key, and the value before it.
 // contents.1 has a record for each place of a content: a content may have a hundred
 // thousand places, one of them is still removed in one step, and the content is
-// gone with the last one.
+// gone with the last one. The sequence number of each bucket is the number of its
+// records: a page that lost some of them would otherwise look whole.
 const (
 	tableContents = iota
 	tablePlaces

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -78,17 +79,18 @@ func (t tables) entries(from []byte, prefix string, n int) (es []Entry, err erro
 	return es, nil
 }
 
-// count counts the contents and their places.
-func (t tables) count() (contents, places int) {
+// countContents counts the contents. It reads the whole table.
+func (t tables) countContents() int {
+	n := 0
 	var last []byte
 	c := t.contents.Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if places++; !bytes.HasPrefix(k, last) || last == nil {
-			contents++
+		if last == nil || !bytes.HasPrefix(k, last) {
+			n++
 		}
 		last = k[:hashLen]
 	}
-	return contents, places
+	return n
 }
 
 // The writing half. Keys are put in their order, table by table: a batch of 1000
@@ -107,6 +109,22 @@ func putSorted(b *bbolt.Bucket, pairs []pair) error {
 	return nil
 }
 
+// grow changes the number of records that a table says it has.
+func grow(b *bbolt.Bucket, by int) error {
+	if by == 0 {
+		return nil
+	}
+	return b.SetSequence(b.Sequence() + uint64(by))
+}
+
+// remove deletes a record that is there.
+func remove(b *bbolt.Bucket, key []byte) error {
+	if err := b.Delete(key); err != nil {
+		return err
+	}
+	return grow(b, -1)
+}
+
 func (t tables) put(entries []Entry) error {
 	// Of two entries for one path the later one counts: a stable sort keeps their order.
 	es := make([]*Entry, len(entries))
@@ -118,6 +136,7 @@ func (t tables) put(entries []Entry) error {
 	refs := make([]pair, 0, len(es))
 	buf := make([]byte, 0, len(es)*(contentLen+2*hashRefLen))
 	var left []Content // what some path has left
+	fresh, moved := 0, 0
 	for i, e := range es {
 		if i+1 < len(es) && es[i+1].Place.Path == e.Place.Path {
 			continue
@@ -127,11 +146,14 @@ func (t tables) put(entries []Entry) error {
 		case err == nil && old == *e:
 			continue
 		case err == nil && old.Content != e.Content:
-			if err := t.contents.Delete(contentKey(old.Content.BLAKE3, e.Place.Path)); err != nil {
+			if err := remove(t.contents, contentKey(old.Content.BLAKE3, e.Place.Path)); err != nil {
 				return err
 			}
+			moved++
 			left = append(left, old.Content)
-		case err != nil && err != ErrNotFound:
+		case err == ErrNotFound:
+			fresh++
+		case err != nil:
 			return err
 		}
 		key := contentKey(e.Content.BLAKE3, e.Place.Path)
@@ -151,10 +173,32 @@ func (t tables) put(entries []Entry) error {
 	if err := putSorted(t.contents, contents); err != nil {
 		return err
 	}
+	if err := errors.Join(grow(t.places, fresh), grow(t.contents, fresh+moved)); err != nil {
+		return err
+	}
 	if err := t.dropUnheld(left); err != nil {
 		return err
 	}
-	return putSorted(t.sha256, refs)
+	return t.putRefs(refs)
+}
+
+// putRefs writes sha256.1.
+func (t tables) putRefs(refs []pair) error {
+	slices.SortStableFunc(refs, func(x, y pair) int { return bytes.Compare(x.key, y.key) })
+	fresh := 0
+	for _, r := range refs {
+		old := t.sha256.Get(r.key)
+		if bytes.Equal(old, r.value) {
+			continue
+		}
+		if old == nil {
+			fresh++
+		}
+		if err := t.sha256.Put(r.key, r.value); err != nil {
+			return err
+		}
+	}
+	return grow(t.sha256, fresh)
 }
 
 // dropUnheld removes the way from the sha256 of contents that have no place any more.
@@ -170,7 +214,7 @@ func (t tables) dropUnheld(left []Content) error {
 		if err != nil {
 			return err
 		}
-		if err := t.sha256.Delete(c.SHA256[:]); err != nil {
+		if err := remove(t.sha256, c.SHA256[:]); err != nil {
 			return err
 		}
 	}
@@ -185,10 +229,10 @@ func (t tables) forget(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.places.Delete([]byte(path)); err != nil {
+	if err := remove(t.places, []byte(path)); err != nil {
 		return err
 	}
-	if err := t.contents.Delete(contentKey(e.Content.BLAKE3, path)); err != nil {
+	if err := remove(t.contents, contentKey(e.Content.BLAKE3, path)); err != nil {
 		return err
 	}
 	return t.dropUnheld([]Content{e.Content})

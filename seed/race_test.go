@@ -150,6 +150,14 @@ func TestSwapped(t *testing.T) {
 		{"file for a link inside", "open", "d/secret", func(b *bench, _ string) error {
 			return replace(filepath.Join(b.dir, "d/secret"), "../z")
 		}, []string{"z"}},
+		{"file for a link beside it", "open", "d/secret", func(b *bench, _ string) error {
+			b.write("d/.private", "private")
+			return replace(filepath.Join(b.dir, "d/secret"), ".private")
+		}, []string{"z"}},
+		{"folder for a link to another inside", "folder", "d", func(b *bench, _ string) error {
+			b.write(".private/secret", "private")
+			return replace(filepath.Join(b.dir, "d"), ".private")
+		}, []string{"z"}},
 		{"folder for a link out, before it is opened", "folder", "d", func(b *bench, out string) error {
 			return replace(filepath.Join(b.dir, "d"), out)
 		}, []string{"z"}},

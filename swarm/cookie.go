@@ -129,12 +129,20 @@ func (c *Cookies) Current(now time.Time) uint64 {
 	return c.epoch
 }
 
-// cookieText finds the text of {"cookie":"text"}: the customary bytes fast, other spellings
-// (a peer that decodes and encodes again puts a space) through wire. nil if it is none.
-func cookieText(value []byte) []byte {
+// plainText finds the text of {"cookie":"text"} as we write it; nil in any other spelling.
+func plainText(value []byte) []byte {
 	const pre, post = `{"cookie":"`, `"}`
 	if len(value) == len(pre)+cookieDigits+len(post) && string(value[:len(pre)]) == pre {
 		return value[len(pre) : len(pre)+cookieDigits]
+	}
+	return nil
+}
+
+// cookieText is plainText for other spellings too: a peer that decodes and encodes again puts a
+// space.
+func cookieText(value []byte) []byte {
+	if text := plainText(value); text != nil || len(value) == 0 {
+		return text
 	}
 	if text, ok := wire.CookieText(value); ok {
 		return []byte(text)

@@ -81,6 +81,10 @@ func TestCookieBindsAddressAndHour(t *testing.T) {
 			t.Errorf("after %v: %v", s.at, ok)
 		}
 	}
+	late, _ := NewCookies(seeded(1), start)
+	if _, ok := late.Check(a, mine[:], start.Add(50*time.Hour)); ok {
+		t.Error("a pause of two days kept a secret")
+	}
 	// A pause of many hours leaves neither secret, and the hour goes on from there.
 	young := c.Make(a, start.Add(200*time.Hour+time.Minute))
 	if _, ok := c.Check(a, young[:], start.Add(201*time.Hour+59*time.Minute)); !ok {

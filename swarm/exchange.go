@@ -15,9 +15,9 @@ const (
 	keepaliveEach  = 200 * time.Millisecond
 	askPeersEvery  = 2 * time.Minute // of one peer; with each keepalive while there are few
 	fewPeers       = 16
-	missedMost     = 8               // keepalives without a sign of life, then a peer is forgotten: about an hour
-	missedNew      = 4               // the same for one that never answered a question of ours
-	probesMost     = 3               // of an address heard of, then it is forgotten
+	missedMost     = 8 // keepalives without a sign of life, then a peer is forgotten: about an hour
+	missedNew      = 4 // the same for one that never answered a question of ours
+	probesMost     = 3 // of an address heard of, then it is forgotten
 	askedIdle      = 10 * time.Minute
 	givenMost      = time.Minute // as keepaliveMost, for addresses that the user gave
 	keepsPerSecond = 10          // in all: twice what keepaliveEach makes, so that a clock that jumps makes no storm

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,10 @@ func newPeer(t testing.TB, conn Conn, c Config) *peer {
 		}
 	}
 	p.mux.Handle("PleaseSendContent", wire.HandlerFunc(greedy))
+	// Exactly what there is room for.
+	p.mux.Handle("PleaseFill", wire.HandlerFunc(func(from wire.Sender, _ wire.Element) []wire.Message {
+		return []wire.Message{fill(min(from.Room, 9000))}
+	}))
 	p.mux.Handle("ChatMessage", wire.HandlerFunc(func(from wire.Sender, e wire.Element) []wire.Message {
 		if m, err := wire.ParseChatMessage(e.Payload); from.Proven && (err != nil || m.Message != "/ping") {
 			return nil // to strangers it answers everything, even answers: the gate must hold
@@ -127,6 +132,15 @@ func newPeer(t testing.TB, conn Conn, c Config) *peer {
 		return []wire.Message{wire.ChatMessage{Message: "PONG"}}
 	}))
 	return p
+}
+
+// fill is a message whose element takes that many bytes, with its comma.
+type fill int
+
+func (fill) Name() string { return "F" }
+
+func (f fill) AppendPayload(dst []byte) []byte {
+	return append(append(append(dst, '"'), strings.Repeat("f", max(0, int(f)-len(`{"F":""},`)))...), '"')
 }
 
 // receive does what a node does with a datagram.

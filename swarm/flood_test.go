@@ -42,7 +42,7 @@ func TestPeersFlood(t *testing.T) {
 		p := newPeer(t, conn, Config{})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		liars := make([]netip.AddrPort, 30)
 		for i := range liars {
@@ -70,6 +70,14 @@ func TestPeersFlood(t *testing.T) {
 			}
 			tell(liars[rng.IntN(len(liars))], data)
 			told += list
+			if told%(100*list) == 0 {
+				p.Table.mu.Lock()
+				err := p.Table.check()
+				p.Table.mu.Unlock()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 			time.Sleep(15 * time.Minute * list / time.Duration(total))
 		}
 		for range 25 * 12 {

@@ -99,10 +99,10 @@ type arrival struct {
 	class    Class
 	via      uint8
 	size     int
-	theirs   []byte   // value of the last PleaseAlwaysReturnThisMessage, nil if none
-	returned [][]byte // values of AlwaysReturned, the first few
-	asked    bool     // it holds a question
-	invited  bool     // it answers an announcement of ours: the LAN may introduce itself
+	theirs   []byte                 // value of the last PleaseAlwaysReturnThisMessage, nil if none
+	returned [returnedChecks][]byte // values of AlwaysReturned, the first few; nil behind them
+	asked    bool                   // it holds a question
+	invited  bool                   // it answers an announcement of ours: the LAN may introduce itself
 }
 
 // Admit says who sent a datagram: proof by our cookie or loopback, and the room for replies. It
@@ -120,20 +120,18 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 	case ar.self(in.addr):
 		return g.drop(DropSelf)
 	}
-	var returned [returnedChecks][]byte
 	n := 0
 	for i := range es {
 		switch es[i].Name {
 		case "AlwaysReturned":
-			if n < len(returned) {
-				returned[n] = es[i].Payload
+			if n < len(in.returned) {
+				in.returned[n] = es[i].Payload
 				n++
 			}
 		case "PleaseAlwaysReturnThisMessage":
 			in.theirs = es[i].Payload
 		}
 	}
-	in.returned = returned[:n]
 	if len(in.theirs) > maxTheirs {
 		in.theirs = nil
 		g.counts.cookiesRefused.Add(1)

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -36,7 +37,7 @@ func forgedElements(p *peer, from netip.AddrPort, otherCookie string) []string {
 		`{"AlwaysReturned":[1]}`,
 		`{"ChatMessage":{"message":"/ping"}}`,
 		`{"ChatMessage":{"message":"hi"}}`,
-		`{"PleaseListContent":{}}`,
+		`{"PleaseListContent":{}}`, `{"PleaseFill":{}}`,
 		`{"X":1}`, `7`,
 	}
 }
@@ -96,20 +97,33 @@ func TestRepliesUseTheirRoom(t *testing.T) {
 	conn := &fakeConn{}
 	p := newPeer(t, conn, Config{})
 	v := ap("1.2.3.4:5")
-	for pad := range 60 {
-		data := append(array(`{"PleaseReturnThisMessage":1}`), strings.Repeat(" ", pad)...)
+	for i := range 120 {
+		pad, theirs := i/2, ""
+		data := array(`{"PleaseReturnThisMessage":1}`)
+		if i%2 == 1 {
+			theirs = `{"AlwaysReturned":[1]}`
+			data = array(`{"PleaseReturnThisMessage":1}`, `{"PleaseAlwaysReturnThisMessage":[1]}`)
+		}
+		data = append(data, strings.Repeat(" ", pad)...)
 		es, _, _ := wire.Split(nil, data)
 		from := p.Gate.Admit(wire.Datagram{Addr: v, Data: data}, es)
-		if want := 2*(len(data)+28) - 28 - 2 - 63; from.Room != want {
+		want := 2*(len(data)+28) - 28 - 2 - 63
+		if theirs != "" {
+			want -= len(theirs) + 1
+		}
+		if from.Room != want {
 			t.Fatalf("room %d of %d bytes, want %d", from.Room, len(data), want)
 		}
 		for d := range 2 {
 			reply := []byte(`{"A":"` + strings.Repeat("a", from.Room-1-8+d) + `"}`)
+			if d == 1 { // what was kept of their cookie went with the first reply
+				p.Gate.Admit(wire.Datagram{Addr: v, Data: data}, es)
+			}
 			p.Gate.Reply(from, true, [][]byte{reply})
 			sent := conn.take()
 			if got, want := len(sent[0].Data)+28, 2*(len(data)+28); d == 0 && got != want {
 				t.Fatalf("reply of %d bytes, budget %d", got, want)
-			} else if d == 1 && len(sent[0].Data) != 65 {
+			} else if d == 1 && bytes.Contains(sent[0].Data, reply) {
 				t.Fatalf("a reply one byte too long: %q", sent[0].Data)
 			}
 		}

@@ -128,15 +128,14 @@ func (t *Table) evictUnprovenLocked(e *entry, now time.Time) bool {
 	if now.Before(t.fullUntil) && mine >= t.fullFor { // a list of 256 addresses must not cost 256 looks at the table
 		return false
 	}
+	most := 0
+	for _, n := range t.source {
+		most = max(most, n)
+	}
 	var victim *entry
-	for _, o := range t.list {
-		if o.proven || o.given || o.anchor {
-			continue
-		}
-		if n := t.source[o.source]; o.source.IsValid() && n > mine+1 && !o.contacted {
-			if victim == nil || n > t.source[victim.source] {
-				victim = o
-			}
+	for i := 0; most > mine+1 && i < len(t.list) && victim == nil; i++ {
+		if o := t.list[i]; !o.proven && !o.given && !o.anchor && !o.contacted && o.source.IsValid() && t.source[o.source] == most {
+			victim = o
 		}
 	}
 	if victim == nil {

@@ -53,10 +53,10 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 		}
 		epoch = 0
 	}
-	v.badCookie = len(in.returned) > 0 && epoch == 0
+	v.badCookie = in.returned[0] != nil && epoch == 0
 	if !v.proven {
 		// What comes with a cookie of ours for its own source as *its* cookie is what we sent.
-		if mine := cookieText(in.theirs); mine != nil && (e == nil || !e.proven) {
+		if mine := plainText(in.theirs); mine != nil && (e == nil || !e.proven) {
 			if _, ok := c.Check(in.addr, mine, now); ok {
 				t.selfLocked(in.addr)
 				v.self = true

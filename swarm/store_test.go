@@ -28,7 +28,7 @@ func TestPeersFile(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		for i := range 30 {
 			p.prove(t, at(29-i)) // the highest number is the oldest
@@ -60,7 +60,7 @@ func TestPeersFile(t *testing.T) {
 			t.Error("a file proves nothing")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		time.Sleep(20 * time.Second)
 		sent := conn.take()
@@ -158,7 +158,7 @@ func FuzzPeersFile(f *testing.F) {
 	})
 }
 
-// TestPeersFileIsRead with more peers than one source may have unproven: all are taken.
+// TestPeersFileLarge: a file with more peers than one source may have unproven: all are taken.
 func TestPeersFileLarge(t *testing.T) {
 	var ks []known
 	for i := range storeMost {

@@ -25,7 +25,7 @@ func newTestTable(t testing.TB) *Table {
 // proveDirect gives standing as a datagram with our cookie would.
 func (t *Table) proveDirect(a netip.AddrPort, c *Cookies, now time.Time) verdict {
 	text := c.Make(a, now)
-	return t.admit(&arrival{addr: a, class: ClassOf(a), size: 100, returned: [][]byte{[]byte(`{"cookie":"` + string(text[:]) + `"}`)}}, c, now)
+	return t.admit(&arrival{addr: a, class: ClassOf(a), size: 100, returned: [returnedChecks][]byte{[]byte(`{"cookie":"` + string(text[:]) + `"}`)}}, c, now)
 }
 
 // check compares the counters with the list that they count, and the caps.

@@ -113,13 +113,16 @@ type Download struct {
 	byAddr  map[netip.AddrPort]*source
 	pick    picker
 	tree    treeFetch
-	sizes   sizes
-	size    int64 // the candidate, -1: none
+	stalled map[int64]int // how often each claimed size led nowhere
+	size    int64         // the candidate, -1: none
 	sizeSet time.Time
 	proven  bool
-	epoch   int     // grows with every start over; outcomes of an earlier one are void
-	resumed bool    // an earlier run wrote blocks, nobody knows from whom
-	only    *source // sha256: after a mismatch the whole is asked of one peer
+	epoch   int  // grows with every start over; outcomes of an earlier one are void
+	resumed bool // an earlier run wrote blocks, nobody knows from whom
+
+	mismatched bool    // sha256: a whole was wrong
+	only       *source // sha256: after that the whole is asked of one peer
+	onlySince  time.Time
 
 	ask      wire.PleaseSendContent
 	contID   []byte
@@ -143,16 +146,16 @@ func newDownload(c Config, share func() int) *Download {
 		c.StallTimeout = defaultStallTimeout
 	}
 	d := &Download{
-		cfg:    c,
-		share:  share,
-		inbox:  make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
-		hints:  make(chan hint, 16),
-		jobs:   make(chan job, maxStripes), // a stripe is queued once at most
-		wrote:  make(chan outcome, maxStripes),
-		byAddr: make(map[netip.AddrPort]*source),
-		sizes:  newSizes(),
-		size:   -1,
-		contID: []byte(c.ID.String()),
+		cfg:     c,
+		share:   share,
+		inbox:   make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
+		hints:   make(chan hint, 16),
+		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
+		wrote:   make(chan outcome, maxStripes),
+		byAddr:  make(map[netip.AddrPort]*source),
+		stalled: make(map[int64]int),
+		size:    -1,
+		contID:  []byte(c.ID.String()),
 	}
 	if c.ID.Kind == chunk.BLAKE3 {
 		d.treeID = []byte(chunk.ID{Kind: chunk.BLAKE3Tree, Hash: c.ID.Hash}.String())
@@ -274,7 +277,7 @@ func (d *Download) tell(now time.Time, force bool) {
 // found says whether anybody has sent some of it.
 func (d *Download) found() bool {
 	for _, s := range d.sources {
-		if s.answers {
+		if s.answers && !s.excluded {
 			return true
 		}
 	}

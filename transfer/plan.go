@@ -33,7 +33,10 @@ func (d *Download) plan(now time.Time) time.Duration {
 
 // watch ends a download that gets nowhere.
 func (d *Download) watch(now time.Time) {
+	d.watchSolo(now)
 	switch found := d.found(); {
+	case !found && d.mismatched && now.Sub(d.started) >= d.cfg.FindTimeout:
+		d.fail(ErrIntegrity)
 	case !found && now.Sub(d.started) >= d.cfg.FindTimeout:
 		d.fail(ErrNotFound)
 	case found && now.Sub(d.lastGood) >= d.cfg.StallTimeout:

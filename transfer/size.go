@@ -9,25 +9,21 @@ import (
 	"sharer/chunk"
 )
 
-// sizes remembers how often each claimed size was given its turn.
-type sizes struct{ tried map[int64]int }
-
-func newSizes() sizes { return sizes{tried: make(map[int64]int)} }
-
+// vote is a size, how many peers claim it, and how often it led nowhere.
 type vote struct {
-	size  int64
-	votes int
-	tried int
+	size    int64
+	votes   int
+	stalled int
 }
 
 // chooseSize decides at which of the claimed sizes blocks are asked. `eof` is a
-// claim (wire.md section 5), so nobody's claim is final before it is proven:
-// under blake3 by the path of the last block, under sha256 by the whole. A blake3
-// claim that is not proven in time gives way to the next, so one liar
-// delays by proveWithin and no more; under sha256 most votes win, and of two
-// with as many the smaller, since that one is disproved the sooner.
+// claim (wire.md section 5): nobody's is final before it is proven, under blake3 by
+// the path of the last block, under sha256 by the whole. A claim that leads nowhere
+// in time (blake3: to no proof, sha256: to no new block) gives way to the next, so one
+// liar delays by proveWithin. Of those that led nowhere as often, most votes win,
+// and of two with as many the smaller, since that one is disproved the sooner.
 func (d *Download) chooseSize(now time.Time) {
-	if d.proven {
+	if d.proven || d.only != nil {
 		return
 	}
 	var votes []vote
@@ -38,7 +34,7 @@ func (d *Download) chooseSize(now time.Time) {
 		i := slices.IndexFunc(votes, func(v vote) bool { return v.size == s.claim })
 		if i < 0 {
 			i = len(votes)
-			votes = append(votes, vote{size: s.claim, tried: d.sizes.tried[s.claim]})
+			votes = append(votes, vote{size: s.claim, stalled: d.stalled[s.claim]})
 		}
 		votes[i].votes++
 	}
@@ -46,15 +42,23 @@ func (d *Download) chooseSize(now time.Time) {
 		return
 	}
 	byTree := d.cfg.ID.Kind == chunk.BLAKE3
-	held := slices.IndexFunc(votes, func(v vote) bool { return v.size == d.size })
-	if byTree && held >= 0 && (len(votes) == 1 || now.Sub(d.sizeSet) < proveWithin) {
-		return
+	if held := slices.IndexFunc(votes, func(v vote) bool { return v.size == d.size }); held >= 0 {
+		since := d.sizeSet
+		if !byTree && d.lastGood.After(since) {
+			since = d.lastGood
+		}
+		late := now.Sub(since) >= proveWithin && d.pick.remaining() > 0
+		if len(votes) == 1 || byTree && !late {
+			return
+		}
+		if late {
+			d.stalled[d.size]++
+			votes[held].stalled++
+			d.sizeSet = now
+		}
 	}
 	best := slices.MinFunc(votes, func(a, b vote) int {
-		if byTree && a.tried != b.tried {
-			return cmp.Compare(a.tried, b.tried)
-		}
-		return cmp.Or(cmp.Compare(b.votes, a.votes), cmp.Compare(a.size, b.size))
+		return cmp.Or(cmp.Compare(a.stalled, b.stalled), cmp.Compare(b.votes, a.votes), cmp.Compare(a.size, b.size))
 	})
 	if best.size != d.size {
 		d.setSize(best.size, now)
@@ -64,7 +68,6 @@ func (d *Download) chooseSize(now time.Time) {
 // setSize starts over at another size. Nothing is allocated for it.
 func (d *Download) setSize(size int64, now time.Time) {
 	d.size, d.sizeSet = size, now
-	d.sizes.tried[size]++
 	d.epoch++
 	if err := d.cfg.File.SetSize(size); errors.Is(err, chunk.ErrSize) {
 		d.disbelieve(size)

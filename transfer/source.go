@@ -35,8 +35,8 @@ type source struct {
 	short    int  // short answers in a row
 	excluded bool // lied: not asked again by this download
 
-	gave   int64 // blocks of it that were written
-	soloed bool  // sha256: had its turn at giving the whole alone
+	gave  int64 // blocks of it that were written
+	solos int   // sha256: turns at giving the whole alone
 
 	silent   int           // timeouts in a row
 	nextAsk  time.Time     // not asked before, while it is silent or has nothing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"time"
 
 	"sharer/chunk"
 )
@@ -124,46 +125,8 @@ func (d *Download) checkedWhole(o outcome) {
 		d.proven = true
 		d.cfg.File.ProveSize()
 	case errors.Is(o.err, chunk.ErrMismatch):
-		d.mismatch()
+		d.mismatch(time.Now())
 	default:
 		d.fail(o.err)
 	}
-}
-
-// mismatch is told that a whole sha256 content is not its id. When one peer gave
-// it all, that peer lied about the content or its size. Otherwise the next
-// pass asks one peer alone, so that after as many passes as there are peers each
-// liar is known and one honest peer suffices.
-func (d *Download) mismatch() {
-	var givers []*source
-	for _, s := range d.sources {
-		if s.gave > 0 {
-			givers = append(givers, s)
-		}
-		s.gave = 0
-	}
-	if len(givers) == 1 && !d.resumed {
-		d.stats.Bad++
-		givers[0].soloed = true
-		d.exclude(givers[0], true)
-	}
-	d.resumed = false
-	if err := d.cfg.File.Reset(); err != nil {
-		d.fail(err)
-		return
-	}
-	d.only = nil
-	for _, s := range d.sources {
-		if s.answers && !s.excluded && !s.soloed {
-			d.only = s
-			s.soloed = true
-			break
-		}
-	}
-	if d.only == nil {
-		d.fail(ErrIntegrity)
-		return
-	}
-	d.size = -1
-	d.setSize(d.only.claim, d.sizeSet)
 }

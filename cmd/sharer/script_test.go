@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 //	fifo FILE                   makes a named pipe
 //	rawfile FOLDER NAME         makes a file whose name, quoted as in Go, may hold any byte
 //
-// start sets NAME_ADDR from the ready event, and NAME_LINK1, NAME_BLAKE3_1,
+// start sets NAME_ADDR from the ready event or line, and NAME_LINK1, NAME_BLAKE3_1,
 // NAME_SHA256_1, ... from the file events that came before, in the order of their paths.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -47,8 +47,11 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
+			e.Setenv("ESC", "\x1b")
 			e.Setenv("SHARER_ISOLATED", "true")
 			e.Setenv("SHARER_LISTEN", "127.0.0.1:0")
+			e.Setenv("SHARER_FIND_TIMEOUT", "10s") // a fault shall not take minutes to show
+			e.Setenv("SHARER_STALL_TIMEOUT", "10s")
 			e.Values[procsKey{}] = map[string]*background{}
 			return nil
 		},
@@ -100,7 +103,7 @@ type background struct {
 	ended chan error
 }
 
-const patience = 60 * time.Second // after which a script that waits has failed
+const patience = 20 * time.Second // after which a script that waits has failed
 
 func procs(ts *testscript.TestScript) map[string]*background {
 	return ts.Value(procsKey{}).(map[string]*background)
@@ -114,7 +117,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	// The test has changed PATH for itself too: the program is found there.
 	p := &background{cmd: exec.Command("sharer", args[2:]...), lines: make(chan string, 1<<16), ended: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_PEER"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_PEER", "SHARER_FIND_TIMEOUT", "SHARER_STALL_TIMEOUT"} {
 		p.cmd.Env = append(p.cmd.Env, key+"="+ts.Getenv(key))
 	}
 	stdout, err := p.cmd.StdoutPipe()
@@ -153,22 +156,37 @@ func (p *background) await(ts *testscript.TestScript, name string, pattern *rege
 		select {
 		case line, ok := <-p.lines:
 			if !ok {
-				ts.Fatalf("%s ended without a line that matches %s\n%s\n%s", name, pattern, &p.out, &p.err)
+				ts.Fatalf("%s ended without a line that matches %s\n%s", name, pattern, p.tail())
 			}
 			if pattern.MatchString(line) {
 				return
 			}
 		case <-late:
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			ts.Fatalf("%s printed no line that matches %s\n%s\n%s", name, pattern, &p.out, &p.err)
+			ts.Fatalf("%s printed no line that matches %s\n%s", name, pattern, p.tail())
 		}
 	}
 }
 
+// tail is the end of what it printed.
+func (p *background) tail() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end := func(b *bytes.Buffer) string {
+		lines := strings.SplitAfter(b.String(), "\n")
+		return strings.Join(lines[max(0, len(lines)-60):], "")
+	}
+	return "stdout:\n" + end(&p.out) + "stderr:\n" + end(&p.err)
+}
+
+// seedingOn finds the first address in the line that seed prints for people.
+var seedingOn = regexp.MustCompile(`(?m)^seeding .*, on (\S+:\d+)`)
+
 func (p *background) setVariables(ts *testscript.TestScript, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if on := seedingOn.FindStringSubmatch(p.err.String()); on != nil {
+		ts.Setenv(name+"_ADDR", on[1])
+	}
 	var files []seededEvent
 	for line := range strings.Lines(p.out.String()) {
 		var ready readyEvent
@@ -219,7 +237,7 @@ func cmdFinish(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".err"), p.err.Bytes(), 0o666))
 	code := p.cmd.ProcessState.ExitCode()
 	if want, perr := strconv.Atoi(args[1]); perr != nil || code != want {
-		ts.Fatalf("%s ended with %d (%v), want %s\n%s\n%s", args[0], code, err, args[1], &p.out, &p.err)
+		ts.Fatalf("%s ended with %d (%v), want %s\n%s", args[0], code, err, args[1], p.tail())
 	}
 }
 

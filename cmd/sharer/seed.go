@@ -81,7 +81,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	_, err = p.Seed(ctx, seed.Options{Paths: paths, Exclude: o.exclude, FollowLinks: o.followLinks, Rehash: o.rehash}, h.event)
 	h.end(time.Since(begun))
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		scr.note("stopped while hashing; the same command goes on with the files that are left")
 		return h.result(begun)
 	case err != nil:

@@ -62,7 +62,8 @@ func (v view) line(width int) string {
 func (v view) fields() []string {
 	var fields []string
 	add := func(format string, args ...any) { fields = append(fields, fmt.Sprintf(format, args...)) }
-	if v.state != stateDownloading && v.state != stateHashing && v.state != "" {
+	// The figures say downloading and hashing by themselves, once there are some.
+	if figures := v.done > 0 || v.total >= 0 || v.name == v.state; v.state != stateDownloading && v.state != stateHashing || !figures {
 		add("%s", v.state)
 	}
 	if v.filesTotal > 0 {
