@@ -47,7 +47,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // pageSize of a new file in bytes. Half of a batch's time goes into writing pages one
-// by one. 11,500 entries took 165 ms with 4 KiB, 145 with 8, 125 with 16; but hashes
+// by one. 11,500 entries took 150 ms with 4 KiB, 120 with 8, 100 with 16; but hashes
 // are scattered, so that in a large index a batch of 1000 writes 2000 pages.
 const pageSize = 8 << 10
 

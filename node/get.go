@@ -124,6 +124,7 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		defer n.library.remove(id)
 		defer n.library.remove(tree)
 	}
+	n.giveHints(g.Peers)
 	c := transfer.Config{
 		ID:           id,
 		TreeOnly:     g.ID.Kind == chunk.BLAKE3Tree,
@@ -141,6 +142,18 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		c.Progress = func(t transfer.Progress) { g.Progress(r.progress(t, time.Now())) }
 	}
 	return n.downloads.Run(ctx, c)
+}
+
+// giveHints has the addresses of a link tried as patiently as typed ones. A link is
+// somebody else's word: in isolated mode only what is near counts, and at most
+// maxHints ever.
+func (n *Node) giveHints(hints []netip.AddrPort) {
+	const maxHints = 8
+	for _, a := range hints[:min(len(hints), maxHints)] {
+		if !n.cfg.Isolated || n.swarm.Gate.Near(a) {
+			n.swarm.Give(a)
+		}
+	}
 }
 
 // empty says whether id is that of no bytes, which nobody need be asked for.

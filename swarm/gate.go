@@ -287,8 +287,8 @@ func (g *Gate) MayLearn(from wire.Sender, a netip.AddrPort) bool {
 		(!g.isolated || ar.near(a))
 }
 
-// near reports whether an address may be used in isolated mode without having been given.
-func (g *Gate) near(a netip.AddrPort) bool { return g.around.Load().near(clean(a)) }
+// Near reports whether an address may be used in isolated mode without having been given.
+func (g *Gate) Near(a netip.AddrPort) bool { return g.around.Load().near(clean(a)) }
 
 func (g *Gate) slot(a netip.AddrPort) *echo {
 	b := a.Addr().As16()

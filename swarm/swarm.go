@@ -85,7 +85,7 @@ func New(conn Conn, c Config) (*Swarm, error) {
 	if c.PeersFile != "" {
 		s.store = openStore(c.PeersFile)
 		s.Table.restore(s.store.loaded, now, func(a netip.AddrPort) bool {
-			return !gate.around.Load().self(a) && (!c.Isolated || gate.near(a))
+			return !gate.around.Load().self(a) && (!c.Isolated || gate.Near(a))
 		})
 	}
 	return s, nil
