@@ -17,10 +17,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,7 +103,7 @@ func start(t *testing.T, h how, args ...string) *process {
 	}
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
-		err = p.cmd.Start()
+		err = onStarter(p.cmd.Start)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", p.name, err)
@@ -112,6 +112,25 @@ func start(t *testing.T, h how, args ...string) *process {
 	t.Cleanup(p.kill)
 	return p
 }
+
+// onStarter runs f on the one thread that starts processes and lives as long as the test:
+// Pdeathsig, which leaves nothing behind after a panic, means the thread, not the process.
+func onStarter(f func() error) error {
+	done := make(chan error)
+	starter() <- func() { done <- f() }
+	return <-done
+}
+
+var starter = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
 
 // follow reads the events until the process has ended. Lines that are not JSON are ignored.
 func (p *process) follow(out io.Reader) {
@@ -275,9 +294,4 @@ func run(t *testing.T, args ...string) string {
 		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
-}
-
-// kinds are the two ids of a content as get takes them.
-func (e event) kinds() map[string]string {
-	return map[string]string{"blake3": fmt.Sprintf("blake3/%s", e.BLAKE3), "sha256": e.SHA256}
 }

@@ -93,9 +93,11 @@ func TestDownloadersShare(t *testing.T) {
 		for i := range downloaders {
 			n, _ := w.start(Config{Peers: []netip.AddrPort{seeder}})
 			wg.Go(func() {
-				if _, err := n.Get(t.Context(), Get{ID: c.blake3(), Size: -1, Path: filepath.Join(dir, fmt.Sprint(i))}); err != nil {
+				got, err := n.Get(t.Context(), Get{ID: c.blake3(), Size: -1, Path: filepath.Join(dir, fmt.Sprint(i))})
+				if err != nil {
 					t.Errorf("downloader %d: %v", i, err)
 				}
+				t.Logf("downloader %d: %+v, sent %+v", i, got, n.uploads.Stats())
 			})
 		}
 		wg.Wait()

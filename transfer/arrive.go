@@ -115,7 +115,8 @@ func (d *Download) arriveBlock(s *source, a arrival, r request, first bool) {
 	case !s.usable(d.size, d.proven) || block >= d.pick.blocks:
 		// Said at another size than the one that is being tried.
 		d.back(s, r)
-	case a.n != d.blockLen(block) && first:
+	case a.n != d.blockLen(block) && (first || a.offset == s.probe):
+		s.probe = -1
 		d.back(s, r)
 	case a.n != d.blockLen(block):
 		d.stats.Short++
@@ -170,12 +171,14 @@ func (d *Download) hasNothing(s *source, a arrival) {
 		return
 	}
 	s.silent = 0
-	if a.have != nil {
-		s.answers = true
-		s.setHave(a.have, max(d.size, 0))
-	}
 	d.giveUpFlights(s)
-	d.rest(s, a.at)
+	if a.have == nil {
+		d.rest(s, a.at)
+		return
+	}
+	s.answers = true
+	s.setHave(a.have, max(d.size, 0))
+	s.polled = a.at
 }
 
 // rest leaves a peer alone for a while that has nothing for us now.

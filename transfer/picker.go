@@ -91,6 +91,7 @@ type picker struct {
 	active  []*stripe    // by index
 	free    [][]byte     // stripe buffers
 	buffers int          // made so far
+	start   int64        // where the search for a new stripe begins
 	urgent  int64        // a block wanted before all others, -1: none
 	orphans int          // blocks of active stripes that nobody was asked for; a hint, never too low
 }
@@ -218,14 +219,22 @@ func (p *picker) ask(s *stripe, m uint64) int64 {
 	return s.index*stripeBlocks + int64(i)
 }
 
-// next opens the first stripe that is neither done nor active and that the peer
-// has some of.
+// next opens the first stripe from start on, and around the end, that is neither
+// done nor active and that the peer has some of.
 func (p *picker) next(r reach) *stripe {
 	if len(p.free) == 0 && p.buffers >= p.limit {
 		return nil
 	}
-	for at := int64(0); ; {
-		gap, ok := p.done.NextGap(at, p.blocks)
+	if s := p.nextIn(r, p.start, p.blocks); s != nil {
+		return s
+	}
+	return p.nextIn(r, 0, p.start)
+}
+
+// nextIn is next for the blocks from ≤ i < to.
+func (p *picker) nextIn(r reach, from, to int64) *stripe {
+	for at := from; ; {
+		gap, ok := p.done.NextGap(at, to)
 		if !ok {
 			return nil
 		}
@@ -234,10 +243,10 @@ func (p *picker) next(r reach) *stripe {
 			at = (index + 1) * stripeBlocks
 			continue
 		}
-		if from, ok := r.firstFrom(gap.From); !ok {
+		if first, ok := r.firstFrom(gap.From); !ok || first >= to {
 			return nil
-		} else if from/stripeBlocks > index {
-			at = from
+		} else if first/stripeBlocks > index {
+			at = first
 			continue
 		}
 		if s := p.open(index); s.missing()&r.mask(index) != 0 {

@@ -12,6 +12,7 @@ const (
 	maxWindow       = 512 // requests to one peer: 2 MiB, what a receive buffer of 4 MiB bears with its overhead
 	unprovenStripes = 3   // stripes in memory while a size is only claimed: less than 1 MiB
 	idleWait        = time.Second
+	pollEvery       = time.Second
 )
 
 // plan does what the clock demands and asks what may be asked. It returns how
@@ -61,9 +62,7 @@ func (d *Download) expire(now time.Time) {
 		d.stats.Lost += int64(lost)
 		s.window.loss(lost)
 		if timedOut {
-			s.window.timeout(now, s.rto())
-			s.silent++
-			s.current = -1
+			s.timedOut(now)
 		}
 	}
 }
@@ -100,7 +99,11 @@ func (d *Download) wantTree() {
 func (d *Download) seek(now time.Time) {
 	asked := 0
 	for _, s := range d.sources {
-		if s.answers || s.excluded || asked >= maxAsked {
+		if s.excluded || asked >= maxAsked {
+			continue
+		}
+		if s.answers {
+			d.poll(s, now)
 			continue
 		}
 		asked++
@@ -111,6 +114,7 @@ func (d *Download) seek(now time.Time) {
 			s.nextAsk = orLater(next, now)
 			continue
 		}
+		s.probe = 0
 		if d.send(s, request{}, d.firstLength(), d.padFor(s), now) {
 			s.idle = min(max(2*s.idle, time.Second), 30*time.Second)
 			s.nextAsk = now.Add(s.idle)
@@ -118,6 +122,20 @@ func (d *Download) seek(now time.Time) {
 			s.nextAsk = now.Add(idleWait)
 		}
 	}
+}
+
+// poll asks a peer that holds a part, and nothing that is wanted now, what it holds
+// meanwhile.
+func (d *Download) poll(s *source, now time.Time) {
+	if s.reach.have == nil || s.flights.live > 0 || now.Before(s.nextAsk) || now.Sub(s.polled) < pollEvery || now.Sub(s.lastSent) < pollEvery {
+		return
+	}
+	at := int64(0)
+	if len(s.reach.have) > 0 {
+		at = s.reach.have[0].From * chunk.BlockSize
+	}
+	s.polled, s.probe = now, at
+	d.send(s, request{at: at}, 64, 0, now)
 }
 
 // firstLength is how much a peer is asked for that has not answered yet: the
@@ -167,7 +185,7 @@ func (d *Download) mayAsk(s *source, now time.Time) int {
 	if !s.usable(d.size, d.proven) || now.Before(s.nextAsk) || d.only != nil && s != d.only {
 		return 0
 	}
-	if s.silent > 0 || !d.cfg.Peers.Proven(s.addr) {
+	if s.quiet() || !d.cfg.Peers.Proven(s.addr) {
 		// One at a time to those who went silent or never proved their address
 		// (RFC 8085 section 3.1.1).
 		if s.flights.live > 0 {

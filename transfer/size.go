@@ -78,6 +78,9 @@ func (d *Download) setSize(size int64, now time.Time) {
 	}
 	shape := chunk.ShapeOf(size)
 	d.pick.reset(size, d.cfg.File.Done())
+	// Each download begins elsewhere, so that those who fetch one content at the
+	// same time have something to give each other.
+	d.pick.start = d.cfg.Rand.Int64N(shape.Blocks()/stripeBlocks+1) * stripeBlocks
 	d.tree = newTreeFetch(shape)
 	for _, s := range d.sources {
 		s.current = -1

@@ -40,8 +40,11 @@ type source struct {
 
 	silent   int           // timeouts in a row
 	nextAsk  time.Time     // not asked before, while it is silent or has nothing
+	lastOut  time.Time     // last timeout
 	idle     time.Duration // how long it was left alone last time
 	lastSent time.Time
+	probe    int64     // offset at which little was asked, to learn size and ranges; -1: none
+	polled   time.Time // when it last said what it holds without being of use
 	lastGot  time.Time // when something of use came
 	nones    int       // MaybeTheyHaveSome in a row without content
 	noTree   int       // requests for pieces of the tree in a row that it left unanswered
@@ -49,8 +52,8 @@ type source struct {
 
 func newSource(slot uint8, addr netip.AddrPort, capacity int) *source {
 	return &source{
-		slot: slot, addr: addr, claim: -1, current: -1,
-		window: newWindow(capacity), flights: newFlights(),
+		slot: slot, addr: addr, claim: -1, current: -1, probe: -1,
+		window: newWindow(capacity), flights: newFlights(), rtt: swarm.RTT{Floor: rtoFloor},
 	}
 }
 
@@ -61,15 +64,22 @@ func (s *source) usable(size int64, proven bool) bool {
 	return s.answers && !s.excluded && (s.claim == size || s.claim < 0 && proven)
 }
 
-// rto is how long an answer may take; windows of requests wait in the peer's
-// queue, so the smoothed round trip counts them.
+// rtoFloor is what a busy machine may take to answer beyond its deviation.
+const rtoFloor = 50 * time.Millisecond
+
+// rto is how long an answer may take. It doubles with each timeout in a row, from
+// one second on until a round trip was measured (RFC 6298 section 2).
 func (s *source) rto() time.Duration {
-	rto := s.rtt.RTO()
-	for range min(s.silent, 6) {
-		rto *= 2
+	rto := swarm.RTODefault
+	if s.rtt.Smoothed() > 0 {
+		rto = s.rtt.RTO()
 	}
-	return min(rto, time.Minute)
+	return min(rto<<min(s.silent, 6), swarm.RTOCeiling)
 }
+
+// quiet says that a peer has let two timeouts pass: one may be a lost tail, two in a
+// row mean that the path or the peer is in trouble.
+func (s *source) quiet() bool { return s.silent >= 2 }
 
 // reorder is by how much answers may overtake one another before the slower
 // counts as lost: RFC 8985 takes a quarter of the round trip.
@@ -95,4 +105,19 @@ func (s *source) setHave(have []chunk.Range, size int64) {
 		}
 	}
 	s.reach = reach{have: blocks}
+}
+
+// timedOut is told that requests were given up for their age, at most once for
+// each timeout.
+func (s *source) timedOut(now time.Time) {
+	rto := s.rto()
+	if now.Sub(s.lastOut) < rto {
+		return
+	}
+	s.lastOut = now
+	s.silent++
+	s.current = -1
+	if s.quiet() {
+		s.window.timeout(now, rto)
+	}
 }

@@ -10,7 +10,8 @@ const (
 	queueTarget   = 25 * time.Millisecond // delay above the base that the window steers to
 	windowStart   = 10                    // requests; RFC 6928's initial window, in answers
 	windowFloor   = 2                     // a round trip must teach something
-	lossTolerated = 0.15                  // share of a round that may be lost without meaning congestion
+	lossTolerated = 0.25                  // share of a round that may be lost without meaning congestion; 10 % each way are 19 %
+	lossSamples   = 8                     // fewer requests in a round say nothing about a share
 	baseMemory    = 30 * time.Second      // how long a smallest round trip counts as the base
 )
 
@@ -111,7 +112,7 @@ func (w *window) endRound(now time.Time) {
 	queue := w.roundMin - w.base
 	share := float64(w.lost) / float64(w.lost+w.answered)
 	switch {
-	case share > lossTolerated:
+	case share > lossTolerated && w.lost+w.answered >= lossSamples:
 		// More than noise: less, but not by half, since delay says the rest.
 		w.slow = false
 		w.size *= 0.8

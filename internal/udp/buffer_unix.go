@@ -1,27 +1,11 @@
-//go:build unix
+//go:build unix && !linux
 
 package udp
 
-import (
-	"net"
-	"runtime"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// grantedBuffer reads the receive buffer back, in bytes.
-func grantedBuffer(c *net.UDPConn) (n int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	if cerr := raw.Control(func(fd uintptr) {
-		n, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
-	}); cerr != nil {
-		return 0, cerr
-	}
-	if runtime.GOOS == "linux" {
-		n /= 2 // it doubles what was asked, for its own bookkeeping (socket(7))
-	}
-	return n, err
+// setOptions returns the receive buffer that was granted. The net package has set SO_BROADCAST
+// already. SO_REUSEADDR is never set.
+func (s *sock) setOptions(fd uintptr, _ Options) (int, error) {
+	return unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
 }

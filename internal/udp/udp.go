@@ -1,10 +1,18 @@
 // Package udp is the real socket: the only place that touches the network.
 //
-// It promises batches at its interface, whatever the system offers below; addresses
-// without the IPv4-in-IPv6 form; and no allocation per datagram. What goes to a
-// multicast or broadcast address stays on its link: the systems' default hop limit for
-// multicast is 1 (RFC 1112 section 6.1), and routers pass on no broadcasts.
-// It knows nothing of what datagrams hold.
+// [Listen] binds one or more addresses; together they are one [Conn], which sends and receives
+// batches of datagrams. Below the interface each datagram is one system call for now.
+//
+// What it promises:
+//   - Addresses are never in the IPv4-in-IPv6 form; link-local ones keep their zone.
+//   - No allocation per datagram, and no wait but that for the system: a receiver that is too slow
+//     loses datagrams, it does not hold up a sender.
+//   - A broadcast, and a multicast to the link, dies on its link: TTL or hop limit 1.
+//   - IPv4 datagrams go without the don't-fragment bit (Linux), so a path with a smaller MTU whose ICMP
+//     messages are eaten is no black hole.
+//   - A port is never shared: a second node on it fails with an error that says so.
+//
+// It knows nothing of what datagrams hold, and starts no goroutine.
 package udp
 
 import (
@@ -12,60 +20,82 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 
 	"sharer/wire"
 )
 
-// wantBuffer is what is asked of the system for each direction: 512 datagrams of a
-// block in base64, with the kernel's bookkeeping, for a window that is answered at once.
-const wantBuffer = 4 << 20
+// DefaultBuffer is what is asked of the system for each direction: 512 datagrams of a block in
+// base64, with the kernel's bookkeeping, for a window that is answered at once. The customary
+// default of 208 KiB loses 45 % of a blast.
+const DefaultBuffer = 4 << 20
 
-// Options are none yet.
-type Options struct{}
+// maxSockets is what fits [wire.Datagram].Via.
+const maxSockets = 255
+
+// ErrUnreachable is the error of a datagram that no socket can carry: of a family, or on a side of
+// the loopback interface, that is not listened on.
+var ErrUnreachable = errors.New("udp: no socket reaches this address")
+
+// Options of Listen; the zero value is good.
+type Options struct {
+	RecvBuffer int // bytes asked for; 0: DefaultBuffer. What was granted: [Conn.RecvBuffer]
+	SendBuffer int // the same for sending
+}
+
+func (o Options) validate() error {
+	if o.RecvBuffer < 0 || o.SendBuffer < 0 {
+		return fmt.Errorf("udp: buffers of %d and %d bytes", o.RecvBuffer, o.SendBuffer)
+	}
+	return nil
+}
 
 // Conn is one or more sockets that send and receive as one node.
 type Conn struct {
-	socks  []*sock
-	buffer int // granted receive buffer, the smallest of all sockets
+	socks      []*sock
+	recvBuffer int // granted, the smallest of all sockets
+	interfaces func() []iface
+	lan        atomic.Pointer[lan] // as last read; the path of sends must not ask the system
 }
 
-// sock is one bound socket.
-type sock struct {
-	conn  *net.UDPConn
-	local netip.AddrPort
-	dual  bool // takes IPv4 too, as IPv4-in-IPv6
-	via   uint8
-
-	buf   []byte
-	batch [1]wire.Datagram
-}
-
-// Listen binds addresses of the forms ":24254" (IPv4 and IPv6 on one socket where
-// the system can), "127.0.0.1:0", "[::1]:0".
-func Listen(addrs []string, _ Options) (*Conn, error) {
-	if len(addrs) == 0 || len(addrs) > 255 {
-		return nil, fmt.Errorf("udp: %d addresses to listen on; give 1 to 255", len(addrs))
+// Listen binds addresses of the forms ":24254" (IPv4 and IPv6 on one socket where the system can),
+// "127.0.0.1:0", "[::1]:0", "[::]:24254" (IPv6 only). With port 0 the system chooses one for each
+// address. A taken port is an error that is syscall.EADDRINUSE.
+func Listen(addrs []string, o Options) (*Conn, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
-	c := &Conn{}
+	if len(addrs) == 0 || len(addrs) > maxSockets {
+		return nil, fmt.Errorf("udp: %d addresses to listen on; give 1 to %d", len(addrs), maxSockets)
+	}
+	if o.RecvBuffer == 0 {
+		o.RecvBuffer = DefaultBuffer
+	}
+	if o.SendBuffer == 0 {
+		o.SendBuffer = DefaultBuffer
+	}
+	c := &Conn{interfaces: systemInterfaces}
 	for i, a := range addrs {
-		s, err := listen(a, uint8(i+1))
+		s, err := listen(a)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
+		s.via = uint8(i + 1)
 		c.socks = append(c.socks, s)
-		granted, err := setBuffers(s.conn)
+		granted, err := s.tune(o)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("udp: buffers of %s: %w", a, err), c.Close())
+			return nil, errors.Join(fmt.Errorf("udp: %s: %w", a, err), c.Close())
 		}
-		if i == 0 || granted < c.buffer {
-			c.buffer = granted
+		if i == 0 || granted < c.recvBuffer {
+			c.recvBuffer = granted
 		}
 	}
+	c.look()
 	return c, nil
 }
 
-func listen(addr string, via uint8) (*sock, error) {
+func listen(addr string) (*sock, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("udp: %q is no address to listen on; write HOST:PORT, such as 127.0.0.1:0 or :24254", addr)
@@ -74,41 +104,28 @@ func listen(addr string, via uint8) (*sock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("udp: %q is no address to listen on: %w", addr, err)
 	}
-	conn, err := net.ListenUDP("udp", ua)
-	if errors.Is(err, syscall.EAFNOSUPPORT) && host == "" {
-		conn, err = net.ListenUDP("udp4", ua) // a system without IPv6
+	network := "udp4"
+	switch {
+	case host == "":
+		network = "udp" // one socket for both families, or for IPv4 where there is no IPv6
+	case ua.IP.To4() == nil:
+		network = "udp6"
 	}
+	conn, err := net.ListenUDP(network, ua)
+	if errors.Is(err, syscall.EAFNOSUPPORT) && host == "" {
+		conn, err = net.ListenUDP("udp4", ua) // IPv6 was switched off after Go looked for it
+	}
+	err = commonError(err)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("udp: %s is taken by another program; give another with --listen HOST:PORT: %w", addr, err)
+		return nil, fmt.Errorf("udp: %s is taken by another program, perhaps another node; stop it, or give another address with --listen HOST:PORT: %w", addr, err)
 	case err != nil:
 		return nil, fmt.Errorf("udp: %w", err)
 	}
-	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
-	return &sock{
-		conn: conn, local: local, via: via,
-		dual: local.Addr().Is6() && local.Addr().IsUnspecified(),
-		buf:  make([]byte, wire.MaxDatagram+1),
-	}, nil
+	return newSock(conn, network), nil
 }
 
-// setBuffers asks for wantBuffer and returns what receiving was granted.
-func setBuffers(c *net.UDPConn) (int, error) {
-	// Less than asked is no error: the granted size is read back.
-	if err := c.SetReadBuffer(wantBuffer); err != nil {
-		return 0, err
-	}
-	if err := c.SetWriteBuffer(wantBuffer); err != nil {
-		return 0, err
-	}
-	return grantedBuffer(c)
-}
-
-// RecvBuffer is the receive buffer that the system granted, in bytes.
-func (c *Conn) RecvBuffer() int { return c.buffer }
-
-// Readers returns one reader a socket.
+// Readers returns one for each socket, in the order of the addresses; each is for one goroutine.
 func (c *Conn) Readers() []wire.BatchReader {
 	out := make([]wire.BatchReader, len(c.socks))
 	for i, s := range c.socks {
@@ -117,70 +134,54 @@ func (c *Conn) Readers() []wire.BatchReader {
 	return out
 }
 
-// ReadBatch waits for datagrams and returns them; the slices are valid until the
-// next call. At the end it returns net.ErrClosed. Other errors pass, such as what
-// an ICMP message said about an earlier datagram.
-func (s *sock) ReadBatch() ([]wire.Datagram, error) {
-	n, from, err := s.conn.ReadFromUDPAddrPort(s.buf)
-	if err != nil {
-		return nil, err
-	}
-	s.batch[0] = wire.Datagram{Addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), Via: s.via, Data: s.buf[:n]}
-	return s.batch[:], nil
-}
-
-// WriteBatch sends the datagrams in order and returns how many were handed over;
-// the error, if any, is of the one after them. It is safe for concurrent use.
+// WriteBatch sends ds in order and returns how many were handed to the system; the error, if any, is
+// that of the datagram after them: the caller may go on behind it. It keeps nothing of ds, and
+// is safe for concurrent use. It waits while the send buffer is full: that is the speed of the link.
 func (c *Conn) WriteBatch(ds []wire.Datagram) (int, error) {
+	lan := c.lan.Load()
 	for i := range ds {
-		s := c.choose(&ds[i])
+		d := &ds[i]
+		s := c.choose(d, lan)
 		if s == nil {
-			return i, fmt.Errorf("udp: no socket reaches %s: %w", ds[i].Addr, syscall.EAFNOSUPPORT)
+			return i, fmt.Errorf("%w: %s", ErrUnreachable, d.Addr)
 		}
-		if err := s.send(ds[i].Data, ds[i].Addr); err != nil {
+		var err error
+		if ip := d.Addr.Addr(); ip.IsMulticast() || lan.isBroadcast(ip) {
+			err = s.shout(lan, d.Data, d.Addr)
+		} else {
+			err = s.write(d.Data, d.Addr)
+		}
+		if err != nil {
 			return i, err
 		}
 	}
 	return len(ds), nil
 }
 
-// choose returns the socket by which d leaves: the one it names, if that can.
-func (c *Conn) choose(d *wire.Datagram) *sock {
-	if v := int(d.Via); v > 0 && v <= len(c.socks) && c.socks[v-1].reaches(d.Addr.Addr()) {
+// choose returns the socket by which d leaves: the one it names if that can reach the destination,
+// otherwise the one that reaches it best.
+func (c *Conn) choose(d *wire.Datagram, lan *lan) (best *sock) {
+	to := d.Addr.Addr()
+	if v := int(d.Via); v > 0 && v <= len(c.socks) && c.socks[v-1].reaches(to) > 0 {
 		return c.socks[v-1]
 	}
-	for _, s := range c.socks {
-		if s.reaches(d.Addr.Addr()) {
-			return s
+	most := 0
+	for i, s := range c.socks {
+		r := s.reaches(to)
+		if r == reachSome && lan.onLink(i, to) {
+			r = reachWell
+		}
+		if r > most {
+			best, most = s, r
 		}
 	}
-	return nil
+	return best
 }
 
-// reaches says whether a destination is of the socket's family, and on the same side
-// of the loopback interface.
-func (s *sock) reaches(to netip.Addr) bool {
-	own := s.local.Addr()
-	switch {
-	case s.dual:
-		return true
-	case own.Is4() != to.Is4():
-		return false
-	case own.IsLoopback():
-		return to.IsLoopback()
-	}
-	return own.IsUnspecified() || !to.IsLoopback()
-}
+// RecvBuffer is the receive buffer that the system granted, in bytes of the request.
+func (c *Conn) RecvBuffer() int { return c.recvBuffer }
 
-func (s *sock) send(data []byte, to netip.AddrPort) error {
-	if s.dual && to.Addr().Is4() {
-		to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
-	}
-	_, err := s.conn.WriteToUDPAddrPort(data, to)
-	return err
-}
-
-// LocalAddrs are the addresses that the sockets are bound to.
+// LocalAddrs are the addresses that the sockets are bound to, with the ports they got.
 func (c *Conn) LocalAddrs() []netip.AddrPort {
 	out := make([]netip.AddrPort, len(c.socks))
 	for i, s := range c.socks {

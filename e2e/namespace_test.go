@@ -1,0 +1,100 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// namespace is a network namespace with loopback and nothing else.
+type namespace struct {
+	t    *testing.T
+	name string
+}
+
+var namespaces atomic.Int32
+
+// newNamespace makes a namespace that ends with the test.
+func newNamespace(t *testing.T) *namespace {
+	t.Helper()
+	needsRoot(t)
+	n := &namespace{t, fmt.Sprintf("sharer-%d-%d", os.Getpid(), namespaces.Add(1))}
+	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
+		t.Skipf("skipped: no network namespace can be made here: %s", out)
+	}
+	t.Cleanup(func() { run(t, "ip", "netns", "del", n.name) })
+	n.ip("link", "set", "lo", "up")
+	return n
+}
+
+// how runs a process inside.
+func (n *namespace) how() how { return how{through: []string{"ip", "netns", "exec", n.name}} }
+
+func (n *namespace) ip(args ...string) {
+	n.t.Helper()
+	run(n.t, append([]string{"ip", "-n", n.name}, args...)...)
+}
+
+// wire connects two namespaces, 10.77.0.1 and 10.77.0.2, with no route elsewhere.
+func wire(t *testing.T) (a, b *namespace) {
+	t.Helper()
+	a, b = newNamespace(t), newNamespace(t)
+	a.ip("link", "add", "eth", "type", "veth", "peer", "name", "eth", "netns", b.name)
+	for i, n := range []*namespace{a, b} {
+		n.ip("addr", "add", fmt.Sprintf("10.77.0.%d/24", i+1), "dev", "eth")
+		n.ip("link", "set", "eth", "up")
+	}
+	return a, b
+}
+
+// received is the bytes that came in by an interface.
+func (n *namespace) received(device string) int64 {
+	n.t.Helper()
+	text := run(n.t, "ip", "netns", "exec", n.name, "cat", "/proc/net/dev")
+	for line := range strings.Lines(text) {
+		if name, rest, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == device {
+			return number(n.t, strings.Fields(rest)[0])
+		}
+	}
+	n.t.Fatalf("%s has no %s", n.name, device)
+	return 0
+}
+
+// octets is the bytes of IP datagrams, headers included, that came in and went out.
+func (n *namespace) octets() (in, out int64) {
+	n.t.Helper()
+	text := run(n.t, "ip", "netns", "exec", n.name, "cat", "/proc/net/netstat")
+	var names []string
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if words[0] != "IpExt:" {
+			continue
+		}
+		if names == nil {
+			names = words
+			continue
+		}
+		for i, name := range names {
+			switch name {
+			case "InOctets":
+				in = number(n.t, words[i])
+			case "OutOctets":
+				out = number(n.t, words[i])
+			}
+		}
+	}
+	return in, out
+}
+
+func number(t *testing.T, text string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(text, 10, 64)
+	check(t, err)
+	return n
+}
