@@ -40,6 +40,7 @@ type Node struct {
 	downLimit *rate.Limiter
 	notes     []string
 	stop      context.CancelFunc
+	unwatch   func()
 	ctx       context.Context
 	wg        sync.WaitGroup
 
@@ -176,6 +177,7 @@ func (n *Node) run() {
 		}
 	})
 	n.wg.Go(func() { n.uploads.Run(n.ctx) })
+	n.unwatch = n.swarm.Table.Watch(n.downloads.Gained)
 	n.wg.Go(func() { n.chat.Run(n.ctx, n.showChat) })
 }
 
@@ -228,6 +230,7 @@ func (n *Node) Peers() []swarm.Peer { return n.swarm.Table.Peers(time.Now()) }
 // run are interrupted; their partial files stay.
 func (n *Node) Close() error {
 	n.stop()
+	n.unwatch()
 	err := n.conn.Close()
 	n.wg.Wait()
 	err = errors.Join(err, n.library.close())

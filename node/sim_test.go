@@ -20,6 +20,9 @@ import (
 	"sharer/seed"
 )
 
+// No address outside of a simulation is ever known.
+func init() { bootstrap = nil }
+
 // world is a simulated network with nodes in it, for one test inside a bubble.
 type world struct {
 	*netsim.Network
@@ -55,7 +58,6 @@ func (w *world) start(c Config) (*Node, netip.AddrPort) {
 	at := w.addr()
 	c.Conn = w.Host(at)
 	c.Rand = rand.NewChaCha8(sha256.Sum256([]byte(at.String())))
-	bootstrap = nil // no address outside of the simulation
 	n, err := Start(c)
 	if err != nil {
 		w.t.Fatal(err)

@@ -20,6 +20,7 @@ func TestSwarmWithLossAndALiar(t *testing.T) {
 	for _, loss := range []float64{0, 0.01, 0.05, 0.10} {
 		for _, kind := range []chunk.Kind{chunk.BLAKE3, chunk.SHA256} {
 			t.Run(fmt.Sprintf("loss %.0f %%, kind %d", 100*loss, kind), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { swarmWithLoss(t, loss, kind) })
 			})
 		}

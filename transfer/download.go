@@ -65,6 +65,7 @@ const (
 	flushAfter          = time.Second     // a block waits so long for its stripe at most
 	proveWithin         = 3 * time.Second // a size that is not proven by then gives way to another claim
 	maxSize             = 1 << 50         // a claim above is a lie
+	maxSingleClaim      = 1 << 40         // under sha256 one peer's word alone goes so far
 	answerOverhead      = 256             // bytes around the content of an answer, headers included
 	unprovenPad         = 1200            // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
 	lateMemory          = 5 * time.Second
@@ -103,6 +104,7 @@ type Download struct {
 	cfg    Config
 	inbox  chan arrival
 	hints  chan hint
+	gained chan netip.AddrPort
 	jobs   chan job
 	wrote  chan outcome
 	share  func() int // how many requests may be in flight, of all downloads' budget
@@ -150,6 +152,7 @@ func newDownload(c Config, share func() int) *Download {
 		share:   share,
 		inbox:   make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
 		hints:   make(chan hint, 16),
+		gained:  make(chan netip.AddrPort, 64),
 		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
 		wrote:   make(chan outcome, maxStripes),
 		byAddr:  make(map[netip.AddrPort]*source),
@@ -209,6 +212,8 @@ func (d *Download) run(ctx context.Context) error {
 			d.written(o)
 		case h := <-d.hints:
 			d.hinted(h)
+		case a := <-d.gained:
+			d.addSources([]netip.AddrPort{a})
 		case <-timer.C:
 		}
 	}

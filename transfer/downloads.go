@@ -76,6 +76,21 @@ func (ds *Downloads) remove(d *Download) {
 	ds.count.Add(-1)
 }
 
+// Gained is told of a peer that has proven its address: every running download asks
+// it too. It never waits; a peer that does not fit the queue is found later.
+func (ds *Downloads) Gained(addr netip.AddrPort) {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	for _, byKind := range ds.running {
+		for _, d := range byKind {
+			select {
+			case d.gained <- addr:
+			default:
+			}
+		}
+	}
+}
+
 // find returns the download that wire id names, and whether it names its tree.
 func (ds *Downloads) find(text []byte) (d *Download, tree bool) {
 	id, err := chunk.ParseID(text)

@@ -26,6 +26,7 @@ func (d *Download) chooseSize(now time.Time) {
 	if d.proven || d.only != nil {
 		return
 	}
+	byTree := d.cfg.ID.Kind == chunk.BLAKE3
 	var votes []vote
 	for _, s := range d.sources {
 		if s.claim < 0 || s.excluded {
@@ -38,10 +39,12 @@ func (d *Download) chooseSize(now time.Time) {
 		}
 		votes[i].votes++
 	}
+	if !byTree {
+		votes = slices.DeleteFunc(votes, func(v vote) bool { return v.votes == 1 && v.size > maxSingleClaim })
+	}
 	if len(votes) == 0 {
 		return
 	}
-	byTree := d.cfg.ID.Kind == chunk.BLAKE3
 	if held := slices.IndexFunc(votes, func(v vote) bool { return v.size == d.size }); held >= 0 {
 		since := d.sizeSet
 		if !byTree && d.lastGood.After(since) {
@@ -78,9 +81,6 @@ func (d *Download) setSize(size int64, now time.Time) {
 	}
 	shape := chunk.ShapeOf(size)
 	d.pick.reset(size, d.cfg.File.Done())
-	// Each download begins elsewhere, so that those who fetch one content at the
-	// same time have something to give each other.
-	d.pick.start = d.cfg.Rand.Int64N(shape.Blocks()/stripeBlocks+1) * stripeBlocks
 	d.tree = newTreeFetch(shape)
 	for _, s := range d.sources {
 		s.current = -1
@@ -117,6 +117,10 @@ func (d *Download) prove() {
 	d.proven = true
 	d.pick.urgent = -1
 	d.pick.limit = maxStripes
+	// Each download goes on elsewhere, so that those who fetch one content at the
+	// same time have something to give each other. A size that is only claimed
+	// must not lead to an offset where nothing is.
+	d.pick.start = d.cfg.Rand.Int64N(d.pick.blocks/stripeBlocks+1) * stripeBlocks
 	d.cfg.File.ProveSize()
 	for _, s := range d.sources {
 		if s.claim >= 0 && s.claim != d.size {
