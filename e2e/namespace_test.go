@@ -69,27 +69,36 @@ func (n *namespace) received(device string) int64 {
 // octets is the bytes of IP datagrams, headers included, that came in and went out.
 func (n *namespace) octets() (in, out int64) {
 	n.t.Helper()
-	text := run(n.t, "ip", "netns", "exec", n.name, "cat", "/proc/net/netstat")
+	c := n.counters("netstat", "IpExt:")
+	return c["InOctets"], c["OutOctets"]
+}
+
+// traffic is what went over loopback: all bytes, and the UDP datagrams that a process read.
+type traffic struct{ wire, read int64 }
+
+func (n *namespace) traffic() traffic {
+	n.t.Helper()
+	return traffic{n.received("lo"), n.counters("snmp", "Udp:")["InDatagrams"]}
+}
+
+// counters reads the kernel's counters of a protocol: a line of names, a line of numbers.
+func (n *namespace) counters(file, protocol string) map[string]int64 {
+	n.t.Helper()
 	var names []string
-	for line := range strings.Lines(text) {
+	values := map[string]int64{}
+	for line := range strings.Lines(run(n.t, "ip", "netns", "exec", n.name, "cat", "/proc/net/"+file)) {
 		words := strings.Fields(line)
-		if words[0] != "IpExt:" {
-			continue
-		}
-		if names == nil {
+		switch {
+		case words[0] != protocol:
+		case names == nil:
 			names = words
-			continue
-		}
-		for i, name := range names {
-			switch name {
-			case "InOctets":
-				in = number(n.t, words[i])
-			case "OutOctets":
-				out = number(n.t, words[i])
+		default:
+			for i := 1; i < len(words); i++ {
+				values[names[i]] = number(n.t, words[i])
 			}
 		}
 	}
-	return in, out
+	return values
 }
 
 func number(t *testing.T, text string) int64 {

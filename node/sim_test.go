@@ -149,3 +149,31 @@ func TestSizesByAllKindsOfID(t *testing.T) {
 		}
 	})
 }
+
+// seedCounting seeds contents whose byte i is i mod 251, as the vectors do.
+func seedCounting(t *testing.T, n *Node, sizes ...int) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, size := range sizes {
+		data := make([]byte, size)
+		for i := range data {
+			data[i] = byte(i % 251)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(size)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := n.Seed(t.Context(), seed.Options{Paths: []string{dir}}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// vectorLines reads a file of the recorded wire.
+func vectorLines(t *testing.T, name string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "vectors", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+}

@@ -46,12 +46,19 @@ func process() exit {
 	defer untell()
 	return run(ctx, os.Args[1:], &stdio{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		outTTY: term.IsTerminal(int(os.Stdout.Fd())),
-		errTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		outTTY: isTerminal(os.Stdout),
+		errTTY: isTerminal(os.Stderr),
 		getenv: os.Getenv,
 		start:  startNode,
 		tell:   tell,
 	})
+}
+
+// isTerminal is true of a terminal that has a size. Without one, as in some
+// recorders and editors, no bar could be drawn: it is written to like a file.
+func isTerminal(f *os.File) bool {
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0 && height > 0
 }
 
 // commands are all verbs, in the order in which help shows them.
