@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -96,8 +98,22 @@ func OpenPartial(target string, id ID, o PartialOptions) (*Partial, error) {
 	return p, nil
 }
 
-func (p *Partial) partName() string { return p.target + ".part" }
-func (p *Partial) sideName() string { return p.target + ".part.sharer" }
+func (p *Partial) partName() string { return PartName(p.target) }
+func (p *Partial) sideName() string { return PartName(p.target) + ".sharer" }
+
+// maxName is the longest file name that common file systems take, in bytes.
+const maxName = 255
+
+// PartName is where the bytes of a target lie while it arrives: TARGET.part. When that, or the sidecar's name, would be
+// longer than a file system takes, the middle gives way to a hash, so that two long names stay apart.
+func PartName(target string) string {
+	dir, base := filepath.Split(target)
+	if len(base)+len(".part.sharer") > maxName {
+		sum := RootOfBlock([]byte(base[:min(len(base), BlockSize)]))
+		base = strings.ToValidUTF8(base[:200], "") + "~" + sum.String()[:16]
+	}
+	return dir + base + ".part"
+}
 
 // open reads the header, opens the data, and takes over what is there.
 func (p *Partial) open(made bool) error {

@@ -87,7 +87,7 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	}
 	p, err := chunk.OpenPartial(g.Path, id, chunk.PartialOptions{Fsync: n.cfg.Fsync})
 	if errors.Is(err, chunk.ErrLocked) {
-		return Got{}, &LockedError{Path: g.Path + ".part"}
+		return Got{}, &LockedError{Path: chunk.PartName(g.Path)}
 	}
 	if err != nil {
 		return Got{}, err
@@ -253,7 +253,7 @@ func writeTree(g Get, tree io.ReaderAt, n int64, sync bool) (err error) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s: %w", g.Path, ErrExists)
 	}
-	temp := g.Path + ".part.tree"
+	temp := chunk.PartName(g.Path) + ".tree"
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
@@ -294,7 +294,7 @@ func translate(err error, g Get, s transfer.Stats) error {
 	case errors.Is(err, transfer.ErrIntegrity):
 		return ErrIntegrity
 	case errors.Is(err, transfer.ErrRunning):
-		return &LockedError{Path: g.Path + ".part", PID: os.Getpid()}
+		return &LockedError{Path: chunk.PartName(g.Path), PID: os.Getpid()}
 	}
 	return err
 }

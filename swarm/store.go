@@ -66,6 +66,30 @@ func openStore(path string) *store {
 	return s
 }
 
+// Saved is a peer as peers.json remembers it.
+type Saved struct {
+	Addr        netip.AddrPort
+	First, Last time.Time     // when it was first and last heard, to the second; the zero of Unix time: not said
+	RTT         time.Duration // 0: not measured
+}
+
+// ReadPeersFile reads a peers.json that another process may own, and when it was
+// written. Entries that are wrong are left out.
+func ReadPeersFile(path string) (peers []Saved, written time.Time, err error) {
+	ks, err := readPeers(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read peers: %w", err)
+	}
+	for _, k := range ks {
+		peers = append(peers, Saved{Addr: k.addr, First: k.first, Last: k.last, RTT: k.rtt})
+	}
+	return peers, fi.ModTime(), nil
+}
+
 func readPeers(path string) ([]known, error) {
 	// Stat before open: opening a FIFO would wait for its writer. The folder is the owner's own.
 	fi, err := os.Stat(path)

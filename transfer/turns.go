@@ -24,6 +24,7 @@ const (
 // want is one request that will be answered.
 type want struct {
 	id      chunk.ID
+	via     uint8 // the socket by which it came
 	content Content
 	offset  int64
 	length  int64 // at most maxAnswer
@@ -31,16 +32,17 @@ type want struct {
 
 // upPeer is the queue of one peer.
 type upPeer struct {
-	addr    netip.AddrPort
-	via     uint8
-	queue   []want
-	head    int
-	bytes   int64 // requested content in the queue
-	limit   *rate.Limiter
-	inRing  bool
+	addr   netip.AddrPort
+	queue  []want
+	head   int
+	bytes  int64 // requested content in the queue
+	limit  *rate.Limiter
+	inRing bool
+	used   time.Time
+
+	// Of whoever answers, without the owner's lock.
 	answers int64     // sent so far
 	hinted  time.Time // last MaybeTheyHaveSome that rode along
-	used    time.Time
 }
 
 // turns is the queue of requests of all peers: first in, first out for each, a
@@ -60,7 +62,7 @@ func newTurns(perPeer rate.Limit) *turns {
 }
 
 // push queues a request, dropping what the bounds do not allow.
-func (t *turns) push(addr netip.AddrPort, via uint8, w want, now time.Time) {
+func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 	p := t.peers[addr]
 	if p == nil {
 		if len(t.peers) >= maxUpPeers && !t.forget(now) {
@@ -73,7 +75,7 @@ func (t *turns) push(addr netip.AddrPort, via uint8, w want, now time.Time) {
 		}
 		t.peers[addr] = p
 	}
-	p.via, p.used = via, now
+	p.used = now
 	for p.bytes+w.length > t.capPeer && p.head < len(p.queue) {
 		t.pop(p)
 		t.dropped++

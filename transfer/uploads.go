@@ -118,7 +118,7 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	u.cfg.Holders.Asked(contentID(id), from.Addr, now)
 	u.mu.Lock()
-	u.turns.push(from.Addr, from.Via, want{id: id, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
+	u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
 	u.mu.Unlock()
 	select {
 	case u.wake <- struct{}{}:
@@ -285,7 +285,7 @@ func (a *answerer) run(ctx context.Context, p *upPeer, ws []want) bool {
 // send queues one answer, now and then with the addresses of others that asked.
 func (a *answerer) send(p *upPeer, w want, part []byte) {
 	u := a.u
-	buf, ok := u.cfg.Batch.Open(p.addr, p.via, swarm.Reply)
+	buf, ok := u.cfg.Batch.Open(p.addr, w.via, swarm.Reply)
 	if !ok {
 		return
 	}
@@ -326,7 +326,7 @@ func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bo
 		if !a.pace(ctx, answerOverhead) {
 			return false
 		}
-		if buf, ok := a.u.cfg.Batch.Open(p.addr, p.via, swarm.Reply); ok {
+		if buf, ok := a.u.cfg.Batch.Open(p.addr, w.via, swarm.Reply); ok {
 			a.u.cfg.Batch.Close(wire.AppendMessage(buf, m), 0)
 		}
 	}

@@ -159,6 +159,9 @@ func parseCheckLine(text string) (checkedLine, error) {
 		if err != nil {
 			return l, errors.New("there are no 64 hex digits at its end")
 		}
+		if i == 0 {
+			return l, errors.New("there is no path")
+		}
 		l.id, l.path = chunk.ID{Kind: tag.kind, Hash: hash}, inner[:i]
 		return l.unescape(escaped)
 	}

@@ -168,7 +168,7 @@ func writeEvent(w io.Writer, event any) {
 	for len(line) > 0 {
 		r, n := utf8.DecodeRune(line)
 		switch {
-		case r < utf8.RuneSelf || shown(r) || r == utf8.RuneError:
+		case r < 0x7f || shown(r) || r == utf8.RuneError:
 			out = append(out, line[:n]...)
 		case r <= 0xFFFF:
 			out = fmt.Appendf(out, `\u%04x`, r)

@@ -146,7 +146,7 @@ func TestPeersTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := c.run(t.Context(), "peers", "--state-dir", dir)
-	r.want(t, exitDone, "*", "4 peers, as of ", " ago")
+	r.want(t, exitDone, "*", "3 peers, as of ", " ago")
 	golden(t, "peers.txt", r.out)
 	var order strings.Builder
 	for _, by := range []string{"rtt", "heard", "address"} {
@@ -173,7 +173,11 @@ func FuzzParsePeers(f *testing.F) {
 	f.Add([]byte(`{"v":1,"peers":[{"addr":"192.0.2.7:24254","first":1735700000,"last":1735787045,"rtt_ms":41.5}]}`))
 	f.Add([]byte(`{"v":1,"peers":[{"addr":"x","first":-1,"last":9223372036854775807,"rtt_ms":1e300}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		rows, err := parsePeers(text)
+		path := filepath.Join(t.TempDir(), "peers.json")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rows, _, err := readPeers(path)
 		if err != nil {
 			return
 		}
