@@ -24,6 +24,12 @@ func (p peers) MayRequest(a netip.AddrPort, now time.Time) (bool, time.Time) {
 
 func (p peers) Proven(a netip.AddrPort) bool { return p.s.Table.Proven(a) }
 
+func (p peers) Answered(a netip.AddrPort, rtt time.Duration) {
+	p.s.Table.Answered(a, rtt, time.Now())
+}
+
+func (p peers) Unanswered(a netip.AddrPort) { p.s.Table.Unanswered(a, time.Now()) }
+
 func (p peers) Punish(a netip.AddrPort) {
 	now := time.Now()
 	p.s.Table.Ban(a, now.Add(banTime), now)

@@ -37,6 +37,10 @@ type Peers interface {
 	MayRequest(addr netip.AddrPort, now time.Time) (ok bool, next time.Time)
 	// Proven says whether addr has ever returned our cookie.
 	Proven(addr netip.AddrPort) bool
+	// Answered and Unanswered tell, once a download ends, how an address that was
+	// asked did: its smoothed round trip, or that nothing came.
+	Answered(addr netip.AddrPort, rtt time.Duration)
+	Unanswered(addr netip.AddrPort)
 	// Punish is told of an address that was proven and sent what contradicts an id.
 	Punish(addr netip.AddrPort)
 }
@@ -176,6 +180,7 @@ func (d *Download) run(ctx context.Context) error {
 	defer func() {
 		close(d.jobs)
 		<-writer
+		d.report()
 	}()
 	d.started = time.Now()
 	d.lastGood = d.started
@@ -215,6 +220,19 @@ func (d *Download) run(ctx context.Context) error {
 		case a := <-d.gained:
 			d.addSources([]netip.AddrPort{a})
 		case <-timer.C:
+		}
+	}
+}
+
+// report tells the swarm how those who were asked did.
+func (d *Download) report() {
+	for _, s := range d.sources {
+		switch {
+		case s.excluded || s.lastSent.IsZero():
+		case s.rtt.Smoothed() > 0:
+			d.cfg.Peers.Answered(s.addr, s.rtt.Smoothed())
+		default:
+			d.cfg.Peers.Unanswered(s.addr)
 		}
 	}
 }
