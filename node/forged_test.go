@@ -125,8 +125,8 @@ func TestForgedDatagramsAreNotAmplified(t *testing.T) {
 			for _, m := range ask[name] {
 				for _, d := range datagrams(m) {
 					v := forge(d, 5)
-					synctest.Wait()
 					time.Sleep(time.Second)
+					synctest.Wait()
 					answered[name] += l.sent[v]
 				}
 			}

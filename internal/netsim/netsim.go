@@ -1,151 +1,180 @@
-// Package netsim is a network in memory, for simulations inside a testing/synctest
-// bubble: time is virtual, and nothing leaves the process.
+// Package netsim is a network in memory, for simulations inside a testing/synctest bubble: time is
+// virtual, and nothing leaves the process.
 //
-// It promises that a datagram meets what its link says (rate, queue, delay, loss and
-// the like), that every fate is counted, so that a simulation can assert that the faults
-// it asked for did happen, and that all chance comes from one seed. The order in which
-// goroutines send at one instant is Go's; see [Network.TraceHash].
+//	synctest.Test(t, func(t *testing.T) {
+//		w := netsim.New(seed, netsim.Link{Rate: 3e6, Queue: 1 << 18, Delay: 20 * time.Millisecond, Loss: 0.01, MTU: 1500})
+//		defer w.Close()
+//		a := w.Host(netip.MustParseAddrPort("192.0.2.1:24254")) // a swarm.Conn
+//		…
+//	})
 //
-// A datagram above the MTU is lost as its fragments are: one lost is all lost.
+// What it promises:
+//   - A datagram meets what its [Link] says: rate, queue, delay, loss by packet and not by datagram
+//     (one lost fragment is all lost, and what is left of it fills the receiver's reassembly pool), and the rest.
+//   - Every fate is counted, so that a simulation can assert that the faults it asked for did happen:
+//     Sent + Duplicated = Delivered + Dropped() + what is under way.
+//   - It is the same in every run of a seed, as far as hosts send the same. A datagram that is sent at one
+//     instant enters its link a nanosecond later, when every goroutine has come to rest, and those of one instant
+//     enter in the order of their addresses: which goroutine ran first changes nothing. Two goroutines of
+//     one host that send to one destination at one instant are the exception. Each link has its own chance.
+//   - Waiting is durable in the sense of synctest, and Close leaves no goroutine.
+//   - A reader that keeps a datagram beyond the next ReadBatch finds it overwritten.
+//
+// One goroutine carries everything; outside of a bubble it does so in real time. Hosts may be closed
+// and opened again at the same address. What it does not do: NAT, a UDP checksum.
 package netsim
 
 import (
-	"container/heap"
-	"hash/maphash"
-	"math"
+	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
-
-	"sharer/wire"
 )
-
-// Link is one direction between two hosts. The zero Link is perfect.
-type Link struct {
-	Rate      float64       // bytes a second, headers counted; 0: infinite
-	Queue     int           // bytes that wait at most, the last ones dropped; 0: unbounded
-	Delay     time.Duration // one way
-	Jitter    time.Duration // uniform, added; order is kept
-	Loss      float64       // share of packets
-	Burst     float64       // mean length of a run of losses in packets (Gilbert-Elliott); ≤ 1: independent
-	Duplicate float64       // share of datagrams that come twice
-	Reorder   float64       // share that comes ReorderBy later, overtaken by others
-	ReorderBy time.Duration
-	Corrupt   float64 // share with one bit flipped
-	MTU       int     // bytes of an IP packet; 0: no fragments
-	Down      bool    // nothing passes
-}
-
-// Counts is what became of datagrams.
-type Counts struct {
-	Sent, Delivered                         int
-	Lost, Overflow, Down, Unreachable, Full int // Full: the receiver's buffer
-	Duplicated, Reordered, Corrupted        int
-	Bytes                                   int // sent, with headers
-}
-
-// Dropped is the number of datagrams that did not arrive.
-func (c Counts) Dropped() int { return c.Lost + c.Overflow + c.Down + c.Unreachable + c.Full }
-
-type pair struct{ from, to netip.Addr }
-
-// lane is the state of one link.
-type lane struct {
-	link   Link
-	free   time.Time // when the bottleneck has sent what waits
-	last   time.Time // arrival of the datagram before, for jitter in order
-	bad    bool      // in a run of losses
-	counts Counts
-}
 
 // Network joins hosts.
 type Network struct {
-	mu       sync.Mutex
-	rng      *rand.Rand
-	hosts    map[netip.AddrPort]*Conn
-	order    []*Conn // hosts by time of creation, so that nothing depends on the map's order
-	standard Link
-	lanes    map[pair]*lane
-	events   events
-	seq      uint64
-	wake     chan struct{}
-	done     chan struct{}
-	ended    chan struct{}
-	tap      func(Packet)
-	hash     maphash.Hash
+	seed  uint64
+	start time.Time
+	wake  chan struct{} // one token when the first event may be another
+	done  chan struct{}
+	ended chan struct{}
+	close sync.Once
+
+	mu         sync.Mutex
+	closed     bool
+	standard   Link
+	lanes      map[pair]*lane
+	made       []*lane // lanes by time of creation, so that nothing depends on the map's order
+	sides      map[netip.Addr]int
+	hosts      []*Conn // the same for hosts
+	socks      map[netip.AddrPort]*sock
+	broadcasts map[netip.Addr]netip.Prefix // of all LANs
+	pools      map[netip.Addr]*pool
+	events     events
+	seq        uint64
+	tap        func(Packet) // of what is sent
+	tapAll     func(Packet)
+	trace      uint64
 }
 
-// Packet is a datagram as a tap sees it when it is sent.
-type Packet struct {
-	At       time.Time
-	From, To netip.AddrPort
-	Data     []byte // valid during the call
-}
-
-type event struct {
-	at   time.Time
-	seq  uint64
-	from netip.AddrPort
-	to   *Conn
-	data []byte
-	lane *lane
-}
-
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at.Before(e[j].at) || e[i].at.Equal(e[j].at) && e[i].seq < e[j].seq
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	x := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*e = old[:len(old)-1]
-	return x
-}
-
-// New starts a network whose links are like standard. Close ends it.
+// New starts a network whose links are like standard where nothing else is said. Close ends it.
 func New(seed uint64, standard Link) *Network {
 	n := &Network{
-		rng:      rand.New(rand.NewPCG(seed, 0x6e657473696d)),
-		hosts:    make(map[netip.AddrPort]*Conn),
-		standard: standard,
-		lanes:    make(map[pair]*lane),
-		wake:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
-		ended:    make(chan struct{}),
+		seed: seed, start: time.Now(), standard: standard,
+		wake: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
+		lanes: map[pair]*lane{}, sides: map[netip.Addr]int{}, socks: map[netip.AddrPort]*sock{},
+		broadcasts: map[netip.Addr]netip.Prefix{}, pools: map[netip.Addr]*pool{}, trace: fnvOffset,
 	}
-	n.hash.SetSeed(traceSeed)
 	go n.run()
 	return n
 }
 
-// traceSeed makes hashes of one process comparable.
-var traceSeed = maphash.MakeSeed()
+// Close ends the network, waits for its goroutine, and closes hosts that are still open.
+func (n *Network) Close() {
+	n.close.Do(func() {
+		close(n.done)
+		<-n.ended
+		n.mu.Lock()
+		n.closed = true
+		left := slices.Clone(n.hosts)
+		n.mu.Unlock()
+		for _, c := range left {
+			_ = c.Close() // net.ErrClosed where its owner was faster
+		}
+	})
+}
 
-// SetLink sets both directions between two hosts.
+// SetDefault changes all links that were not set themselves.
+func (n *Network) SetDefault(l Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.standard = l
+}
+
+// SetLink sets both directions between two addresses.
 func (n *Network) SetLink(a, b netip.Addr, l Link) {
 	n.SetOneWay(a, b, l)
 	n.SetOneWay(b, a, l)
 }
 
-// SetOneWay sets one direction. What is under way arrives as before.
+// SetOneWay sets one direction. What waits on it keeps its time of arrival, the counts go on.
 func (n *Network) SetOneWay(from, to netip.Addr, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.laneLocked(from, to).link = l
+	lane := n.laneLocked(from, to)
+	if lane.pipe.shared {
+		lane.pipe = newPipe(n.seed, lane.pair)
+	}
+	lane.pipe.own, lane.pipe.link = true, l
 }
 
-// Tap has f called with every datagram that is sent, in order; f must not call
-// the network.
+// Share gives several directions one link: they wait in one queue and have one rate, such as the uplink of
+// a host or a bottleneck. Each still has its counts.
+func (n *Network) Share(l Link, directions ...Direction) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var shared *pipe
+	for _, d := range directions {
+		lane := n.laneLocked(d.From, d.To)
+		if shared == nil {
+			shared = newPipe(n.seed^sharedSalt, lane.pair)
+			shared.shared, shared.own, shared.link = true, true, l
+		}
+		lane.pipe = shared
+	}
+}
+
+// Direction names one way between two hosts.
+type Direction struct{ From, To netip.Addr }
+
+// Partition cuts everything between hosts of different groups, also what is under way. Hosts
+// that are in no group reach everybody. A new partition replaces the one before.
+func (n *Network) Partition(groups ...[]netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.sides)
+	for i, g := range groups {
+		for _, a := range g {
+			n.sides[a.Unmap().WithZone("")] = i
+		}
+	}
+}
+
+// Heal ends a partition.
+func (n *Network) Heal() { n.Partition() }
+
+// Inject sends a datagram from any address, whether a host is there or not: a forged one.
+func (n *Network) Inject(from, to netip.AddrPort, data []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sendLocked(bare(from), bare(to), data)
+}
+
+// Packet is a datagram as a tap sees it.
+type Packet struct {
+	At       time.Time
+	From, To netip.AddrPort // of the fate of a broadcast: To is the host
+	Data     []byte         // valid during the call
+	Outcome  Outcome
+}
+
+// Tap has f called with every datagram that is sent, once, whatever becomes of it, by one goroutine
+// and in order of time. f must not call the network. nil ends it.
 func (n *Network) Tap(f func(Packet)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tap = f
+}
+
+// TapAll is Tap, and f is called once more for each copy when its fate is known. What a host
+// receives, f sees before that host does.
+func (n *Network) TapAll(f func(Packet)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tapAll = f
 }
 
 // Counts returns what became of the datagrams of one direction.
@@ -159,198 +188,70 @@ func (n *Network) Counts(from, to netip.Addr) Counts {
 func (n *Network) Total() (t Counts) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, l := range n.lanes {
-		c := &l.counts
-		t.Sent += c.Sent
-		t.Delivered += c.Delivered
-		t.Lost += c.Lost
-		t.Overflow += c.Overflow
-		t.Down += c.Down
-		t.Unreachable += c.Unreachable
-		t.Full += c.Full
-		t.Duplicated += c.Duplicated
-		t.Reordered += c.Reordered
-		t.Corrupted += c.Corrupted
-		t.Bytes += c.Bytes
+	for _, l := range n.made {
+		t.add(l.counts)
 	}
 	return t
 }
 
-// TraceHash is a hash over time, addresses and bytes of all that was sent so far.
-// Two runs of a seed have the same one when Go scheduled both alike, which is likely
-// with few hosts and not certain with many.
+// TraceHash is a hash over the time, addresses, bytes and outcome of all that happened so far. It is
+// comparable between processes.
 func (n *Network) TraceHash() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.hash.Sum64()
+	return n.trace
 }
 
-// Inject sends a datagram from any address: a forged one.
-func (n *Network) Inject(from, to netip.AddrPort, data []byte) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.sendLocked(from, to, data)
-}
+// FNV-1a, 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
 
-// Close ends the network and waits for its goroutine. Hosts are closed by whoever
-// opened them.
-func (n *Network) Close() {
-	close(n.done)
-	<-n.ended
-}
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (n *Network) laneLocked(from, to netip.Addr) *lane {
-	p := pair{from, to}
-	l := n.lanes[p]
-	if l == nil {
-		l = &lane{link: n.standard}
-		n.lanes[p] = l
-	}
-	return l
-}
-
-// sendLocked decides the fate of a datagram.
-func (n *Network) sendLocked(from, to netip.AddrPort, data []byte) {
-	now := time.Now()
-	n.traceLocked(now, from, to, data)
-	l := n.laneLocked(from.Addr(), to.Addr())
-	k := &l.link
-	size := len(data) + wire.HeaderBytes
-	l.counts.Sent++
-	l.counts.Bytes += size
-	host := n.hosts[to]
-	switch {
-	case host == nil:
-		l.counts.Unreachable++
-		return
-	case k.Down:
-		l.counts.Down++
-		return
-	}
-	at := now
-	if k.Rate > 0 {
-		if l.free.Before(now) {
-			l.free = now
-		}
-		if waiting := l.free.Sub(now).Seconds() * k.Rate; k.Queue > 0 && waiting+float64(size) > float64(k.Queue) {
-			l.counts.Overflow++
-			return
-		}
-		l.free = l.free.Add(time.Duration(float64(size) / k.Rate * float64(time.Second)))
-		at = l.free
-	}
-	if n.loseLocked(l, size) {
-		l.counts.Lost++
-		return
-	}
-	at = at.Add(k.Delay)
-	if k.Jitter > 0 {
-		at = at.Add(time.Duration(n.rng.Int64N(int64(k.Jitter))))
-		if at.Before(l.last) {
-			at = l.last
+func (n *Network) traceLocked(p *Packet, sum uint32) {
+	h := n.trace
+	word := func(v uint64) {
+		for range 8 {
+			h = (h ^ v&0xff) * fnvPrime
+			v >>= 8
 		}
 	}
-	if n.chance(k.Reorder) {
-		l.counts.Reordered++
-		at = at.Add(k.ReorderBy)
-	} else {
-		l.last = at
-	}
-	copied := append([]byte(nil), data...)
-	if len(copied) > 0 && n.chance(k.Corrupt) {
-		l.counts.Corrupted++
-		copied[n.rng.IntN(len(copied))] ^= 1 << n.rng.IntN(8)
-	}
-	n.pushLocked(event{at: at, from: from, to: host, data: copied, lane: l})
-	if n.chance(k.Duplicate) {
-		l.counts.Duplicated++
-		n.pushLocked(event{at: at.Add(time.Millisecond), from: from, to: host, data: copied, lane: l})
-	}
-}
-
-// loseLocked says whether any packet of a datagram is lost.
-func (n *Network) loseLocked(l *lane, size int) bool {
-	k := &l.link
-	if k.Loss <= 0 {
-		return false
-	}
-	packets := 1
-	if k.MTU > 0 {
-		packets = max(1, int(math.Ceil(float64(size-20)/float64(k.MTU-20))))
-	}
-	lost := false
-	for range packets {
-		lost = n.loseOneLocked(l) || lost
-	}
-	return lost
-}
-
-// loseOneLocked is Gilbert's model: in the bad state every packet is lost, and the
-// state is left with 1/Burst, entered so that the share of losses is Loss.
-func (n *Network) loseOneLocked(l *lane) bool {
-	k := &l.link
-	if k.Burst <= 1 {
-		return n.chance(k.Loss)
-	}
-	if l.bad {
-		l.bad = !n.chance(1 / k.Burst)
-	} else {
-		l.bad = n.chance(k.Loss / (1 - k.Loss) / k.Burst)
-	}
-	return l.bad
-}
-
-func (n *Network) chance(p float64) bool { return p > 0 && n.rng.Float64() < p }
-
-func (n *Network) traceLocked(now time.Time, from, to netip.AddrPort, data []byte) {
-	if n.tap != nil {
-		n.tap(Packet{At: now, From: from, To: to, Data: data})
-	}
-	maphash.WriteComparable(&n.hash, now.UnixNano())
-	maphash.WriteComparable(&n.hash, from)
-	maphash.WriteComparable(&n.hash, to)
-	n.hash.Write(data)
-}
-
-func (n *Network) pushLocked(e event) {
-	n.seq++
-	e.seq = n.seq
-	heap.Push(&n.events, e)
-	if n.events[0].seq == e.seq {
-		select {
-		case n.wake <- struct{}{}:
-		default: // it will look
+	addr := func(a netip.AddrPort) {
+		for _, b := range a.Addr().As16() {
+			h = (h ^ uint64(b)) * fnvPrime
 		}
+		word(uint64(a.Port()))
 	}
+	word(uint64(p.At.Sub(n.start)))
+	addr(p.From)
+	addr(p.To)
+	word(uint64(sum)<<8 | uint64(p.Outcome))
+	n.trace = h
 }
 
-// run delivers what is due, until Close.
-func (n *Network) run() {
-	defer close(n.ended)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		wait := time.Hour
-		n.mu.Lock()
-		for now := time.Now(); len(n.events) > 0; {
-			if wait = n.events[0].at.Sub(now); wait > 0 {
-				break
-			}
-			e := heap.Pop(&n.events).(event)
-			if e.to.deliver(wire.Datagram{Addr: e.from, Via: 1, Data: e.data}) {
-				e.lane.counts.Delivered++
-			} else {
-				e.lane.counts.Full++
-			}
-			wait = time.Hour
-		}
-		n.mu.Unlock()
-		timer.Reset(wait)
-		select {
-		case <-n.done:
-			return
-		case <-n.wake:
-		case <-timer.C:
-		}
+// seeded is the chance of one link: it depends on the seed and the addresses, not on what was used first.
+func seeded(seed uint64, p pair) *rand.Rand {
+	from, to := p.from.As16(), p.to.As16()
+	h := uint64(fnvOffset)
+	for _, b := range append(from[:], to[:]...) {
+		h = (h ^ uint64(b)) * fnvPrime
 	}
+	return rand.New(rand.NewPCG(seed, h))
+}
+
+// sharedSalt tells the chance of a shared link from that of the same direction alone.
+const sharedSalt = 0x736861726564
+
+// bare is an address as links and sockets are found by: zones are of hosts, not of the network.
+func bare(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+func (o Outcome) String() string {
+	if int(o) < len(outcomes) {
+		return outcomes[o]
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }

@@ -24,7 +24,7 @@ var machine = []iface{
 	{"lo", 1, net.FlagUp | net.FlagLoopback, prefixes("127.0.0.1/8", "::1/128")},
 	{"eth0", 2, lanFlags, prefixes("192.0.2.2/24", "2001:db8::2/64", "fe80::2/64")},
 	{"eth1", 3, lanFlags, prefixes("198.51.100.9/25", "198.51.100.200/25")},
-	{"tun0", 4, net.FlagUp | net.FlagPointToPoint, prefixes("203.0.113.1/31")},
+	{"tun0", 4, net.FlagUp | net.FlagBroadcast | net.FlagPointToPoint, prefixes("203.0.113.1/31")},
 }
 
 func bound(local string, v4, v6 bool) *sock {
@@ -132,8 +132,8 @@ func TestShoutsStayOnTheLink(t *testing.T) {
 			t.Fatalf("announces to %v", got)
 		}
 		p := b.socks[0].p4
-		if err := p.SetControlMessage(ipv4.FlagTTL, true); err != nil {
-			t.Skip("skipped: this system does not tell the TTL: ", err)
+		if err := p.SetControlMessage(ipv4.FlagTTL|ipv4.FlagInterface, true); err != nil {
+			t.Skip("skipped: this system does not tell TTL and interface: ", err)
 		}
 		port := b.LocalAddrs()[0].Port()
 		for _, tc := range []struct {
@@ -149,7 +149,7 @@ func TestShoutsStayOnTheLink(t *testing.T) {
 			if err != nil || string(buf[:n]) != "who is there" {
 				t.Fatalf("%s to %s: %q, %v", from, to, buf[:n], err)
 			}
-			if cm == nil || (cm.TTL == 1) != tc.local {
+			if cm == nil || (cm.TTL == 1) != tc.local || cm.IfIndex != loopbackIndex(t) {
 				t.Errorf("%s to %s: arrived with %v", from, to, cm)
 			}
 		}
