@@ -96,7 +96,11 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	stats, err := n.download(ctx, g, id, p)
 	got.Fetched, got.Asked = stats.Fetched, int(stats.Asked)
 	if err != nil {
-		return got, errors.Join(translate(err, g, stats), p.Close())
+		end := p.Close
+		if errors.Is(err, transfer.ErrNotFound) && p.DoneBytes() == 0 {
+			end = p.Remove // nothing to keep, and the other id of a link wants the place
+		}
+		return got, errors.Join(translate(err, g, stats), end())
 	}
 	if got.Size, _ = p.Size(); g.ID.Kind == chunk.BLAKE3Tree {
 		return got, n.finishTree(ctx, g, p, &got)

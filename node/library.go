@@ -359,22 +359,30 @@ func bytesOf(blocks []chunk.Range, size int64) []chunk.Range {
 	return have
 }
 
-// fetchingTree is the tree file of a content that arrives.
+// fetchingTree is the tree file of a content that arrives. It is served once the size
+// is proven: at a size that is only claimed it is a consistent tree of another height.
 type fetchingTree struct{ partial *chunk.Partial }
 
 var _ transfer.Content = (*fetchingTree)(nil)
 
 func (t *fetchingTree) Size() int64 {
-	if tree := t.partial.Tree(); tree != nil {
+	if tree := t.proven(); tree != nil {
 		return tree.Shape().FileSize()
 	}
 	return -1
 }
 
+func (t *fetchingTree) proven() *chunk.Tree {
+	if !t.partial.Proven() {
+		return nil
+	}
+	return t.partial.Tree()
+}
+
 func (t *fetchingTree) Have() []chunk.Range { return nil }
 
 func (t *fetchingTree) ReadAt(p []byte, off int64) (int, error) {
-	tree := t.partial.Tree()
+	tree := t.proven()
 	if tree == nil {
 		return 0, chunk.ErrNotHeld
 	}

@@ -69,9 +69,10 @@ func Start(c Config) (n *Node, err error) {
 		if n.state, err = openState(c.StateDir); err != nil {
 			return nil, err
 		}
+		st := n.state // n is nil when the deferred function runs after "return nil, err"
 		defer func() {
 			if err != nil {
-				n.state.close()
+				err = errors.Join(err, st.close())
 			}
 		}()
 		if where := n.state.index.Recovered(); where != "" {

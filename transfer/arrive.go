@@ -82,6 +82,9 @@ func (d *Download) arrive(a arrival) {
 	s.answers = true
 	s.idle = 0
 	s.nextAsk = time.Time{}
+	if a.have == nil {
+		s.reach = reach{} // Content without have: all of it (wire.md section 12)
+	}
 	s.setHave(a.have, d.size)
 	d.arriveBlock(s, a, r, first)
 }
@@ -89,6 +92,14 @@ func (d *Download) arrive(a arrival) {
 // believeSize notes the size that s claims. False: the answer is of no use.
 func (d *Download) believeSize(s *source, a arrival) bool {
 	if a.eof >= 0 {
+		if a.proven && !s.sworn {
+			s.sworn = true
+			if s.claim != a.eof {
+				s.claim = -1 // what was said without proof may have been somebody else's
+			}
+		} else if !a.proven && s.sworn && s.claim != a.eof {
+			return false
+		}
 		if a.eof > maxSize || s.claim >= 0 && s.claim != a.eof {
 			// No content is so large, and none has two sizes.
 			d.exclude(s, a.proven)
@@ -127,7 +138,7 @@ func (d *Download) arriveBlock(s *source, a arrival, r request, first bool) {
 		d.back(s, r)
 	default:
 		s.short = 0
-		st := d.pick.arrived(block, a.data[:a.n], s.slot)
+		st := d.pick.arrived(block, a.data[:a.n], s.slot, a.proven)
 		if st == nil {
 			d.stats.Twice++
 			return
@@ -177,8 +188,10 @@ func (d *Download) hasNothing(s *source, a arrival) {
 		return
 	}
 	s.answers = true
-	s.setHave(a.have, max(d.size, 0))
 	s.polled = a.at
+	if d.size >= 0 {
+		s.setHave(a.have, d.size)
+	}
 }
 
 // rest leaves a peer alone for a while that has nothing for us now.
@@ -201,12 +214,17 @@ func (d *Download) blockLen(block int64) int {
 }
 
 // strike is told that s sent what contradicts the id at the size that s claims
-// itself: its own fault, whatever the true size is.
-func (d *Download) strike(s *source) {
+// itself: its own fault, whatever the true size is. sure says that it came with the
+// cookie of s; what did not may be somebody else's, and costs s no more than
+// this download.
+func (d *Download) strike(s *source, sure bool) {
 	d.stats.Bad++
 	s.bad++
+	if sure {
+		s.badSure++
+	}
 	if s.bad >= strikes {
-		d.exclude(s, true)
+		d.exclude(s, s.badSure >= strikes)
 	}
 }
 
@@ -218,6 +236,9 @@ func (d *Download) exclude(s *source, sure bool) {
 	}
 	s.excluded = true
 	d.stats.Excluded++
+	if !d.found() {
+		d.started = time.Now() // nobody is left: another search
+	}
 	d.giveUpFlights(s)
 	if sure && d.cfg.Peers.Proven(s.addr) {
 		d.cfg.Peers.Punish(s.addr)

@@ -126,6 +126,7 @@ type Download struct {
 	epoch   int  // grows with every start over; outcomes of an earlier one are void
 	resumed bool // an earlier run wrote blocks, nobody knows from whom
 
+	hashing    int     // sha256: wholes that the writer has to hash
 	mismatched bool    // sha256: a whole was wrong
 	only       *source // sha256: after that the whole is asked of one peer
 	onlySince  time.Time
@@ -310,12 +311,32 @@ func (d *Download) found() bool {
 // addSources makes peers of addresses, as many as the bound allows.
 func (d *Download) addSources(addrs []netip.AddrPort) {
 	for _, a := range addrs {
-		if _, ok := d.byAddr[a]; ok || len(d.sources) >= maxSources {
+		if _, ok := d.byAddr[a]; ok {
 			continue
 		}
-		s := newSource(uint8(len(d.sources)), a, maxWindow)
-		d.sources = append(d.sources, s)
+		slot := len(d.sources)
+		if slot < maxSources {
+			d.sources = append(d.sources, nil)
+		} else if slot = d.idleSlot(); slot < 0 {
+			continue
+		} else {
+			delete(d.byAddr, d.sources[slot].addr)
+		}
+		s := newSource(uint8(slot), a, maxWindow)
+		d.sources[slot] = s
 		d.byAddr[a] = s
 		d.stats.Asked++
 	}
+}
+
+// idleSlot is the slot of a peer that was asked again and again and never answered,
+// -1 if there is none: it makes room for another.
+func (d *Download) idleSlot() int {
+	const patience = 3 * time.Second
+	for i, s := range d.sources {
+		if !s.answers && !s.excluded && s.gave == 0 && s.flights.live == 0 && s.idle >= patience {
+			return i
+		}
+	}
+	return -1
 }

@@ -195,7 +195,10 @@ func (d *Download) hinted(h hint) {
 	if s := d.byAddr[h.from]; s == nil || s.excluded || !h.proven && d.cfg.Peers.Proven(h.from) {
 		return
 	}
-	d.addSources(h.peers)
+	s := d.byAddr[h.from]
+	n := min(len(h.peers), maxHeard-s.heard)
+	s.heard += n
+	d.addSources(h.peers[:n])
 }
 
 func ranges(have []wire.Range) []chunk.Range {

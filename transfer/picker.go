@@ -26,10 +26,12 @@ type stripe struct {
 	asked    uint64 // in flight to somebody
 	twice    uint64 // in flight to two: the endgame's limit
 	got      uint64 // in buf, not yet checked and written
+	sure     uint64 // came with the cookie of the peer that gave it
 	from     [stripeBlocks]uint8
-	checking bool  // a writer holds buf
-	leaves   bool  // the part of the tree that verifies it is there
-	since    int64 // Unix nanoseconds when its first unwritten block came; 0: none
+	by       [stripeBlocks]uint8 // the peer that was asked last
+	checking bool                // a writer holds buf
+	leaves   bool                // the part of the tree that verifies it is there
+	since    int64               // Unix nanoseconds when its first unwritten block came; 0: none
 }
 
 // missing are the blocks that nobody was asked for.
@@ -274,7 +276,7 @@ func (r reach) firstFrom(from int64) (int64, bool) {
 
 // arrived copies a block that was asked for into its stripe. It returns nil when
 // the block is not wanted any more: it came twice.
-func (p *picker) arrived(block int64, data []byte, from uint8) *stripe {
+func (p *picker) arrived(block int64, data []byte, from uint8, sure bool) *stripe {
 	if p.done.Has(block) {
 		return nil
 	}
@@ -293,6 +295,10 @@ func (p *picker) arrived(block int64, data []byte, from uint8) *stripe {
 		p.orphans-- // given up, and it came after all
 	}
 	s.got |= bit
+	s.sure &^= bit
+	if sure {
+		s.sure |= bit
+	}
 	s.asked &^= bit
 	s.twice &^= bit
 	s.from[i] = from

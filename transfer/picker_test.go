@@ -78,7 +78,7 @@ func TestPickerModel(t *testing.T) {
 			},
 			"arrive": func(t *rapid.T) {
 				b := rapid.Int64Range(0, blocks-1).Draw(t, "block")
-				s := p.arrived(b, data, 0)
+				s := p.arrived(b, data, 0, true)
 				if done[b] && s != nil {
 					t.Fatal("a done block was taken")
 				}
@@ -117,7 +117,7 @@ func TestPickerModel(t *testing.T) {
 				}
 				continue
 			}
-			if s := p.arrived(b, data, 0); s != nil && s.full() {
+			if s := p.arrived(b, data, 0, true); s != nil && s.full() {
 				finish(s, 0)
 			}
 		}

@@ -34,10 +34,15 @@ func (d *Download) plan(now time.Time) time.Duration {
 
 // watch ends a download that gets nowhere.
 func (d *Download) watch(now time.Time) {
+	if d.hashing > 0 {
+		return // the disk is busy with the whole; no peer is to blame
+	}
 	d.watchSolo(now)
 	switch found := d.found(); {
 	case !found && d.mismatched && now.Sub(d.started) >= d.cfg.FindTimeout:
 		d.fail(ErrIntegrity)
+	case !found && now.Sub(d.started) >= d.cfg.FindTimeout && d.cfg.File.DoneBytes() > 0:
+		d.fail(ErrStalled)
 	case !found && now.Sub(d.started) >= d.cfg.FindTimeout:
 		d.fail(ErrNotFound)
 	case found && now.Sub(d.lastGood) >= d.cfg.StallTimeout:
@@ -106,17 +111,21 @@ func (d *Download) seek(now time.Time) {
 			d.poll(s, now)
 			continue
 		}
-		asked++
 		if s.flights.live > 0 || now.Before(s.nextAsk) {
 			continue
 		}
+		asked++
 		if ok, next := d.cfg.Peers.MayRequest(s.addr, now); !ok {
 			s.nextAsk = orLater(next, now)
 			continue
 		}
 		s.probe = 0
 		if d.send(s, request{}, d.firstLength(), d.padFor(s), now) {
-			s.idle = min(max(2*s.idle, time.Second), 30*time.Second)
+			most := 30 * time.Second
+			if d.cfg.Peers.Proven(s.addr) {
+				most = 4 * time.Second
+			}
+			s.idle = min(max(2*s.idle, time.Second), most)
 			s.nextAsk = now.Add(s.idle)
 		} else {
 			s.nextAsk = now.Add(idleWait)
@@ -206,12 +215,9 @@ func (d *Download) mayAsk(s *source, now time.Time) int {
 // askOne sends one request to s: a piece of the tree first, since everything
 // waits for it, then a block. False: there is nothing to ask of it.
 func (d *Download) askOne(s *source, now time.Time) bool {
-	if d.cfg.Limit != nil && !d.paced(now) {
-		return false
-	}
 	if d.asksTree(s) {
 		if off, n, ok := d.tree.next(); ok {
-			if d.send(s, request{tree: true, at: off}, n, 0, now) {
+			if d.paced(now) && d.send(s, request{tree: true, at: off}, n, 0, now) {
 				return true
 			}
 			d.tree.lost(off)
@@ -222,16 +228,23 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	if d.send(s, request{at: block * chunk.BlockSize}, chunk.BlockSize, d.padFor(s), now) {
+	if d.paced(now) && d.send(s, request{at: block * chunk.BlockSize}, chunk.BlockSize, d.padFor(s), now) {
 		return true
 	}
-	d.pick.lost(block, false)
+	d.back(s, request{at: block * chunk.BlockSize}) // it may be in flight to another
 	return false
 }
 
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered.
 func (d *Download) asksTree(s *source) bool {
+	if s.reach.have != nil {
+		for _, o := range d.sources {
+			if o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
+				return false
+			}
+		}
+	}
 	if s.noTree < 4 {
 		return true
 	}
@@ -250,10 +263,14 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if d.cfg.TreeOnly {
 		return d.pick.takeUrgent()
 	}
-	if b, ok := d.pick.take(s.reach, &s.current, func(i int64) bool { return d.inHand(s, i) }); ok {
-		return b, true
+	b, ok := d.pick.take(s.reach, &s.current, func(i int64) bool { return d.inHand(s, i) })
+	if !ok {
+		b, ok = d.pick.again(s.reach, func(b int64) bool { return d.worthTwice(s, b, now) })
 	}
-	return d.pick.again(s.reach, func(b int64) bool { return d.worthTwice(s, b, now) })
+	if ok {
+		d.pick.stripeOf(b).by[b%stripeBlocks] = s.slot
+	}
+	return b, ok
 }
 
 // inHand says whether another peer works on the stripe.
@@ -270,23 +287,23 @@ func (d *Download) inHand(s *source, index int64) bool {
 // is asked of s too: its answer is overdue by that peer's own measure, or s
 // would bring it much sooner.
 func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
-	r := request{at: block * chunk.BlockSize}
-	for _, o := range d.sources {
-		fl, ok := o.flights.out[r]
-		if !ok || fl.lost {
-			continue
-		}
-		if o == s {
-			return false
-		}
-		age := now.Sub(fl.sent)
-		return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
+	o := d.sources[d.pick.stripeOf(block).by[block%stripeBlocks]]
+	fl, ok := o.flights.out[request{at: block * chunk.BlockSize}]
+	if !ok || fl.lost || o == s {
+		return false
 	}
-	return false
+	age := now.Sub(fl.sent)
+	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
 }
 
 // paced says whether the limit lets another answer come.
 func (d *Download) paced(now time.Time) bool {
+	if d.cfg.Limit == nil {
+		return true
+	}
+	if now.Before(d.stopLim) {
+		return false
+	}
 	cost := chunk.BlockSize*4/3 + answerOverhead
 	r := d.cfg.Limit.ReserveN(now, cost)
 	if wait := r.DelayFrom(now); wait > 0 {

@@ -23,7 +23,7 @@ type vote struct {
 // liar delays by proveWithin. Of those that led nowhere as often, most votes win,
 // and of two with as many the smaller, since that one is disproved the sooner.
 func (d *Download) chooseSize(now time.Time) {
-	if d.proven || d.only != nil {
+	if d.proven || d.only != nil || d.hashing > 0 {
 		return
 	}
 	byTree := d.cfg.ID.Kind == chunk.BLAKE3
@@ -50,8 +50,13 @@ func (d *Download) chooseSize(now time.Time) {
 		if !byTree && d.lastGood.After(since) {
 			since = d.lastGood
 		}
-		late := now.Sub(since) >= proveWithin && d.pick.remaining() > 0
-		if len(votes) == 1 || byTree && !late {
+		patience := proveWithin
+		least := slices.MinFunc(votes, func(a, b vote) int { return cmp.Compare(a.size, b.size) }).size
+		if held := d.pick.done.All(); !byTree && len(held) > 0 && held[len(held)-1].To > least/chunk.BlockSize+1 {
+			patience = 10 * proveWithin // a smaller size throws away what is there
+		}
+		late := now.Sub(since) >= patience && d.pick.remaining() > 0
+		if len(votes) == 1 || !late {
 			return
 		}
 		if late {

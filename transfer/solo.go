@@ -70,7 +70,18 @@ func (d *Download) watchSolo(now time.Time) {
 	if d.only.lastGot.After(since) {
 		since = d.only.lastGot
 	}
-	if d.only.excluded || now.Sub(since) > soloWithin && d.pick.remaining() > 0 {
+	if d.only.excluded || now.Sub(since) > soloWithin && d.pick.remaining() > 0 && d.another() {
 		d.solo(now)
 	}
+}
+
+// another says whether somebody else could have the turn: to nobody it is not passed
+// on, for that would throw away what is there.
+func (d *Download) another() bool {
+	for _, s := range d.sources {
+		if s != d.only && s.answers && !s.excluded && s.claim >= 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -12,6 +12,7 @@ import (
 const (
 	maxSources  = 200 // over a download's life; the index fits a byte
 	maxAsked    = 64  // peers asked at a time
+	maxHeard    = 32  // addresses taken from one peer's hints
 	strikes     = 3   // bad blocks or pieces until a peer is not asked any more
 	shortsLimit = 16  // answers in a row that were neither a block nor the tail
 )
@@ -28,9 +29,11 @@ type source struct {
 
 	answers bool  // it sent content for this id at least once
 	claim   int64 // the size it says, -1: none
+	sworn   bool  // claim came in a datagram with our cookie
 	reach   reach
 	current int64 // stripe it is working on, -1: none
 
+	badSure  int  // of bad, those that came with its cookie
 	bad      int  // blocks and pieces that contradicted the id
 	short    int  // short answers in a row
 	excluded bool // lied: not asked again by this download
@@ -46,6 +49,7 @@ type source struct {
 	probe    int64     // offset at which little was asked, to learn size and ranges; -1: none
 	polled   time.Time // when it last said what it holds without being of use
 	lastGot  time.Time // when something of use came
+	heard    int       // addresses taken from its hints
 	nones    int       // MaybeTheyHaveSome in a row without content
 	noTree   int       // requests for pieces of the tree in a row that it left unanswered
 }

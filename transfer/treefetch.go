@@ -29,6 +29,7 @@ type treeFetch struct {
 type stashed struct {
 	data []byte
 	from *source
+	sure bool
 }
 
 func newTreeFetch(shape chunk.Shape) treeFetch {
@@ -114,30 +115,30 @@ func (d *Download) arriveTree(s *source, a arrival) {
 		return
 	case a.n != n || a.eof >= 0 && a.eof != d.tree.shape.FileSize():
 		d.tree.lost(a.offset)
-		d.strike(s)
+		d.strike(s, a.proven)
 		return
 	}
 	s.noTree = 0
 	s.short = 0
 	delete(d.tree.out, piece)
-	d.putPiece(s, piece, a.data[:a.n], a.at)
+	d.putPiece(s, piece, a.data[:a.n], a.proven, a.at)
 }
 
 // putPiece verifies a piece and what waited for it.
-func (d *Download) putPiece(s *source, piece int, data []byte, now time.Time) {
+func (d *Download) putPiece(s *source, piece int, data []byte, sure bool, now time.Time) {
 	err := d.cfg.File.Tree().Put(piece, data)
 	switch {
 	case err == nil:
 	case isNoParent(err):
 		if len(d.tree.stash) < maxStash {
-			d.tree.stash[piece] = stashed{data: append([]byte(nil), data...), from: s}
+			d.tree.stash[piece] = stashed{data: append([]byte(nil), data...), from: s, sure: sure}
 			return
 		}
 		d.tree.want(d.cfg.File.Tree(), piece)
 		return
 	case isBadTree(err):
 		d.tree.want(d.cfg.File.Tree(), piece)
-		d.strike(s)
+		d.strike(s, sure)
 		return
 	default:
 		d.fail(err)
@@ -148,7 +149,7 @@ func (d *Download) putPiece(s *source, piece int, data []byte, now time.Time) {
 	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
 		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == piece {
 			delete(d.tree.stash, child)
-			d.putPiece(st.from, child, st.data, now)
+			d.putPiece(st.from, child, st.data, st.sure, now)
 		}
 	}
 }

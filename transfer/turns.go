@@ -30,6 +30,10 @@ type want struct {
 	length  int64 // at most maxAnswer
 }
 
+// cost is what a request counts against the bounds: at least so much that many
+// small ones cannot take more memory than they ask for content.
+func (w want) cost() int64 { return max(w.length, 1024) }
+
 // upPeer is the queue of one peer.
 type upPeer struct {
 	addr   netip.AddrPort
@@ -65,7 +69,7 @@ func newTurns(perPeer rate.Limit) *turns {
 func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 	p := t.peers[addr]
 	if p == nil {
-		if len(t.peers) >= maxUpPeers && !t.forget(now) {
+		if len(t.peers) >= maxUpPeers && !t.forget() {
 			t.dropped++
 			return
 		}
@@ -76,17 +80,18 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 		t.peers[addr] = p
 	}
 	p.used = now
-	for p.bytes+w.length > t.capPeer && p.head < len(p.queue) {
+	cost := w.cost()
+	for p.bytes+cost > t.capPeer && p.head < len(p.queue) {
 		t.pop(p)
 		t.dropped++
 	}
-	if t.bytes+w.length > t.capTotal {
+	if t.bytes+cost > t.capTotal {
 		t.dropped++
 		return
 	}
 	p.queue = append(p.queue, w)
-	p.bytes += w.length
-	t.bytes += w.length
+	p.bytes += cost
+	t.bytes += cost
 	if !p.inRing {
 		p.inRing = true
 		t.ring = append(t.ring, p)
@@ -97,10 +102,12 @@ func (t *turns) pop(p *upPeer) want {
 	w := p.queue[p.head]
 	p.queue[p.head] = want{}
 	p.head++
-	p.bytes -= w.length
-	t.bytes -= w.length
+	p.bytes -= w.cost()
+	t.bytes -= w.cost()
 	if p.head == len(p.queue) {
-		p.queue, p.head = p.queue[:0], 0
+		if p.queue, p.head = p.queue[:0], 0; cap(p.queue) > 64 {
+			p.queue = nil // a thousand peers with a window each would keep 100 MiB
+		}
 	} else if p.head >= 1024 {
 		p.queue = append(p.queue[:0], p.queue[p.head:]...)
 		p.head = 0
@@ -157,12 +164,12 @@ func (t *turns) turn(p *upPeer, dst []want, now time.Time) (ws []want, until tim
 	return ws, until
 }
 
-// forget makes room by dropping one peer that has nothing queued and was not
-// heard of for a minute.
-func (t *turns) forget(now time.Time) bool {
+// forget makes room by dropping the peer that was not heard of for the longest time
+// among those that have nothing queued.
+func (t *turns) forget() bool {
 	var oldest *upPeer
 	for _, p := range t.peers {
-		if !p.inRing && now.Sub(p.used) > time.Minute &&
+		if !p.inRing &&
 			(oldest == nil || p.used.Before(oldest.used) || p.used.Equal(oldest.used) && p.addr.Compare(oldest.addr) < 0) {
 			oldest = p
 		}

@@ -83,6 +83,10 @@ func (d *Download) hand(s *stripe) {
 
 // written takes a result of the writer.
 func (d *Download) written(o outcome) {
+	if o.whole {
+		d.hashing--
+		d.lastGood = time.Now()
+	}
 	if o.epoch != d.epoch {
 		return // of a size that was given up
 	}
@@ -96,9 +100,8 @@ func (d *Download) written(o outcome) {
 	s := o.stripe
 	retry := o.blocks &^ (o.good | o.bad)
 	for m := o.bad; m != 0; m &= m - 1 {
-		if i := s.from[bits.TrailingZeros64(m)]; int(i) < len(d.sources) {
-			d.strike(d.sources[i])
-		}
+		i := bits.TrailingZeros64(m)
+		d.strike(d.sources[s.from[i]], s.sure>>i&1 == 1)
 	}
 	for m := o.good; m != 0; m &= m - 1 {
 		d.sources[s.from[bits.TrailingZeros64(m)]].gave++
@@ -113,6 +116,7 @@ func (d *Download) written(o outcome) {
 // checkWhole has a complete sha256 content hashed.
 func (d *Download) checkWhole() {
 	if d.cfg.ID.Kind == chunk.SHA256 && d.pick.remaining() == 0 && d.err == nil {
+		d.hashing++
 		d.jobs <- job{whole: true, epoch: d.epoch}
 	}
 }
