@@ -15,6 +15,11 @@ import (
 // An address that has not answered before is asked as gently as the gate's
 // rules say, so the first answer may take a second try.
 func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return Pong{}, err
+	}
+	defer end()
 	got := make(chan swarm.Pong, 1)
 	cancel := n.swarm.Pings.Subscribe(func(p swarm.Pong) {
 		if p.From == addr {

@@ -47,6 +47,7 @@ var (
 	ErrStalled   = errors.New("the download stalled")      // some of it came, then nothing for StallTimeout; the partial is kept
 	ErrIntegrity = errors.New("the content is not its id") // every source was tried and the whole never matched
 	ErrExists    = errors.New("the target exists with other content")
+	ErrClosed    = errors.New("the node is closing")
 	ErrNoAnswer  = errors.New("no answer")
 )
 

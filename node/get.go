@@ -22,13 +22,15 @@ const defaultFindTimeout = 60 * time.Second
 // context's. Unless it is ErrExists, what arrived stays beside the target and
 // the next Get of the same id goes on from there.
 func (n *Node) Get(ctx context.Context, g Get) (Got, error) {
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return Got{}, err
+	}
+	defer end()
 	start := time.Now()
 	if g.FindTimeout <= 0 {
 		g.FindTimeout = defaultFindTimeout
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(n.ctx, cancel)()
 	if g.ID.Kind != chunk.BLAKE3Tree {
 		got, done, err := n.alreadyThere(ctx, g)
 		if done || err != nil {
@@ -123,10 +125,8 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	}
 	if id.Kind == chunk.BLAKE3 {
 		tree := chunk.ID{Kind: chunk.BLAKE3Tree, Hash: id.Hash}
-		n.library.add(id, &fetching{partial: p})
-		n.library.add(tree, &fetchingTree{partial: p})
-		defer n.library.remove(id)
-		defer n.library.remove(tree)
+		defer n.library.arrives(id, &fetching{partial: p})()
+		defer n.library.arrives(tree, &fetchingTree{partial: p})()
 	}
 	n.giveHints(g.Peers)
 	c := transfer.Config{

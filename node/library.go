@@ -26,9 +26,11 @@ type library struct {
 	ctx context.Context // of the node: making a tree again ends with it
 
 	mu      sync.RWMutex
-	offered map[uint64]struct{} // hashes of the paths seeded in this session: some 20 bytes a file
-	roots   []string            // what Seed was given, absolute, for listings
-	fetched map[chunk.ID]transfer.Content
+	offered map[uint64]struct{}           // hashes of the paths seeded in this session: some 20 bytes a file
+	roots   []string                      // what Seed was given, absolute, for listings
+	fetched map[chunk.ID]transfer.Content // finished downloads
+	coming  map[chunk.ID]transfer.Content // running ones: asked last
+	closed  bool
 	kept    []kept // oldest first
 	recent  map[chunk.ID]transfer.Content
 	order   []chunk.ID // of recent, oldest first
@@ -41,6 +43,7 @@ func newLibrary(ctx context.Context, s *state) *library {
 	return &library{
 		ctx: ctx, state: s, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
 		fetched: make(map[chunk.ID]transfer.Content),
+		coming:  make(map[chunk.ID]transfer.Content),
 		recent:  make(map[chunk.ID]transfer.Content),
 	}
 }
@@ -74,13 +77,17 @@ func (l *library) Find(id chunk.ID) (transfer.Content, bool) {
 	if !ok {
 		c, ok = l.recent[id]
 	}
+	coming, arrives := l.coming[id]
 	l.mu.RUnlock()
-	if ok || l.state == nil {
+	if ok || l.state == nil && !arrives {
 		return c, ok
 	}
-	s := l.seeded(id)
+	var s *seeded
+	if l.state != nil {
+		s = l.seeded(id)
+	}
 	if s == nil {
-		return nil, false
+		return coming, arrives
 	}
 	if id.Kind == chunk.BLAKE3Tree {
 		c = &seededTree{seeded: s, shape: chunk.ShapeOf(s.content.Size)}
@@ -140,17 +147,18 @@ func (l *library) withdraw(s *seeded, path string) {
 	}
 }
 
-// add serves c under id while it lasts.
-func (l *library) add(id chunk.ID, c transfer.Content) {
+// arrives serves what a download has so far, until done is called.
+func (l *library) arrives(id chunk.ID, c transfer.Content) (done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fetched[id] = c
-}
-
-func (l *library) remove(id chunk.ID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.fetched, id)
+	l.coming[id] = c
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.coming[id] == c { // not another download's
+			delete(l.coming, id)
+		}
+	}
 }
 
 // maxKept bounds the finished downloads that are served, two descriptors each.
@@ -158,24 +166,27 @@ const maxKept = 64
 
 // kept is a finished download that is served from its open descriptors.
 type kept struct {
-	partial *chunk.Partial
-	ids     []chunk.ID
+	partial  *chunk.Partial
+	contents map[chunk.ID]transfer.Content
 }
 
 // keep serves a finished download until close, or until it is the oldest of more
 // than maxKept.
 func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
-	k := kept{partial: p}
+	k := kept{partial: p, contents: make(map[chunk.ID]transfer.Content)}
 	content := &fetching{partial: p}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return p.Close()
+	}
 	offer := func(kind chunk.Kind, h chunk.Hash, c transfer.Content) {
 		if h == (chunk.Hash{}) {
 			return
 		}
 		id := chunk.ID{Kind: kind, Hash: h}
 		l.fetched[id] = c
-		k.ids = append(k.ids, id)
+		k.contents[id] = c
 	}
 	offer(chunk.SHA256, sums.SHA256, content)
 	offer(chunk.BLAKE3, sums.BLAKE3, content)
@@ -188,14 +199,19 @@ func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
 	}
 	oldest := l.kept[0]
 	l.kept = append(l.kept[:0], l.kept[1:]...)
-	for _, id := range oldest.ids {
-		delete(l.fetched, id)
+	for id, c := range oldest.contents {
+		if l.fetched[id] == c { // not a later copy's
+			delete(l.fetched, id)
+		}
 	}
 	return oldest.partial.Close()
 }
 
 func (l *library) close() error {
 	l.sources.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	var err error
 	for _, k := range l.kept {
 		err = errors.Join(err, k.partial.Close())

@@ -44,9 +44,10 @@ type Node struct {
 	ctx       context.Context
 	wg        sync.WaitGroup
 
-	mu   sync.Mutex
-	rng  *rand.Rand
-	show func(Chat)
+	mu      sync.Mutex
+	rng     *rand.Rand
+	show    func(Chat)
+	closing bool
 }
 
 // bootstrap are the swarm's long-lived public nodes (wire.md section 3).
@@ -230,6 +231,9 @@ func (n *Node) Peers() []swarm.Peer { return n.swarm.Table.Peers(time.Now()) }
 // Close stops the node and waits for everything that it started. Downloads that
 // run are interrupted; their partial files stay.
 func (n *Node) Close() error {
+	n.mu.Lock()
+	n.closing = true
+	n.mu.Unlock()
 	n.stop()
 	n.unwatch()
 	err := n.conn.Close()
@@ -239,6 +243,24 @@ func (n *Node) Close() error {
 		err = errors.Join(err, n.state.close())
 	}
 	return err
+}
+
+// begin lets an operation start unless the node is closing. Its context ends with
+// the node, and Close waits until end is called.
+func (n *Node) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return nil, nil, ErrClosed
+	}
+	n.wg.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(n.ctx, cancel)
+	return ctx, func() {
+		detach()
+		cancel()
+		n.wg.Done()
+	}, nil
 }
 
 // random returns a generator for one owner, drawn from the node's own.

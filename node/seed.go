@@ -17,6 +17,11 @@ func (n *Node) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) 
 	if n.state == nil {
 		return seed.Report{}, ErrNoState
 	}
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return seed.Report{}, err
+	}
+	defer end()
 	for _, p := range o.Paths {
 		abs, err := filepath.Abs(p)
 		if err != nil {
