@@ -17,22 +17,23 @@ const DefaultPort = 24254
 
 // Config says how a node runs. The zero value is a node on the swarm's port that keeps no state.
 type Config struct {
-	Listen   []string         // UDP addresses; empty: the default port on every address
-	Peers    []netip.AddrPort // given by the user: asked first and for ever
-	StateDir string           // index, trees, peers.json; empty: nothing is read or kept
-	ReadOnly bool             // the state folder belongs to somebody else: peers.json is read, nothing is written
-	Isolated bool             // loopback and own subnets only: no bootstrap, no announcement
-	Up, Down int64            // bytes a second on the wire, 0: no limit
-	Fsync    bool             // a finished download is synced before it counts as finished
-	Version  string           // what /version answers
-	Log      *slog.Logger     // nil: silent
+	Listen    []string         // UDP addresses; empty: the default port on every address
+	Peers     []netip.AddrPort // given by the user: asked first and for ever
+	StateDir  string           // index, trees, peers.json; empty: nothing is read or kept
+	ReadOnly  bool             // the state folder belongs to somebody else: peers.json is read, nothing is written
+	Isolated  bool             // loopback and own subnets only: no bootstrap, no announcement
+	Up, Down  int64            // bytes a second on the wire, 0: no limit
+	UpPerPeer int64            // the same for what each peer is sent
+	Fsync     bool             // a finished download is synced before it counts as finished
+	Version   string           // what /version answers
+	Log       *slog.Logger     // nil: silent
 
 	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own
 	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it
 }
 
 func (c Config) validate() error {
-	if c.Up < 0 || c.Down < 0 {
+	if c.Up < 0 || c.Down < 0 || c.UpPerPeer < 0 {
 		return errors.New("node: a rate limit below zero; use 0 for no limit")
 	}
 	if c.Conn != nil && len(c.Listen) > 0 {

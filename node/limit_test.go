@@ -15,12 +15,12 @@ import (
 // downloader, over the whole and over any second.
 func TestLimitsHold(t *testing.T) {
 	const limit, size = 125_000, 2_000_000 // 1 Mbit/s
-	for name, c := range map[string]struct{ up, down int64 }{"up": {up: limit}, "down": {down: limit}} {
+	for name, c := range map[string]struct{ up, down, peer int64 }{"up": {up: limit}, "down": {down: limit}, "up for each peer": {peer: limit}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, netsim.Link{Delay: 10 * time.Millisecond, Rate: 12.5e6, Queue: 256 << 10})
 				defer w.close()
-				_, at, contents := w.seeder(Config{Up: c.up}, size)
+				_, at, contents := w.seeder(Config{Up: c.up, UpPerPeer: c.peer}, size)
 				n, _ := w.start(Config{Peers: []netip.AddrPort{at}, Down: c.down})
 				var sent []netsim.Packet // time and size only
 				total := 0

@@ -157,7 +157,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.downloads = transfer.NewDownloads(n.receiveBuffer())
 	n.downLimit = limiter(n.cfg.Down)
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: limiter(n.cfg.Up),
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: limiter(n.cfg.Up), PerPeer: rate.Limit(n.cfg.UpPerPeer),
 	})
 	n.chat = talk.NewChat(n.cfg.Version)
 	n.swarm.Register(n.mux)

@@ -70,7 +70,7 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 	}
 	p, err := scr.s.start(node.Config{
 		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
-		Up: o.bwlimit.up, Down: o.bwlimit.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
+		Up: o.bwlimit.up, UpPerPeer: int64(o.bwlimitPeer), Down: o.bwlimit.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
 	})
 	if err != nil {
 		return nil, err

@@ -95,6 +95,28 @@ func (r *rateLimit) String() string {
 // Type is the word for the value in help.
 func (r *rateLimit) Type() string { return "UP:DOWN" }
 
+// peerRate is the value of --bwlimit-peer, in bytes a second, 0: no limit.
+type peerRate int64
+
+// Set reads one rate.
+func (r *peerRate) Set(text string) error {
+	n, err := parseRate(text)
+	if err == nil {
+		*r = peerRate(n)
+	}
+	return err
+}
+
+func (r *peerRate) String() string {
+	if r == nil || *r == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*r), 10)
+}
+
+// Type is the word for the value in help.
+func (r *peerRate) Type() string { return "RATE" }
+
 // keepSeeding is the value of get's --seed: how long the content is offered after
 // the download. Negative: for ever.
 type keepSeeding time.Duration
