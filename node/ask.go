@@ -20,15 +20,7 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 		return Pong{}, err
 	}
 	defer end()
-	got := make(chan swarm.Pong, 1)
-	cancel := n.swarm.Pings.Subscribe(func(p swarm.Pong) {
-		if p.From == addr {
-			select {
-			case got <- p:
-			default: // one is enough
-			}
-		}
-	})
+	got, cancel := n.pongs(addr)
 	defer cancel()
 	n.swarm.Give(addr)
 	for {
@@ -54,6 +46,19 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 	}
 }
 
+// pongs delivers one pong of addr at a time, until cancel.
+func (n *Node) pongs(addr netip.AddrPort) (got <-chan swarm.Pong, cancel func()) {
+	c := make(chan swarm.Pong, 1)
+	return c, n.swarm.Pings.Subscribe(func(p swarm.Pong) {
+		if p.From == addr {
+			select {
+			case c <- p:
+			default: // one is enough
+			}
+		}
+	})
+}
+
 // Chat says text to addr. The two prove their addresses to one another first, as
 // nodes drop what the unproven say; the message carries a ping, so that success
 // means that it has arrived. ErrNoAnswer when ctx ends before.
@@ -64,15 +69,7 @@ func (n *Node) Chat(ctx context.Context, addr netip.AddrPort, text string) error
 	if _, err := n.Ping(ctx, addr); err != nil {
 		return err
 	}
-	got := make(chan struct{}, 1)
-	cancel := n.swarm.Pings.Subscribe(func(p swarm.Pong) {
-		if p.From == addr {
-			select {
-			case got <- struct{}{}:
-			default:
-			}
-		}
-	})
+	got, cancel := n.pongs(addr)
 	defer cancel()
 	b := n.swarm.Gate.NewBatch()
 	if buf, ok := b.Open(addr, 0, swarm.Request); ok {
