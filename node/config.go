@@ -28,7 +28,7 @@ type Config struct {
 	Version   string           // what /version answers
 	Log       *slog.Logger     // nil: silent
 
-	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own
+	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own, and knows no public node
 	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it
 }
 

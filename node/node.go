@@ -142,7 +142,10 @@ func limiter(bytes int64) *rate.Limiter {
 
 // assemble makes the parts and registers their handlers.
 func (n *Node) assemble(random io.Reader) (err error) {
-	sc := swarm.Config{Given: n.cfg.Peers, Bootstrap: bootstrap, Isolated: n.cfg.Isolated, Rand: random}
+	sc := swarm.Config{Given: n.cfg.Peers, Isolated: n.cfg.Isolated, Rand: random}
+	if n.cfg.Conn == nil {
+		sc.Bootstrap = bootstrap
+	}
 	if n.cfg.StateDir != "" {
 		sc.PeersFile = filepath.Join(n.cfg.StateDir, "peers.json")
 		sc.ReadOnly = n.cfg.ReadOnly
@@ -227,6 +230,26 @@ func (n *Node) Notes() []string { return n.notes }
 
 // Peers returns a copy of the peer table.
 func (n *Node) Peers() []swarm.Peer { return n.swarm.Table.Peers(time.Now()) }
+
+// Stats is one look at what a node has done and keeps.
+type Stats struct {
+	Gate            swarm.Stats
+	Peers, Unproven int // entries of the peer table, and those of them without proof that nobody gave
+	Holders         int // contents whose holders are remembered
+	Uploads         transfer.UploadStats
+	Downloads       []transfer.Look // those that run
+}
+
+// Stats returns a copy of all counters.
+func (n *Node) Stats() Stats {
+	s := Stats{Gate: n.swarm.Gate.Stats(), Holders: n.swarm.Holders.Len(), Uploads: n.uploads.Stats(), Downloads: n.downloads.Looks()}
+	s.Peers, s.Unproven = n.swarm.Table.Len()
+	return s
+}
+
+// Give adds addresses that the user names while the node runs: they are asked for ever, and
+// by downloads that run. It reports how many were taken.
+func (n *Node) Give(addrs ...netip.AddrPort) int { return n.swarm.Give(addrs...) }
 
 // Close stops the node and waits for everything that it started. Downloads that
 // run are interrupted; their partial files stay.

@@ -20,9 +20,6 @@ import (
 	"sharer/seed"
 )
 
-// No address outside of a simulation is ever known.
-func init() { bootstrap = nil }
-
 // world is a simulated network with nodes in it, for one test inside a bubble.
 type world struct {
 	*netsim.Network

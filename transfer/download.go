@@ -109,6 +109,8 @@ type Download struct {
 	inbox  chan arrival
 	hints  chan hint
 	gained chan netip.AddrPort
+	looks  chan chan<- Look // each has room for its answer
+	ended  chan struct{}    // closed when the loop has ended
 	jobs   chan job
 	wrote  chan outcome
 	share  func() int // how many requests may be in flight, of all downloads' budget
@@ -158,6 +160,8 @@ func newDownload(c Config, share func() int) *Download {
 		inbox:   make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
+		looks:   make(chan chan<- Look),
+		ended:   make(chan struct{}),
 		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
 		wrote:   make(chan outcome, maxStripes),
 		byAddr:  make(map[netip.AddrPort]*source),
@@ -182,6 +186,7 @@ func (d *Download) run(ctx context.Context) error {
 		close(d.jobs)
 		<-writer
 		d.report()
+		close(d.ended)
 	}()
 	d.started = time.Now()
 	d.lastGood = d.started
@@ -220,6 +225,8 @@ func (d *Download) run(ctx context.Context) error {
 			d.hinted(h)
 		case a := <-d.gained:
 			d.addSources([]netip.AddrPort{a})
+		case answer := <-d.looks:
+			answer <- d.look()
 		case <-timer.C:
 		}
 	}
