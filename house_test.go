@@ -171,7 +171,7 @@ func TestNoSleepingTests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(name, "_test.go") && strings.Contains(string(text), sleeps) && !strings.Contains(string(text), `"testing/synctest"`) {
+		if strings.HasSuffix(name, "_test.go") && strings.Contains(string(text), sleeps) && !strings.Contains(string(text), `"testing/synctest"`) && !strings.Contains(string(text), "inBubble(") {
 			t.Errorf("%s sleeps, and not in virtual time", name)
 		}
 	})

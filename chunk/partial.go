@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -33,6 +35,7 @@ var (
 type PartialOptions struct {
 	FS    FS   // nil: the real one
 	Fsync bool // bring everything to the disk at Finish and Close
+	Also  ID   // noted beside the id, for PartialIDs; may be invalid
 }
 
 // Partial is a content on its way to disk. TARGET.part holds its bytes, each block where it belongs;
@@ -48,6 +51,7 @@ type PartialOptions struct {
 // Close had left a mark and the file is as it was then.
 type Partial struct {
 	id     ID
+	also   ID
 	target string
 	fsys   FS
 	fsync  bool
@@ -77,7 +81,7 @@ func OpenPartial(target string, id ID, o PartialOptions) (*Partial, error) {
 	if id.Kind != BLAKE3 && id.Kind != SHA256 {
 		return nil, ErrBadID
 	}
-	p := &Partial{id: id, target: target, fsys: o.FS, fsync: o.Fsync}
+	p := &Partial{id: id, also: o.Also, target: target, fsys: o.FS, fsync: o.Fsync}
 	if p.fsys == nil {
 		p.fsys = osFS{}
 	}
@@ -96,6 +100,23 @@ func OpenPartial(target string, id ID, o PartialOptions) (*Partial, error) {
 		return nil, errors.Join(err, p.side.f.Close())
 	}
 	return p, nil
+}
+
+// PartialIDs returns the id of the partial files of a target, and the other one that was noted with it; invalid ones
+// when there are none of ours.
+func PartialIDs(target string) (id, also ID) {
+	f, _, err := OpenRegular(PartName(target) + ".sharer")
+	if err != nil {
+		return ID{}, ID{}
+	}
+	defer f.Close()
+	head, err := readHeader(f)
+	if err != nil {
+		return ID{}, ID{}
+	}
+	id, _ = ParseID(head.ID) // parseSlot has seen that it is one
+	also, _ = ParseID(head.Also)
+	return id, also
 }
 
 func (p *Partial) partName() string { return PartName(p.target) }
@@ -145,6 +166,9 @@ func (p *Partial) open(made bool) error {
 		if err := p.side.cut(0); err != nil {
 			return err
 		}
+	}
+	if p.also.Valid() {
+		p.side.head.Also = p.also.String()
 	}
 	mark := p.side.head.Clean
 	p.side.head.Clean, p.side.head.PID = nil, os.Getpid()
@@ -283,6 +307,22 @@ func (p *Partial) Done() Ranges {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done.Clone()
+}
+
+// HeldAround returns at most n of the byte ranges that are held: those that end behind off first, then those from
+// the start on, sorted. all says that nothing is missing of a content whose size is certain.
+func (p *Partial) HeldAround(off int64, n int) (held []Range, all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.side.head.Proven && p.completeLocked() {
+		return nil, true
+	}
+	held = p.done.Around(off/BlockSize, n)
+	for i, r := range held {
+		held[i] = Range{From: r.From * BlockSize, To: min(r.To*BlockSize, p.shape.Size())}
+	}
+	slices.SortFunc(held, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	return held, false
 }
 
 // HasBlocks reports whether all blocks [from, to) are held.

@@ -103,6 +103,16 @@ func (s Ranges) Gaps(from, to int64) []Range {
 	}
 }
 
+// Around returns at most n of the ranges: those that end behind i first, in order, then those from the start on.
+func (s Ranges) Around(i int64, n int) []Range {
+	n = min(n, len(s.rs))
+	around := make([]Range, 0, n)
+	for k := s.search(i, false); len(around) < n; k++ {
+		around = append(around, s.rs[k%len(s.rs)])
+	}
+	return around
+}
+
 // Total is the number of integers in the set. It takes time proportional to Len.
 func (s Ranges) Total() int64 {
 	var n int64

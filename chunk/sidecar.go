@@ -24,7 +24,8 @@ type header struct {
 	Version int    `json:"version"`
 	Seq     uint64 `json:"seq"` // of two good slots the one with the higher counts
 	ID      string `json:"id"`
-	Size    int64  `json:"size"` // bytes, -1: not known
+	Also    string `json:"also,omitempty"` // the id that it was asked for by, when a peer told the one above
+	Size    int64  `json:"size"`           // bytes, -1: not known
 	Proven  bool   `json:"proven,omitempty"`
 	PID     int    `json:"pid,omitempty"` // of the process that has it open
 	Clean   *clean `json:"clean,omitempty"`
@@ -86,6 +87,9 @@ func parseSlot(slot []byte) (h header, ok bool) {
 
 func (h *header) valid() bool {
 	if _, err := ParseID(h.ID); err != nil || h.Size < -1 || h.Size > MaxSize {
+		return false
+	}
+	if _, err := ParseID(h.Also); err != nil && h.Also != "" {
 		return false
 	}
 	if h.Clean == nil {

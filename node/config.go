@@ -10,6 +10,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/swarm"
+	"sharer/transfer"
 )
 
 // DefaultPort is the UDP port of the swarm (wire.md section 1).
@@ -17,16 +18,17 @@ const DefaultPort = 24254
 
 // Config says how a node runs. The zero value is a node on the swarm's port that keeps no state.
 type Config struct {
-	Listen    []string         // UDP addresses; empty: the default port on every address
-	Peers     []netip.AddrPort // given by the user: asked first and for ever
-	StateDir  string           // index, trees, peers.json; empty: nothing is read or kept
-	ReadOnly  bool             // the state folder belongs to somebody else: peers.json is read, nothing is written
-	Isolated  bool             // loopback and own subnets only: no bootstrap, no announcement
-	Up, Down  int64            // bytes a second on the wire, 0: no limit
-	UpPerPeer int64            // the same for what each peer is sent
-	Fsync     bool             // a finished download is synced before it counts as finished
-	Version   string           // what /version answers
-	Log       *slog.Logger     // nil: silent
+	Listen     []string            // UDP addresses; empty: the default port on every address
+	Peers      []netip.AddrPort    // given by the user: asked first and for ever
+	StateDir   string              // index, trees, peers.json; empty: nothing is read or kept
+	ReadOnly   bool                // the state folder belongs to somebody else: peers.json is read, nothing is written
+	Isolated   bool                // loopback and own subnets only: no bootstrap, no announcement
+	Up, Down   int64               // bytes a second on the wire, 0: no limit
+	UpPerPeer  int64               // the same for what each peer is sent
+	Congestion transfer.Congestion // how downloads find out how fast peers may be asked
+	Fsync      bool                // a finished download is synced before it counts as finished
+	Version    string              // what /version answers
+	Log        *slog.Logger        // nil: silent
 
 	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own, and knows no public node
 	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it
@@ -75,7 +77,11 @@ type Get struct {
 	Force        bool             // replace an existing Path
 	FindTimeout  time.Duration    // 0: 60 s
 	StallTimeout time.Duration    // 0: 5 min
+	Out          io.Writer        // gets the bytes in order: by BLAKE3 each as soon as it is verified, and else when all is; nil: nobody
 	Progress     func(Progress)   // called at most ten times a second, never concurrently; may be nil
+
+	refuse func(chunk.Hash) bool // a BLAKE3 that a peer tells is not followed; nil: none is
+	hinted bool                  // ID is such a BLAKE3
 }
 
 // State of a download, in the words that are shown to people.
@@ -110,6 +116,8 @@ type Got struct {
 	Resumed  int64      // bytes that an earlier run had fetched
 	Duration time.Duration
 	Asked    int // peers asked
+
+	streamed bool // to Get.Out, as it came
 }
 
 // NotFoundError carries what was tried; it is an ErrNotFound.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"sharer/chunk"
@@ -33,19 +34,86 @@ func (n *Node) Get(ctx context.Context, g Get) (Got, error) {
 	}
 	if g.ID.Kind != chunk.BLAKE3Tree {
 		got, done, err := n.alreadyThere(ctx, g)
+		if done && g.Out != nil {
+			err = errors.Join(err, copyOut(g.Out, got.Path))
+		}
 		if done || err != nil {
 			return got, err
 		}
 	}
+	got, err := n.fetchEither(ctx, g)
+	if err == nil && g.Out != nil && !got.streamed {
+		err = copyOut(g.Out, got.Path)
+	}
+	got.Duration = time.Since(start)
+	return got, err
+}
+
+// copyOut writes a complete, verified file.
+func copyOut(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f)
+	return errors.Join(err, f.Close())
+}
+
+// fetchEither fetches by one hash and, where nobody knows that, by the other.
+func (n *Node) fetchEither(ctx context.Context, g Get) (Got, error) {
+	if g.ID.Kind == chunk.SHA256 {
+		return n.fetchSHA256(ctx, g)
+	}
 	got, err := n.fetch(ctx, g)
 	if errors.Is(err, ErrNotFound) && g.Also.Valid() {
-		// Nodes that know sha256 ids only do not answer to the other.
+		// Nodes that know sha256 ids only have no tree to check blocks by.
 		other := g
 		other.ID, other.Also = g.Also, g.ID
 		got, err = n.fetch(ctx, other)
 	}
-	got.Duration = time.Since(start)
 	return got, err
+}
+
+const (
+	hintFind = 10 * time.Second // how long somebody is looked for who has the tree of a BLAKE3 that a peer told
+	hintsMax = 3                // such hints that one Get follows
+)
+
+// fetchSHA256 fetches by sha256. As soon as a peer tells the BLAKE3 of the content it is
+// fetched by that, so that each block is checked on arrival; the sha256 decides in the
+// end. A hint that turns out wrong is dropped with all that came by it.
+func (n *Node) fetchSHA256(ctx context.Context, g Get) (Got, error) {
+	var refused []chunk.Hash
+	g.refuse = func(h chunk.Hash) bool { return slices.Contains(refused, h) || len(refused) >= hintsMax }
+	fetched := int64(0)
+	var hint *transfer.HintError
+	if id, also := chunk.PartialIDs(g.Path); id.Kind == chunk.BLAKE3 && also == g.ID {
+		hint = &transfer.HintError{BLAKE3: id.Hash} // of an earlier run
+	}
+	for {
+		if hint == nil {
+			got, err := n.fetch(ctx, g)
+			got.Fetched += fetched
+			if !errors.As(err, &hint) {
+				return got, err
+			}
+		}
+		byHint := g
+		byHint.ID, byHint.Also, byHint.Out, byHint.hinted = chunk.ID{Kind: chunk.BLAKE3, Hash: hint.BLAKE3}, g.ID, nil, true
+		if hint.From.IsValid() {
+			byHint.FindTimeout = hintFind
+		}
+		got, err := n.fetch(ctx, byHint)
+		fetched += got.Fetched
+		got.Fetched = fetched
+		if err == nil || !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrIntegrity) {
+			return got, err
+		}
+		if hint.From.IsValid() && errors.Is(err, ErrIntegrity) {
+			peers{n.swarm}.Punish(hint.From) // it has said so with our cookie, and it is not so
+		}
+		refused, hint = append(refused, hint.BLAKE3), nil
+	}
 }
 
 // alreadyThere looks at an existing target: the same bytes are as good as
@@ -87,7 +155,7 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	if id.Kind == chunk.BLAKE3Tree {
 		id.Kind = chunk.BLAKE3 // the size of a tree is proven by the content's last block only
 	}
-	p, err := chunk.OpenPartial(g.Path, id, chunk.PartialOptions{Fsync: n.cfg.Fsync})
+	p, err := chunk.OpenPartial(g.Path, id, chunk.PartialOptions{Fsync: n.cfg.Fsync, Also: g.Also})
 	if errors.Is(err, chunk.ErrLocked) {
 		return Got{}, &LockedError{Path: chunk.PartName(g.Path)}
 	}
@@ -96,11 +164,14 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	}
 	got := Got{Path: g.Path, Resumed: p.DoneBytes()}
 	stats, err := n.download(ctx, g, id, p)
+	got.streamed = g.streams()
 	got.Fetched, got.Asked = stats.Fetched, int(stats.Asked)
 	if err != nil {
 		end := p.Close
-		if errors.Is(err, transfer.ErrNotFound) && p.DoneBytes() == 0 {
-			end = p.Remove // nothing to keep, and the other id of a link wants the place
+		_, hint := errors.AsType[*transfer.HintError](err)
+		missed := errors.Is(err, transfer.ErrNotFound) && (g.hinted || p.DoneBytes() == 0)
+		if hint || missed || g.hinted && errors.Is(err, transfer.ErrIntegrity) {
+			end = p.Remove // nothing to keep, and the other id wants the place
 		}
 		return got, errors.Join(translate(err, g, stats), end())
 	}
@@ -108,7 +179,11 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 		return got, n.finishTree(ctx, g, p, &got)
 	}
 	if got.Sums, err = n.check(ctx, g, p); err != nil {
-		return got, errors.Join(err, p.Close())
+		end := p.Close
+		if g.hinted && errors.Is(err, ErrIntegrity) {
+			end = p.Remove // it is something else
+		}
+		return got, errors.Join(err, end())
 	}
 	if err := p.Finish(chunk.FinishOptions{Replace: g.Force}); errors.Is(err, chunk.ErrExists) {
 		return got, errors.Join(fmt.Errorf("%s: %w", g.Path, ErrExists), p.Close())
@@ -125,7 +200,7 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	}
 	if id.Kind == chunk.BLAKE3 {
 		tree := chunk.ID{Kind: chunk.BLAKE3Tree, Hash: id.Hash}
-		defer n.library.arrives(id, &fetching{partial: p})()
+		defer n.library.arrives(id, &fetching{partial: p, blake3: id.Hash})()
 		defer n.library.arrives(tree, &fetchingTree{partial: p})()
 	}
 	n.giveHints(g.Peers)
@@ -133,19 +208,58 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		ID:           id,
 		TreeOnly:     g.ID.Kind == chunk.BLAKE3Tree,
 		File:         p,
+		Refuse:       g.refuse,
 		Batch:        n.swarm.Gate.NewBatch(),
 		Peers:        peers{n.swarm},
 		Find:         n.finder(id, g.Peers),
 		Limit:        n.downLimit,
 		Rand:         n.random(),
+		Congestion:   n.cfg.Congestion,
 		FindTimeout:  g.FindTimeout,
 		StallTimeout: g.StallTimeout,
+	}
+	if id.Kind == chunk.BLAKE3 && g.Also.Kind == chunk.SHA256 {
+		c.Also = g.Also
 	}
 	if g.Progress != nil {
 		r := rateMeter{}
 		c.Progress = func(t transfer.Progress) { g.Progress(r.progress(t, time.Now())) }
 	}
-	return n.downloads.Run(ctx, c)
+	if !g.streams() {
+		return n.downloads.Run(ctx, c)
+	}
+	return n.stream(ctx, g.Out, c)
+}
+
+// streams says whether bytes go out as they arrive: what has no BLAKE3 is not verified
+// before the end.
+func (g *Get) streams() bool { return g.Out != nil && g.ID.Kind == chunk.BLAKE3 }
+
+// stream runs a transfer and meanwhile writes what is verified, in order. When that fails
+// nobody wants the rest.
+func (n *Node) stream(ctx context.Context, out io.Writer, c transfer.Config) (transfer.Stats, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c.Demand = transfer.NewDemand(c.File)
+	r := c.Demand.NewReader(ctx)
+	written := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(out, r)
+		if err != nil {
+			stop(err)
+		}
+		written <- errors.Join(err, r.Close())
+	}()
+	stats, err := n.downloads.Run(ctx, c)
+	c.Demand.End(err)
+	copied := <-written
+	if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
+		return stats, cause
+	}
+	if err != nil {
+		return stats, err
+	}
+	return stats, copied
 }
 
 // giveHints has the addresses of a link tried as patiently as typed ones. A link is

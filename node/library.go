@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -9,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
-	"time"
 
 	"sharer/chunk"
 	"sharer/index"
@@ -174,7 +172,7 @@ type kept struct {
 // than maxKept.
 func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
 	k := kept{partial: p, contents: make(map[chunk.ID]transfer.Content)}
-	content := &fetching{partial: p}
+	content := &fetching{partial: p, blake3: sums.BLAKE3}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -268,8 +266,9 @@ type seeded struct {
 
 var _ transfer.Content = (*seeded)(nil)
 
-func (s *seeded) Size() int64         { return s.content.Size }
-func (s *seeded) Have() []chunk.Range { return nil }
+func (s *seeded) Size() int64                   { return s.content.Size }
+func (s *seeded) Have(int64, int) []chunk.Range { return nil }
+func (s *seeded) BLAKE3() (chunk.Hash, bool)    { return s.content.BLAKE3, true }
 
 // ReadAt reads from the first place that still is what was hashed.
 func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
@@ -319,13 +318,10 @@ func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
 	return t.library.state.trees.ReadAt(t.library.ctx, t.content.BLAKE3, t.content.Size, p, off, content)
 }
 
-// fetching is a blake3 content that arrives, or has arrived.
+// fetching is a content that arrives, or has arrived.
 type fetching struct {
 	partial *chunk.Partial
-
-	mu     sync.Mutex
-	have   []chunk.Range
-	haveAt time.Time
+	blake3  chunk.Hash // zero: not known
 }
 
 var _ transfer.Content = (*fetching)(nil)
@@ -339,40 +335,14 @@ func (f *fetching) Size() int64 {
 
 func (f *fetching) ReadAt(p []byte, off int64) (int, error) { return f.partial.ReadAt(p, off) }
 
-// maxHave is how many ranges a message carries (wire.md section 12).
-const maxHave = 16
+func (f *fetching) BLAKE3() (chunk.Hash, bool) { return f.blake3, f.blake3 != chunk.Hash{} }
 
-// Have returns the largest ranges that are there. It changes with every block
-// and goes out with every answer, so it is at most a tenth of a second old.
-func (f *fetching) Have() []chunk.Range {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := time.Now()
-	if f.have == nil && !f.haveAt.IsZero() || now.Sub(f.haveAt) < 100*time.Millisecond {
-		return f.have
-	}
-	f.haveAt = now
-	size, _ := f.partial.Size()
-	if f.partial.Proven() && f.partial.Complete() {
-		f.have = nil // everything; and so it stays
+func (f *fetching) Have(off int64, n int) []chunk.Range {
+	held, all := f.partial.HeldAround(off, n)
+	if all {
 		return nil
 	}
-	done := f.partial.Done()
-	f.have = bytesOf(done.All(), size)
-	return f.have
-}
-
-func bytesOf(blocks []chunk.Range, size int64) []chunk.Range {
-	if len(blocks) > maxHave {
-		slices.SortFunc(blocks, func(a, b chunk.Range) int { return cmp.Compare(b.Len(), a.Len()) })
-		blocks = blocks[:maxHave]
-		slices.SortFunc(blocks, func(a, b chunk.Range) int { return cmp.Compare(a.From, b.From) })
-	}
-	have := make([]chunk.Range, len(blocks))
-	for i, b := range blocks {
-		have[i] = chunk.Range{From: b.From * chunk.BlockSize, To: min(b.To*chunk.BlockSize, size)}
-	}
-	return have
+	return held
 }
 
 // fetchingTree is the tree file of a content that arrives. It is served once the size
@@ -395,7 +365,9 @@ func (t *fetchingTree) proven() *chunk.Tree {
 	return t.partial.Tree()
 }
 
-func (t *fetchingTree) Have() []chunk.Range { return nil }
+func (t *fetchingTree) Have(int64, int) []chunk.Range { return nil }
+
+func (t *fetchingTree) BLAKE3() (chunk.Hash, bool) { return chunk.Hash{}, false }
 
 func (t *fetchingTree) ReadAt(p []byte, off int64) (int, error) {
 	tree := t.proven()

@@ -159,8 +159,12 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.library = newLibrary(n.ctx, n.state)
 	n.downloads = transfer.NewDownloads(n.receiveBuffer())
 	n.downLimit = limiter(n.cfg.Down)
+	up := limiter(n.cfg.Up)
+	if up != nil {
+		n.swarm.Gate.Meter(meter{up}, nil)
+	}
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: limiter(n.cfg.Up), PerPeer: rate.Limit(n.cfg.UpPerPeer),
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: up, PerPeer: rate.Limit(n.cfg.UpPerPeer),
 	})
 	n.chat = talk.NewChat(n.cfg.Version)
 	n.swarm.Register(n.mux)
@@ -199,7 +203,7 @@ func (n *Node) receive(r swarm.Reader) {
 			n.log.Debug("socket", "err", err)
 			continue
 		}
-		n.swarm.Gate.Received(len(ds))
+		n.swarm.Gate.ReceivedBatch(ds)
 		for _, d := range ds {
 			es = n.datagram(es[:0], d)
 		}

@@ -1,9 +1,6 @@
 package swarm
 
 import (
-	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -16,21 +13,6 @@ const (
 	batchArena = batchBytes + wire.MaxDatagram
 )
 
-// SendError is a datagram that the socket refused; errors.Is sees through to the cause, such as
-// syscall.EMSGSIZE.
-type SendError struct {
-	To   netip.AddrPort
-	Size int
-	Err  error
-}
-
-func (e *SendError) Error() string {
-	return fmt.Sprintf("send %d bytes to %s: %v", e.Size, e.To, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *SendError) Unwrap() error { return e.Err }
-
 // Batch gathers datagrams and sends them together. One goroutine uses it. In steady state it
 // allocates nothing.
 //
@@ -41,11 +23,16 @@ func (e *SendError) Unwrap() error { return e.Err }
 //	}
 //	err := b.Flush()
 type Batch struct {
+	// Failed, if set, hears of each datagram that the socket refused, on the goroutine of the
+	// batch, within Close or Flush. It must not use the batch.
+	Failed func(*SendError)
+
 	gate   *Gate
 	arena  []byte // 128 KiB, so that a whole datagram fits behind a full queue
 	used   int
 	queue  []wire.Datagram // ≤ batchMost, all in arena
 	whys   []Reason
+	again  []int // of a flush: what is tried once more at its end
 	err    error // of a flush that Close made
 	grant  grant
 	theirs []byte // to be echoed in the open datagram
@@ -66,7 +53,7 @@ func (g *Gate) NewBatch() *Batch {
 	return &Batch{
 		gate: g, arena: make([]byte, batchArena),
 		queue: make([]wire.Datagram, 0, batchMost), whys: make([]Reason, 0, batchMost),
-		theirs: make([]byte, 0, maxTheirs),
+		again: make([]int, 0, batchMost), theirs: make([]byte, 0, maxTheirs),
 	}
 }
 
@@ -98,16 +85,20 @@ func (b *Batch) Open(to netip.AddrPort, via uint8, why Reason) (buf []byte, ok b
 func (b *Batch) openReply(to netip.AddrPort, via uint8) (buf []byte, ok bool) {
 	b.grant = grant{to: to, via: via, why: Reply}
 	if !b.gate.table.openReply(&b.grant, &b.theirs, time.Now()) {
-		b.theirs = b.gate.takeEcho(b.theirs[:0], to)
+		b.theirs, _ = b.gate.echoes.take(b.theirs[:0], to)
 	}
 	return b.begin(), true
 }
 
 // openStranger begins the one reply to a datagram without proof.
-func (b *Batch) openStranger(to netip.AddrPort, via uint8, limit int) (buf []byte, ok bool) {
+func (b *Batch) openStranger(to netip.AddrPort, via uint8, limit int) (buf []byte) {
 	b.grant = grant{to: to, via: via, why: Reply, limit: min(limit, wire.MaxDatagram), ask: true}
-	b.theirs = b.gate.takeEcho(b.theirs[:0], to)
-	return b.begin(), true
+	var old netip.AddrPort
+	b.theirs, old = b.gate.echoes.take(b.theirs[:0], to)
+	if len(b.theirs) == 0 && old.IsValid() {
+		b.theirs = b.gate.table.theirs(b.theirs, old)
+	}
+	return b.begin()
 }
 
 func (b *Batch) begin() []byte {
@@ -172,41 +163,13 @@ func (b *Batch) Close(buf []byte, padTo int) {
 	}
 }
 
-// Flush sends what is queued. It returns the first error, a *SendError; the datagrams after the
-// one that failed are sent nevertheless, but for a closed socket.
+// Flush sends what is queued. It returns the first error, a *SendError, also of a flush that Close
+// made; the datagrams after the one that failed are sent nevertheless, but for a closed socket.
+// Failed hears of all of them.
 func (b *Batch) Flush() error {
 	err := b.flush()
 	if b.err != nil {
 		err, b.err = b.err, nil
 	}
 	return err
-}
-
-func (b *Batch) flush() (first error) {
-	c := &b.gate.counts
-	for i := 0; i < len(b.queue); {
-		n, err := b.gate.conn.WriteBatch(b.queue[i:])
-		for _, d := range b.queue[i : i+n] {
-			c.out[b.whys[i]].Add(1)
-			c.outBytes.Add(uint64(len(d.Data)))
-			i++
-		}
-		if i >= len(b.queue) {
-			break
-		}
-		if err == nil && n > 0 {
-			continue // a short write without a reason: go on
-		}
-		c.sendErrors.Add(1)
-		if first == nil {
-			first = &SendError{To: b.queue[i].Addr, Size: len(b.queue[i].Data), Err: err}
-		}
-		if errors.Is(err, net.ErrClosed) {
-			c.sendErrors.Add(uint64(len(b.queue) - i - 1))
-			break
-		}
-		i++
-	}
-	b.queue, b.whys, b.used = b.queue[:0], b.whys[:0], 0
-	return first
 }

@@ -47,7 +47,7 @@ func (t *Table) usableLocked(now time.Time) []*entry {
 	}
 	ss := make([]scored, 0, len(t.list))
 	for _, e := range t.list {
-		if e.proven && e.missed < 3 && !t.bannedLocked(e.addr, now) {
+		if e.proven && !e.quiet() && !t.bannedLocked(e.addr, now) {
 			ss = append(ss, scored{e, e.cost()})
 		}
 	}

@@ -96,10 +96,12 @@ func MayPass(a netip.AddrPort, with Class) bool {
 	return false
 }
 
-// clean is the one form in which an address is a key: IPv4 unmapped, a zone on link-local only.
-func clean(a netip.AddrPort) netip.AddrPort {
+// Clean is the one form in which an address is a key, here and wherever addresses are compared:
+// IPv4 is plain IPv4, however a dual-stack socket writes it, and only what is link-local has a zone,
+// since only there it tells two hosts apart. A zone is compared as text: "%7" is not "%eth0".
+func Clean(a netip.AddrPort) netip.AddrPort {
 	ip := a.Addr().Unmap()
-	if ip.Zone() != "" && !ip.IsLinkLocalUnicast() {
+	if ip.Zone() != "" && !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() {
 		ip = ip.WithZone("")
 	}
 	return netip.AddrPortFrom(ip, a.Port())

@@ -38,7 +38,7 @@ type around struct {
 func look(c Conn) *around {
 	a := &around{}
 	for _, l := range c.LocalAddrs() {
-		a.locals = append(a.locals, clean(l))
+		a.locals = append(a.locals, Clean(l))
 	}
 	if lan, ok := c.(LAN); ok {
 		a.prefixes = slices.Clone(lan.Prefixes())

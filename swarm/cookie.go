@@ -34,7 +34,7 @@ type Cookies struct {
 	ping  hash.Hash
 	epoch uint64    // of keys[0]; starts at 2, so that 0 is never one of the two
 	since time.Time // of keys[0]
-	in    [16 + 2 + 8]byte
+	in    []byte    // what is hashed, overwritten each time
 	sum   [sha256.Size]byte
 }
 
@@ -73,14 +73,16 @@ func (c *Cookies) rotateLocked(now time.Time) {
 	c.since = c.since.Add(max(hours, 0) * rotateAfter)
 }
 
-// macLocked writes 64 bits of the keyed hash over address, port and n as 16 hex digits.
+// macLocked writes 64 bits of the keyed hash over address, port, n and zone as 16 hex digits.
 func (c *Cookies) macLocked(dst *[cookieDigits]byte, h hash.Hash, a netip.AddrPort, n uint64) {
+	a = Clean(a)
 	b := a.Addr().As16()
-	copy(c.in[:16], b[:])
-	binary.BigEndian.PutUint16(c.in[16:], a.Port())
-	binary.BigEndian.PutUint64(c.in[18:], n)
+	c.in = append(c.in[:0], b[:]...)
+	c.in = binary.BigEndian.AppendUint16(c.in, a.Port())
+	c.in = binary.BigEndian.AppendUint64(c.in, n)
+	c.in = append(c.in, a.Addr().Zone()...) // last, so that its length needs no mark
 	h.Reset()
-	h.Write(c.in[:])
+	h.Write(c.in)
 	h.Sum(c.sum[:0])
 	hex.Encode(dst[:], c.sum[:cookieDigits/2])
 }

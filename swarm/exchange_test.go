@@ -480,21 +480,3 @@ func TestPing(t *testing.T) {
 		}
 	})
 }
-
-// TestNoStormAfterPause is N21: a full table, then nobody runs for ten minutes.
-func TestNoStormAfterPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		conn := &fakeConn{}
-		p := newPeer(t, conn, Config{})
-		for i := range 1000 {
-			p.prove(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(20 + i/100), byte(i), 1, 1}), 1))
-		}
-		time.Sleep(10 * time.Minute) // all of them are long due
-		stop := p.run(t)
-		time.Sleep(time.Second - 1)
-		if n := len(conn.take()); n == 0 || n > keepsPerSecond {
-			t.Errorf("%d datagrams in the first second", n)
-		}
-		stop()
-	})
-}

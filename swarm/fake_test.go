@@ -146,12 +146,17 @@ func (f fill) AppendPayload(dst []byte) []byte {
 // receive does what a node does with a datagram.
 func (p *peer) receive(from netip.AddrPort, data []byte) wire.Sender {
 	p.Gate.Received(1)
-	es, _, err := wire.Split(nil, data)
+	return p.route(wire.Datagram{Addr: from, Via: 1, Data: data})
+}
+
+// route is receive for what was counted already.
+func (p *peer) route(d wire.Datagram) wire.Sender {
+	es, _, err := wire.Split(nil, d.Data)
 	if err != nil {
 		p.Gate.Dropped(DropFor(err))
 		return wire.Sender{}
 	}
-	s := p.Gate.Admit(wire.Datagram{Addr: from, Via: 1, Data: data}, es)
+	s := p.Gate.Admit(d, es)
 	if !s.Addr.IsValid() {
 		return s
 	}

@@ -3,6 +3,7 @@ package swarm
 import (
 	"crypto/rand"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/netip"
 	"slices"
@@ -31,22 +32,13 @@ type Gate struct {
 	around   atomic.Pointer[around]
 	pool     sync.Pool // of *Batch
 	counts   counts
+	meters   atomic.Pointer[meters]
 
 	mu        sync.Mutex
 	announced map[netip.Addr]time.Time // ≤ 64: what AnnounceTo named
 	lastCall  time.Time                // of an announcement
 
-	echoes [256]echo // the cookies of strangers, from Admit to Reply of the same datagram
-}
-
-// echo is a stranger's cookie on its way from a datagram into the reply to that datagram. The
-// next stranger with the same slot overwrites it: so it is no state per peer, but scratch space
-// (256 slots of 300 bytes) where Sender has no field for it.
-type echo struct {
-	mu   sync.Mutex
-	addr netip.AddrPort
-	n    int
-	text [maxTheirs]byte
+	echoes echoes // from Admit to Reply of the same datagram
 }
 
 // NewGate returns a gate. It fails only when the secrets cannot be drawn.
@@ -66,6 +58,7 @@ func NewGate(c GateConfig) (*Gate, error) {
 		return nil, err
 	}
 	g := &Gate{conn: c.Conn, table: c.Table, cookies: cookies, isolated: c.Isolated, announced: map[netip.Addr]time.Time{}}
+	g.echoes.seed = maphash.MakeSeed()
 	g.pool.New = func() any { return g.NewBatch() }
 	g.Look()
 	return g, nil
@@ -108,11 +101,11 @@ type arrival struct {
 // Admit says who sent a datagram: proof by our cookie or loopback, and the room for replies. It
 // learns their cookie, and what the table wants to know. A Sender without a valid Addr means that
 // the datagram was dropped, and counted: it must not be dispatched. Each datagram that was
-// counted by Received must get here, or to Dropped.
+// counted by ReceivedBatch must get here, or to Dropped.
 func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 	now := time.Now()
 	ar := g.around.Load()
-	in := arrival{addr: clean(d.Addr), via: d.Via, size: len(d.Data)}
+	in := arrival{addr: Clean(d.Addr), via: d.Via, size: len(d.Data)}
 	in.class = ar.class(in.addr)
 	switch {
 	case !in.class.Unicast():
@@ -148,8 +141,8 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 	case v.self:
 		return g.drop(DropSelf)
 	}
-	if (!v.kept || !v.proven) && len(in.theirs) > 0 {
-		g.keepEcho(in.addr, in.theirs)
+	if (!v.kept || !v.proven) && (len(in.theirs) > 0 || v.old.IsValid()) {
+		g.echoes.keep(in.addr, in.theirs, v.old)
 	}
 	if v.gained {
 		g.table.watch.tell(in.addr)
@@ -164,7 +157,11 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 		return from
 	}
 	from.Room = max(0, budget(in.size)-2-pleaseLen)
-	if e := echoLen(in.theirs); e > 0 && from.Room > e {
+	e := echoLen(in.theirs)
+	if e == 0 {
+		e = v.oldEcho
+	}
+	if e > 0 && from.Room > e {
 		from.Room -= e + 1
 	}
 	return from
@@ -192,9 +189,14 @@ func (g *Gate) drop(r DropReason) wire.Sender {
 // datagrams of at most wire.CustomarySize where they fit. To others one datagram goes at most,
 // within twice what came, and only if a question came: our cookie stays, then as many replies as
 // fit, in order. So two nodes that are forged into answering each other fall silent, even if a
-// handler answers answers.
+// handler answers answers. Who seems to be a peer at a new address is asked (see moved.go).
 func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
-	if !from.Addr.IsValid() || from.Proven && len(replies) == 0 || !from.Proven && !asked {
+	from.Addr = Clean(from.Addr)
+	if !from.Addr.IsValid() || from.Proven && len(replies) == 0 {
+		return
+	}
+	if !from.Proven && !asked {
+		g.challenge(from)
 		return
 	}
 	if g.table.shut(from.Addr, time.Now()) { // a handler found out something
@@ -238,10 +240,7 @@ func (g *Gate) replyStranger(b *Batch, from wire.Sender, replies [][]byte) {
 		g.counts.refused[RefusedSize].Add(1)
 		return
 	}
-	buf, ok := b.openStranger(from.Addr, from.Via, limit)
-	if !ok {
-		return
-	}
+	buf := b.openStranger(from.Addr, from.Via, limit)
 	if e := echoLen(b.theirs); e > 0 && e < room {
 		room -= e + 1
 	} else {
@@ -281,42 +280,14 @@ func (g *Gate) MayRequest(a netip.AddrPort, now time.Time) (ok bool, next time.T
 // MayLearn reports whether an address that from told us about is worth keeping: only the word of
 // the proven counts, only what such a peer can know counts, and not what is our own.
 func (g *Gate) MayLearn(from wire.Sender, a netip.AddrPort) bool {
-	a = clean(a)
+	a = Clean(a)
 	ar := g.around.Load()
 	return from.Proven && ar.class(a).Unicast() && MayPass(a, ClassOf(from.Addr)) && !ar.self(a) &&
 		(!g.isolated || ar.near(a))
 }
 
 // Near reports whether an address may be used in isolated mode without having been given.
-func (g *Gate) Near(a netip.AddrPort) bool { return g.around.Load().near(clean(a)) }
-
-func (g *Gate) slot(a netip.AddrPort) *echo {
-	b := a.Addr().As16()
-	h := uint32(a.Port())
-	for _, x := range b {
-		h = h*31 + uint32(x)
-	}
-	return &g.echoes[(h^h>>8^h>>16)%uint32(len(g.echoes))]
-}
-
-func (g *Gate) keepEcho(a netip.AddrPort, theirs []byte) {
-	s := g.slot(a)
-	s.mu.Lock()
-	s.addr, s.n = a, copy(s.text[:], theirs)
-	s.mu.Unlock()
-}
-
-// takeEcho appends what keepEcho kept for the address, once.
-func (g *Gate) takeEcho(dst []byte, a netip.AddrPort) []byte {
-	s := g.slot(a)
-	s.mu.Lock()
-	if s.addr == a {
-		dst = append(dst, s.text[:s.n]...)
-		s.addr = netip.AddrPort{}
-	}
-	s.mu.Unlock()
-	return dst
-}
+func (g *Gate) Near(a netip.AddrPort) bool { return g.around.Load().near(Clean(a)) }
 
 // calledWithin reports whether an announcement left at most d ago.
 func (g *Gate) calledWithin(now time.Time, d time.Duration) bool {

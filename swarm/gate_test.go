@@ -51,13 +51,15 @@ func TestAmplification(t *testing.T) {
 		for i := range 8 { // somebody to tell about
 			p.prove(t, ap(fmt.Sprintf("5.%d.0.1:24254", i+1)))
 		}
+		known := ap("5.1.0.1:24254") // whose cookie an attacker has overheard
+		p.receive(known, array(`{"PleaseAlwaysReturnThisMessage":"`+strings.Repeat("y", rapid.IntRange(0, 254).Draw(rt, "theirs"))+`"}`, returning(p, known)))
 		conn.take()
 		victims := []netip.AddrPort{ap("1.2.3.4:5"), ap("[2001:db8::1]:65535"), ap("192.168.1.9:24254")}
 		p.Gate.MayRequest(victims[0], time.Now())
 		in, out := map[netip.AddrPort]int{}, map[netip.AddrPort]int{}
 		for range rapid.IntRange(1, 12).Draw(rt, "datagrams") {
 			v := rapid.SampledFrom(victims).Draw(rt, "victim")
-			other := p.Gate.cookies.Make(ap("1.2.3.5:5"), time.Now())
+			other := p.Gate.cookies.Make(known, time.Now())
 			kinds := forgedElements(p, v, string(other[:]))
 			var es []string
 			switch rapid.IntRange(0, 2).Draw(rt, "shape") {
@@ -206,8 +208,11 @@ func TestLoopDies(t *testing.T) {
 	pa, pb := newPeer(t, net.conn(a), Config{Rand: seeded(1)}), newPeer(t, net.conn(b), Config{Rand: seeded(2)})
 	net.peers[a] = func(from netip.AddrPort, data []byte) { pa.receive(from, data) }
 	net.peers[b] = func(from netip.AddrPort, data []byte) { pb.receive(from, data) }
-	other := pb.Gate.cookies.Make(a, time.Now())
-	kinds := forgedElements(pa, b, string(other[:]))
+	known := ap("5.5.5.5:5")
+	pa.prove(t, known)
+	pb.prove(t, known)
+	other := pa.Gate.cookies.Make(known, time.Now()) // as if the peer had moved to b
+	kinds := append(forgedElements(pa, b, string(other[:])), returning(pb, known), returning(pb, a))
 	for _, e := range kinds {
 		for _, f := range kinds {
 			for n, data := range [][]byte{array(e, f), array(e, f, e, f, `{"PleaseSendPeers":{}}`, `{"PleaseAlwaysReturnThisMessage":{"cookie":"3de59ecd"}}`)} {

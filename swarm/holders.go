@@ -53,7 +53,7 @@ func (h *Holders) Add(id chunk.ID, addrs ...netip.AddrPort) {
 		hd = el.Value.(*holding)
 	}
 	for _, a := range addrs {
-		if a = clean(a); !ClassOf(a).Unicast() {
+		if a = Clean(a); !ClassOf(a).Unicast() {
 			continue
 		}
 		if hd == nil {
@@ -102,7 +102,7 @@ func (h *Holders) Remove(id chunk.ID, a netip.AddrPort) {
 		return
 	}
 	hd := el.Value.(*holding)
-	if i := slices.Index(hd.addrs, clean(a)); i >= 0 {
+	if i := slices.Index(hd.addrs, Clean(a)); i >= 0 {
 		hd.addrs = slices.Delete(hd.addrs, i, i+1)
 	}
 	if len(hd.addrs) == 0 {

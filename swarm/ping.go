@@ -39,7 +39,7 @@ func (p *Pings) Token(to netip.AddrPort, now time.Time) []byte {
 	b := make([]byte, 0, 48)
 	b = append(b, `{"cookie":"`...)
 	b = hex.AppendEncode(b, binary.BigEndian.AppendUint64(nil, n))
-	mac := p.cookies.Sign(clean(to), n)
+	mac := p.cookies.Sign(to, n)
 	b = append(b, mac[:]...)
 	return append(b, `"}`...)
 }
@@ -55,7 +55,7 @@ func (p *Pings) Check(from netip.AddrPort, value []byte, now time.Time) (rtt tim
 		return 0, false
 	}
 	n := binary.BigEndian.Uint64(at)
-	want := p.cookies.Sign(clean(from), n)
+	want := p.cookies.Sign(from, n)
 	if subtle.ConstantTimeCompare(want[:], []byte(text[cookieDigits:])) != 1 {
 		return 0, false
 	}

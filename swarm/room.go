@@ -8,19 +8,40 @@ import (
 
 // Who stays when the table is full. Rules, in order:
 //   - nothing that is unproven ever pushes out a proven entry, and nothing a given one;
-//   - of the unproven, those told by the source with the most entries go first;
+//   - of the unproven, those with more hops than the newcomer go first, then those told by the source
+//     with the most entries;
 //   - a newly proven address pushes out an unproven one, else a proven one of the most crowded
-//     /16 or /32: one silent for quietAfter if there is one, else the youngest. So an attacker
-//     with many addresses in few networks competes with himself, and the old ones stay;
-//   - anchors, the longest-lived at the last start, stay while they are heard.
+//     /16 or /32: one that is quiet if there is one, else one of those with the most hops the youngest. So
+//     an attacker with many addresses in few networks competes with himself, and the old ones stay;
+//   - anchors, the longest-lived at the last start, stay while they are heard;
+//   - of the newly proven at most turnover a second push out a proven one, since to find it takes
+//     a look at the whole table. Who finds no room is served like others, only not remembered.
 
-const quietAfter = 10 * time.Minute
+//
+// Hops are how many peers passed an address on, from what the user gave or an anchor: an attacker
+// may have a network for each of his addresses, and introduce any number of them, but he does so at
+// the end of a chain, or uninvited, and not in front of what the first peers tell.
+
+const (
+	turnover  = 16 // what pace remembers
+	uninvited = 15 // hops of who came without having been named, and the most that are counted
+)
+
+// quiet: three keepalives in a row were not answered. It is counted and not timed, so that a
+// pause of ours makes nobody quiet, nor a large table whose keepalives are ten minutes apart.
+func (e *entry) quiet() bool { return e.missed >= 3 }
+
+// netCount is how many entries of the table one /24 or /48 has.
+type netCount struct {
+	n         int
+	fullUntil time.Time // nobody gives way in it before: a sweep through it must not cost a look each
+}
 
 // addLocked makes room for e and takes it in; nil if there is none.
 func (t *Table) addLocked(e *entry, now time.Time) *entry {
 	if e.class == Public {
 		e.net, e.group = netOf(e.addr.Addr()), groupOf(e.addr.Addr())
-		if t.nets[e.net] >= MaxPerNet && !t.evictNetLocked(e, now) {
+		if c := t.nets[e.net]; c != nil && c.n >= MaxPerNet && !t.evictNetLocked(e, c, now) {
 			return nil
 		}
 	} else {
@@ -47,7 +68,12 @@ func (t *Table) addLocked(e *entry, now time.Time) *entry {
 	t.list = append(t.list, e)
 	t.byAddr[e.addr] = e
 	if e.net.IsValid() {
-		t.nets[e.net]++
+		c := t.nets[e.net]
+		if c == nil {
+			c = new(netCount)
+			t.nets[e.net] = c
+		}
+		c.n++
 	}
 	t.countLocked(e, +1)
 	t.wakeUp()
@@ -56,12 +82,18 @@ func (t *Table) addLocked(e *entry, now time.Time) *entry {
 
 func (t *Table) removeLocked(e *entry) {
 	delete(t.byAddr, e.addr)
+	t.unbindLocked(e)
 	last := t.list[len(t.list)-1]
 	t.list[e.at], last.at = last, e.at
 	t.list[len(t.list)-1] = nil
 	t.list = t.list[:len(t.list)-1]
 	if e.net.IsValid() {
-		decrease(t.nets, e.net)
+		if c := t.nets[e.net]; c.n > 1 {
+			c.n--
+			c.fullUntil = time.Time{}
+		} else {
+			delete(t.nets, e.net)
+		}
 	}
 	t.countLocked(e, -1)
 }
@@ -93,21 +125,15 @@ func (t *Table) countLocked(e *entry, d int) {
 	}
 }
 
-func decrease(m map[netip.Prefix]int, p netip.Prefix) {
-	if m[p]--; m[p] == 0 {
-		delete(m, p)
-	}
-}
-
 // evictNetLocked makes room in the /24 or /48 of e: for the proven and given at the cost of an
 // unproven or quiet entry there, for others not at all.
-func (t *Table) evictNetLocked(e *entry, now time.Time) bool {
-	if !e.proven && !e.given {
+func (t *Table) evictNetLocked(e *entry, c *netCount, now time.Time) bool {
+	if !e.proven && !e.given || !e.given && now.Before(c.fullUntil) {
 		return false
 	}
 	var victim *entry
 	for _, o := range t.list {
-		if o.net != e.net || o.given || o.proven && now.Sub(o.last) < quietAfter {
+		if o.net != e.net || o.given || o.proven && !o.quiet() {
 			continue
 		}
 		if victim == nil || victim.proven && !o.proven || victim.proven == o.proven && o.last.Before(victim.last) {
@@ -115,6 +141,7 @@ func (t *Table) evictNetLocked(e *entry, now time.Time) bool {
 		}
 	}
 	if victim == nil {
+		c.fullUntil = now.Add(time.Second)
 		return false
 	}
 	t.removeLocked(victim)
@@ -125,18 +152,27 @@ func (t *Table) evictNetLocked(e *entry, now time.Time) bool {
 // has more than the newcomer's; else one that was tried in vain the longest.
 func (t *Table) evictUnprovenLocked(e *entry, now time.Time) bool {
 	mine := t.source[e.source]
-	if now.Before(t.fullUntil) && mine >= t.fullFor { // a list of 256 addresses must not cost 256 looks at the table
+	if now.Before(t.fullUntil) && mine >= t.fullFor && e.hops >= t.fullHops { // a list of 256 addresses must not cost 256 looks at the table
 		return false
 	}
 	most := 0
 	for _, n := range t.source {
 		most = max(most, n)
 	}
-	var victim *entry
-	for i := 0; most > mine+1 && i < len(t.list) && victim == nil; i++ {
-		if o := t.list[i]; !o.proven && !o.given && !o.anchor && !o.contacted && o.source.IsValid() && t.source[o.source] == most {
+	var victim, far *entry
+	for _, o := range t.list {
+		if o.proven || o.given || o.anchor || o.contacted || !o.source.IsValid() {
+			continue
+		}
+		if victim == nil && most > mine+1 && t.source[o.source] == most {
 			victim = o
 		}
+		if o.hops > e.hops && (far == nil || o.hops > far.hops) {
+			far = o
+		}
+	}
+	if far != nil {
+		victim = far
 	}
 	if victim == nil {
 		for _, o := range t.list {
@@ -146,7 +182,7 @@ func (t *Table) evictUnprovenLocked(e *entry, now time.Time) bool {
 		}
 	}
 	if victim == nil {
-		t.fullUntil, t.fullFor = now.Add(time.Second), mine
+		t.fullUntil, t.fullFor, t.fullHops = now.Add(time.Second), mine, e.hops
 		return false
 	}
 	t.removeLocked(victim)
@@ -155,6 +191,12 @@ func (t *Table) evictUnprovenLocked(e *entry, now time.Time) bool {
 
 // evictLocked drops an entry of a full table for one that is proven or given.
 func (t *Table) evictLocked(e *entry, now time.Time) bool {
+	if !e.given {
+		if t.turned.next(netip.Prefix{}, Limit{PerSecond: turnover}).After(now) {
+			return false
+		}
+		t.turned.sent(netip.Prefix{}, now)
+	}
 	var victim *entry
 	for _, o := range t.list {
 		if !o.proven && !o.given && !o.anchor && (victim == nil || o.added.Before(victim.added)) {
@@ -163,7 +205,7 @@ func (t *Table) evictLocked(e *entry, now time.Time) bool {
 	}
 	if victim == nil {
 		for _, o := range t.list {
-			if o.proven && !o.given && (victim == nil || rather(o, victim, now)) {
+			if o.proven && !o.given && (victim == nil || rather(o, victim)) {
 				victim = o
 			}
 		}
@@ -176,8 +218,8 @@ func (t *Table) evictLocked(e *entry, now time.Time) bool {
 }
 
 // rather reports whether a is the better one of two proven entries to lose.
-func rather(a, b *entry, now time.Time) bool {
-	qa, qb := now.Sub(a.last) >= quietAfter, now.Sub(b.last) >= quietAfter
+func rather(a, b *entry) bool {
+	qa, qb := a.quiet(), b.quiet()
 	if pa, pb := a.anchor && !qa, b.anchor && !qb; pa != pb {
 		return pb
 	}
@@ -189,6 +231,9 @@ func rather(a, b *entry, now time.Time) bool {
 	}
 	if qa {
 		return a.last.Before(b.last)
+	}
+	if a.hops != b.hops {
+		return a.hops > b.hops
 	}
 	return a.first.After(b.first)
 }
@@ -210,7 +255,7 @@ func banKey(a netip.AddrPort) netip.AddrPort {
 func (t *Table) Ban(a netip.AddrPort, until, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := banKey(clean(a))
+	k := banKey(Clean(a))
 	if _, ok := t.bans[k]; !ok && len(t.bans) >= maxBans {
 		var soonest netip.AddrPort
 		var at time.Time
@@ -229,7 +274,7 @@ func (t *Table) Ban(a netip.AddrPort, until, now time.Time) {
 func (t *Table) Banned(a netip.AddrPort, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.bannedLocked(clean(a), now)
+	return t.bannedLocked(Clean(a), now)
 }
 
 func (t *Table) bannedLocked(a netip.AddrPort, now time.Time) bool {
@@ -270,5 +315,5 @@ func (t *Table) shut(a netip.AddrPort, now time.Time) bool {
 func (t *Table) Self(a netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.selfLocked(clean(a))
+	t.selfLocked(Clean(a))
 }

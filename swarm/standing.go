@@ -21,6 +21,8 @@ type verdict struct {
 	banned    bool
 	self      bool
 	badCookie bool
+	old       netip.AddrPort // of the peer that seems to have moved here
+	oldEcho   int            // bytes of its cookie in a reply
 }
 
 // admit judges a datagram: one lookup, one lock.
@@ -63,11 +65,12 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 				return v
 			}
 		}
+		v.old, v.oldEcho = t.movedLocked(in, c, now)
 		t.strangerLocked(e, in, &v, now)
 		return v
 	}
 	if e == nil {
-		e = t.addLocked(&entry{addr: in.addr, class: in.class, proven: true, first: now, provenAt: now, last: now, keep: now.Add(firstKeepalive), added: now}, now)
+		e = t.addLocked(&entry{addr: in.addr, class: in.class, hops: uninvited, proven: true, first: now, provenAt: now, last: now, keep: now.Add(firstKeepalive), added: now}, now)
 		if e == nil {
 			return v
 		}
@@ -77,8 +80,9 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 	}
 	e.last, e.missed, e.via = now, 0, in.via
 	if epoch != 0 {
-		e.epoch = epoch
-		copy(e.cookie[:], text)
+		if e.epoch != epoch { // an address has one cookie in an epoch
+			t.bindLocked(e, text, epoch)
+		}
 		e.ask = false
 		if v.gained {
 			e.relapses = 0
@@ -94,7 +98,9 @@ func (t *Table) strangerLocked(e *entry, in *arrival, v *verdict, now time.Time)
 	switch {
 	case e == nil:
 		if in.invited {
-			t.hearLocked(in.addr, in.addr, now)
+			if e = t.hearLocked(in.addr, in.addr, now); e != nil {
+				e.hops = 1 // we called it
+			}
 		}
 	case e.proven:
 		// Forged, or it forgot our cookie: the next datagram that leaves for it says it again.
@@ -103,7 +109,7 @@ func (t *Table) strangerLocked(e *entry, in *arrival, v *verdict, now time.Time)
 			e.relapses++
 		}
 	case e.contacted:
-		if !in.asked { // an answer; what a question earns is spent on its reply
+		if !in.asked && !v.old.IsValid() { // an answer; what a question earns is spent on its reply
 			e.credit = replyRatio * (in.size + wire.HeaderBytes)
 		}
 		e.request.Answered()
@@ -116,13 +122,19 @@ func (t *Table) strangerLocked(e *entry, in *arrival, v *verdict, now time.Time)
 // knows reports whether text is the cookie that came back before, and still counts: it saves
 // the hash in the steady state. The receiver may be nil.
 func (e *entry) knows(text []byte, c *Cookies, now time.Time) (epoch uint64, ok bool) {
-	if e == nil || e.epoch == 0 || len(text) != len(e.cookie) {
-		return 0, false
-	}
-	if cur := c.Current(now); e.epoch != cur && e.epoch != cur-1 {
+	if e == nil || len(text) != len(e.cookie) || !e.fresh(c, now) {
 		return 0, false
 	}
 	return e.epoch, subtle.ConstantTimeCompare(text, e.cookie[:]) == 1
+}
+
+// fresh reports whether the cookie that came back last still counts.
+func (e *entry) fresh(c *Cookies, now time.Time) bool {
+	if e.epoch == 0 {
+		return false
+	}
+	cur := c.Current(now)
+	return e.epoch == cur || e.epoch == cur-1
 }
 
 func (e *entry) learn(theirs []byte) {
@@ -144,7 +156,7 @@ type query struct {
 
 func (g *Gate) query(to netip.AddrPort, why Reason) (q query) {
 	ar := g.around.Load()
-	q.to, q.why = clean(to), why
+	q.to, q.why = Clean(to), why
 	q.class = ar.class(q.to)
 	var ok bool
 	q.unproven, ok = RuleFor(why, Unproven, q.class)
@@ -171,7 +183,7 @@ func (t *Table) open(q *query, gr *grant, theirs *[]byte, now time.Time) Refusal
 	}
 	gr.limit = lim.Small
 	if e == nil && lim.Small > 0 {
-		if e = t.addLocked(&entry{addr: q.to, class: q.class, added: now}, now); e == nil {
+		if e = t.addLocked(&entry{addr: q.to, class: q.class, hops: uninvited, added: now}, now); e == nil {
 			return RefusedFull
 		}
 	}

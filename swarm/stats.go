@@ -47,8 +47,11 @@ type counts struct {
 	dropped        [numDrops]atomic.Uint64
 	out            [numReasons]atomic.Uint64
 	outBytes       atomic.Uint64
+	outWire        [numReasons]atomic.Uint64
+	inWire         atomic.Uint64
 	refused        [numRefusals]atomic.Uint64
-	sendErrors     atomic.Uint64
+	sendErrors     [numFaults]atomic.Uint64
+	resent         atomic.Uint64
 	cookiesRefused atomic.Uint64
 	cookiesWrong   atomic.Uint64
 }
@@ -60,10 +63,14 @@ type Stats struct {
 	Dropped        [numDrops]uint64   // datagrams, by DropReason
 	Out            [numReasons]uint64 // datagrams that the socket took, by Reason
 	OutBytes       uint64             // payload bytes of them
+	OutWire        [numReasons]uint64 // bytes of them with wire.HeaderBytes each, by Reason
+	InWire         uint64             // the same of what came in, as far as ReceivedBatch was told
 	Refused        [numRefusals]uint64
-	SendErrors     uint64 // datagrams that the socket refused
-	CookiesRefused uint64 // of others: larger than 256 bytes
-	CookiesWrong   uint64 // datagrams with an AlwaysReturned that is not ours
+	SendErrors     uint64            // datagrams that the socket refused
+	Faults         [numFaults]uint64 // the same, by Fault
+	Resent         uint64            // datagrams that the socket took at the second try
+	CookiesRefused uint64            // of others: larger than 256 bytes
+	CookiesWrong   uint64            // datagrams with an AlwaysReturned that is not ours
 }
 
 // DroppedAll is the sum of Dropped.
@@ -74,7 +81,8 @@ func (s Stats) DroppedAll() (n uint64) {
 	return n
 }
 
-// Received counts n datagrams that were read. Each of them must get to Admit, or to Dropped.
+// Received counts n datagrams that were read, for those who know no more of them than that; see
+// ReceivedBatch. Each of them must get to Admit, or to Dropped.
 func (g *Gate) Received(n int) { g.counts.in.Add(uint64(n)) }
 
 // Dropped counts a datagram that does not get to Admit.
@@ -93,7 +101,15 @@ func (g *Gate) Stats() (s Stats) {
 		s.Refused[i] = c.refused[i].Load()
 	}
 	s.OutBytes = c.outBytes.Load()
-	s.SendErrors = c.sendErrors.Load()
+	for i := range s.OutWire {
+		s.OutWire[i] = c.outWire[i].Load()
+	}
+	s.InWire = c.inWire.Load()
+	for i := range s.Faults {
+		s.Faults[i] = c.sendErrors[i].Load()
+		s.SendErrors += s.Faults[i]
+	}
+	s.Resent = c.resent.Load()
 	s.CookiesRefused = c.cookiesRefused.Load()
 	s.CookiesWrong = c.cookiesWrong.Load()
 	s.Handled = c.handled.Load()

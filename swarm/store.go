@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -18,15 +16,20 @@ import (
 //
 //	{"v":1,"peers":[{"addr":"148.71.89.128:24254","first":1700000000,"last":1700003600,"rtt_ms":41.5}]}
 //
-// first and last are seconds since 1970 by the wall clock; the longest-lived come first, and
-// the first eight of them are the anchors. It is a hint: whatever is wrong with it is skipped,
-// nothing in it counts as proven, and a lost one is made anew.
+// first and last are seconds since 1970 by the wall clock, 0: not known; the longest-lived come
+// first, and the first eight that were heard within a day of the last are the anchors. It is a hint:
+// whatever is wrong with it is skipped, nothing in it counts as proven, and a lost one is made anew.
+//
+// The wall clock is used here only. It may have jumped since the file was written, and jump again: what
+// is read becomes an age, counted back from now on the monotonic clock, and what is in the future is now;
+// what is written is an age again, taken from the wall clock of that moment.
 const (
 	storeVersion = 1
 	storeMost    = 512
 	storeBytes   = 256 << 10 // 512 peers of some 120 bytes are 60 KiB; a larger file is not ours
 	saveEvery    = time.Minute
 	anchors      = 8
+	anchorWithin = 24 * time.Hour
 	forgetAfter  = 7 * 24 * time.Hour
 )
 
@@ -42,7 +45,7 @@ type storedFile struct {
 	Peers []json.RawMessage `json:"peers"`
 }
 
-// known is one peer of the file.
+// known is one peer of the file, with its times of the wall clock.
 type known struct {
 	addr        netip.AddrPort
 	first, last time.Time
@@ -131,7 +134,7 @@ func parsePeers(b []byte) ([]known, error) {
 			continue
 		}
 		a, err := netip.ParseAddrPort(p.Addr)
-		if a = clean(a); err != nil || !ClassOf(a).Unicast() || seen[a] || len(ks) >= storeMost {
+		if a = Clean(a); err != nil || !ClassOf(a).Unicast() || seen[a] || len(ks) >= storeMost {
 			continue
 		}
 		seen[a] = true
@@ -171,68 +174,16 @@ func (s *Swarm) save(now time.Time) error {
 	if s.store == nil || s.conf.ReadOnly {
 		return nil
 	}
-	ks := s.Table.remember()
-	if len(ks) == 0 {
+	met := s.Table.remember(now)
+	if len(met) == 0 {
 		return nil
 	}
-	have := map[netip.AddrPort]int{}
-	for i, k := range ks {
-		have[k.addr] = i
-	}
-	for _, k := range s.store.loaded {
-		if i, met := have[k.addr]; met { // first met long ago, even if the table forgot it in between
-			if k.first.Before(ks[i].first) {
-				ks[i].first = k.first
-			}
-		} else if now.Round(0).Sub(k.last) < forgetAfter { // not met today, but perhaps asleep
-			ks = append(ks, k)
-		}
-	}
-	slices.SortStableFunc(ks, func(a, b known) int {
-		return cmp.Or(a.first.Compare(b.first), a.addr.Compare(b.addr))
-	})
-	if err := writeFile(s.store.path, formatPeers(ks[:min(len(ks), storeMost)])); err != nil {
+	ks := merge(met, s.store.loaded, now)
+	if err := writeFile(s.store.path, formatPeers(ks)); err != nil {
 		return fmt.Errorf("write peers: %w", err)
 	}
 	return nil
 }
-
-// remember lists the proven that are worth trying tomorrow. Ports on loopback that never answered
-// a question are one-shots.
-func (t *Table) remember() (ks []known) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, e := range t.list {
-		if e.proven && (e.class != Loopback || e.answered > 0) {
-			ks = append(ks, known{addr: e.addr, first: e.first, last: e.last, rtt: e.rtt.Smoothed()})
-		}
-	}
-	return ks
-}
-
-// restore takes peers of the file as addresses heard of, the longest-lived first.
-func (t *Table) restore(ks []known, now time.Time, keep func(netip.AddrPort) bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	ks = slices.Clone(ks)
-	slices.SortStableFunc(ks, func(a, b known) int { return a.first.Compare(b.first) })
-	for i, k := range ks {
-		if !keep(k.addr) {
-			continue
-		}
-		if e := t.byAddr[k.addr]; e != nil {
-			e.first = k.first
-			continue
-		}
-		e := &entry{addr: k.addr, class: ClassOf(k.addr), source: fromFile, anchor: i < anchors, first: k.first, added: now}
-		if e = t.addLocked(e, now); e != nil && k.rtt > 0 {
-			e.rtt.Sample(k.rtt)
-		}
-	}
-}
-
-// fromFile stands for peers.json among those who told us addresses.
-var fromFile = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 
 // writeFile replaces a file so that after a crash the old or the new one is there, whole.
 func writeFile(path string, b []byte) (err error) {

@@ -146,7 +146,7 @@ func FuzzPeersFile(f *testing.F) {
 			t.Fatalf("%d peers, %v", len(ks), err)
 		}
 		for _, k := range ks {
-			if !ClassOf(k.addr).Unicast() || k.addr != clean(k.addr) || k.rtt < 0 || k.rtt > RTOCeiling {
+			if !ClassOf(k.addr).Unicast() || k.addr != Clean(k.addr) || k.rtt < 0 || k.rtt > RTOCeiling {
 				t.Fatalf("%+v", k)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // Caps of the table. An entry is at most 0.5 KiB plus 256 bytes of their cookie: 4096 of them
-// are 3 MiB. The five indices and counters beside it add at most 0.2 KiB an entry.
+// are 3 MiB. The six indices and counters beside it add at most 0.25 KiB an entry.
 const (
 	MaxPeers    = 4096
 	MaxUnproven = MaxPeers / 4 // heard of or asked, without proof; given ones apart
@@ -40,20 +40,24 @@ type Peer struct {
 // out. Its methods take now, but for Watch they never call back.
 type Table struct {
 	mu      sync.Mutex
-	byAddr  map[netip.AddrPort]*entry // ≤ MaxPeers
-	list    []*entry                  // the same, in an order that does not depend on the map
-	nets    map[netip.Prefix]int      // entries of public addresses per /24 or /48
-	groups  map[netip.Prefix]*int     // proven entries per /16 or /32
-	source  map[netip.Prefix]int      // unproven entries by who told us
-	unsure  int                       // unproven and not given
+	byAddr  map[netip.AddrPort]*entry  // ≤ MaxPeers
+	list    []*entry                   // the same, in an order that does not depend on the map
+	nets    map[netip.Prefix]*netCount // of public addresses, per /24 or /48
+	groups  map[netip.Prefix]*int      // proven entries per /16 or /32
+	source  map[netip.Prefix]int       // unproven entries by who told us
+	unsure  int                        // unproven and not given
 	given   int
-	version uint64                       // changes with what Best chooses from
-	bans    map[netip.AddrPort]time.Time // by banKey, ≤ maxBans
-	selves  []netip.AddrPort             // ≤ maxSelves, the oldest goes
-	pace    pace
+	waiting int                           // given and unproven, when due looked last
+	version uint64                        // changes with what Best chooses from
+	cookies map[[cookieDigits]byte]*entry // by the cookie that came back last; see moved.go
+	bans    map[netip.AddrPort]time.Time  // by banKey, ≤ maxBans
+	selves  []netip.AddrPort              // ≤ maxSelves, the oldest goes
+	pace    pace                          // of addresses that never answered
+	turned  pace                          // of proven entries that pushed out another one
 
-	fullUntil time.Time // no unproven entry gives way before, to a source that has fullFor of them or more
+	fullUntil time.Time // no unproven entry gives way before, to one of fullHops or more of a source that has fullFor of them or more
 	fullFor   int
+	fullHops  uint8
 
 	silent silent
 
@@ -72,6 +76,7 @@ type entry struct {
 	proven     bool
 	crowd      *int         // of groups, while proven
 	anchor     bool         // from peers.json, among the longest-lived: tried first
+	hops       uint8        // see room.go
 	source     netip.Prefix // who told us, while unproven
 	first      time.Time
 	last       time.Time
@@ -84,6 +89,7 @@ type entry struct {
 	epoch      uint64             // of that cookie; 0: none
 	asked      time.Time          // when our cookie was last sent
 	ask        bool               // ask them again to return our cookie
+	challenged time.Time          // when another address that returned it was last asked
 	relapses   uint8              // datagrams without it, after it had come
 	contacted  bool               // we wrote to it while it was unproven
 	credit     int                // bytes with headers that its last answer without proof pays for
@@ -100,12 +106,13 @@ type entry struct {
 // NewTable returns an empty table; 16 bytes of rand key its sketch of silent addresses.
 func NewTable(rand io.Reader) (*Table, error) {
 	t := &Table{
-		byAddr: map[netip.AddrPort]*entry{},
-		nets:   map[netip.Prefix]int{},
-		groups: map[netip.Prefix]*int{},
-		source: map[netip.Prefix]int{},
-		bans:   map[netip.AddrPort]time.Time{},
-		wake:   make(chan struct{}, 1),
+		byAddr:  map[netip.AddrPort]*entry{},
+		nets:    map[netip.Prefix]*netCount{},
+		groups:  map[netip.Prefix]*int{},
+		source:  map[netip.Prefix]int{},
+		cookies: map[[cookieDigits]byte]*entry{},
+		bans:    map[netip.AddrPort]time.Time{},
+		wake:    make(chan struct{}, 1),
 	}
 	_, err := io.ReadFull(rand, t.silent.key[:])
 	return t, err
@@ -118,13 +125,21 @@ func (t *Table) Len() (all, unproven int) {
 	return len(t.list), t.unsure
 }
 
+// sizes is the number of entries, of the proven, and of those that the user gave and that have no
+// proof, as of the last look.
+func (t *Table) sizes() (all, proven, waiting int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.list), len(t.list) - t.unsure - t.waiting, t.waiting
+}
+
 // Give notes addresses of the user: asked for ever, whatever their class. It reports how many
 // were taken; those that cannot be peers, and those beyond MaxGiven, are not.
 func (t *Table) Give(now time.Time, addrs ...netip.AddrPort) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range addrs {
-		a = clean(a)
+		a = Clean(a)
 		class := ClassOf(a)
 		if !class.Unicast() || slices.Contains(t.selves, a) {
 			continue
@@ -143,7 +158,7 @@ func (t *Table) Give(now time.Time, addrs ...netip.AddrPort) (n int) {
 			}
 		} else {
 			t.countLocked(e, -1)
-			e.given = true
+			e.given, e.hops = true, 0
 			t.countLocked(e, +1)
 			t.wakeUp()
 		}
@@ -157,19 +172,27 @@ func (t *Table) Give(now time.Time, addrs ...netip.AddrPort) (n int) {
 func (t *Table) Hear(a netip.AddrPort, from netip.AddrPort, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.hearLocked(clean(a), clean(from), now) != nil
+	return t.hearLocked(Clean(a), Clean(from), now) != nil
 }
 
 func (t *Table) hearLocked(a, from netip.AddrPort, now time.Time) *entry {
 	class := ClassOf(a)
-	if !class.Unicast() || t.byAddr[a] != nil || t.bannedLocked(a, now) || slices.Contains(t.selves, a) {
+	hops := uint8(uninvited)
+	if teller := t.byAddr[from]; teller != nil && teller.proven {
+		hops = min(teller.hops+1, uninvited)
+	}
+	if e := t.byAddr[a]; e != nil {
+		e.hops = min(e.hops, hops)
+		return nil
+	}
+	if !class.Unicast() || t.bannedLocked(a, now) || slices.Contains(t.selves, a) {
 		return nil
 	}
 	source := groupOf(from.Addr())
 	if ClassOf(from).local() {
 		source = prefixOf(from.Addr(), 32, 128)
 	}
-	return t.addLocked(&entry{addr: a, class: class, source: source, added: now}, now)
+	return t.addLocked(&entry{addr: a, class: class, source: source, hops: hops, added: now}, now)
 }
 
 // Proven reports whether the address has standing: it has proven itself in this run, and was not
@@ -177,7 +200,7 @@ func (t *Table) hearLocked(a, from netip.AddrPort, now time.Time) *entry {
 func (t *Table) Proven(a netip.AddrPort) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.byAddr[clean(a)]
+	e := t.byAddr[Clean(a)]
 	return e != nil && e.proven
 }
 
@@ -185,7 +208,7 @@ func (t *Table) Proven(a netip.AddrPort) bool {
 func (t *Table) Peer(a netip.AddrPort, now time.Time) (Peer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.byAddr[clean(a)]
+	e := t.byAddr[Clean(a)]
 	if e == nil {
 		return Peer{}, false
 	}
@@ -216,7 +239,7 @@ func (t *Table) copyLocked(e *entry, now time.Time) Peer {
 func (t *Table) Answered(a netip.AddrPort, rtt time.Duration, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.byAddr[clean(a)]; e != nil {
+	if e := t.byAddr[Clean(a)]; e != nil {
 		if rtt > 0 {
 			e.rtt.Sample(rtt)
 		}
@@ -228,7 +251,7 @@ func (t *Table) Answered(a netip.AddrPort, rtt time.Duration, now time.Time) {
 func (t *Table) Unanswered(a netip.AddrPort, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.byAddr[clean(a)]; e != nil {
+	if e := t.byAddr[Clean(a)]; e != nil {
 		e.askedLocked(false)
 	}
 }
@@ -274,7 +297,7 @@ func (t *Table) proveLocked(e *entry, now time.Time) bool {
 // provePong gives standing to an address that returned a token of ours.
 func (t *Table) provePong(a netip.AddrPort, rtt time.Duration, now time.Time) {
 	t.mu.Lock()
-	e := t.byAddr[clean(a)]
+	e := t.byAddr[Clean(a)]
 	gained := false
 	if e != nil {
 		e.rtt.Sample(rtt)
@@ -298,7 +321,8 @@ func (t *Table) wakeUp() {
 // demoteLocked takes the standing away from an address that the user gave and that fell silent.
 func (t *Table) demoteLocked(e *entry) {
 	t.countLocked(e, -1)
-	e.proven, e.ask, e.epoch, e.missed, e.contacted = false, false, 0, 0, true
+	t.unbindLocked(e)
+	e.proven, e.ask, e.missed, e.contacted = false, false, 0, true
 	t.countLocked(e, +1)
 }
 

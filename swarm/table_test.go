@@ -58,11 +58,19 @@ func (t *Table) check() error {
 	case len(t.list) > MaxPeers || unsure > MaxUnproven || given > MaxGiven || len(t.bans) > maxBans || len(t.selves) > maxSelves:
 		return fmt.Errorf("over a cap: %d entries, %d unproven, %d given, %d bans", len(t.list), unsure, given, len(t.bans))
 	}
-	crowds := map[netip.Prefix]int{}
+	crowds, counted := map[netip.Prefix]int{}, map[netip.Prefix]int{}
 	for k, n := range t.groups {
 		crowds[k] = *n
 	}
-	for _, m := range []struct{ want, got map[netip.Prefix]int }{{nets, t.nets}, {groups, crowds}, {source, t.source}} {
+	for k, c := range t.nets {
+		counted[k] = c.n
+	}
+	for text, e := range t.cookies {
+		if e.cookie != text || e.epoch == 0 || t.byAddr[e.addr] != e {
+			return fmt.Errorf("a cookie of %s was kept for too long", e.addr)
+		}
+	}
+	for _, m := range []struct{ want, got map[netip.Prefix]int }{{nets, counted}, {groups, crowds}, {source, t.source}} {
 		if len(m.want) != len(m.got) {
 			return fmt.Errorf("counters %v, want %v", m.got, m.want)
 		}
@@ -226,6 +234,7 @@ func TestFullTable(t *testing.T) {
 	}
 	for i := range 9000 / min(raceFactor, 2) { // an attacker with 4 times 65536 addresses that do answer
 		tb.proveDirect(netip.AddrPortFrom(netip.AddrFrom4([4]byte{200, byte(i % 4), byte(i / 4), byte(i / 1024)}), 1), c, now)
+		now = now.Add(time.Second / turnover)
 		if i%500 == 0 {
 			if err := tb.check(); err != nil {
 				t.Fatal(err)
@@ -377,5 +386,26 @@ func TestHolders(t *testing.T) {
 	h.Add(x)
 	if h.Of(x) != nil || h.Len() != MaxIDs-1 {
 		t.Error("an id without holders stays")
+	}
+}
+
+// TestWhoGoes: of two proven entries of a full table, in the order of the rules.
+func TestWhoGoes(t *testing.T) {
+	now := time.Now()
+	crowded, alone := 9, 1
+	e := func(crowd *int, missed, hops uint8, anchor bool, age time.Duration) *entry {
+		return &entry{crowd: crowd, missed: missed, hops: hops, anchor: anchor, first: now.Add(-age), last: now}
+	}
+	for name, s := range map[string]struct{ stays, goes *entry }{
+		"the longer known":             {e(&alone, 0, 2, false, time.Hour), e(&alone, 0, 2, false, time.Minute)},
+		"fewer hops, though younger":   {e(&alone, 0, 1, false, time.Minute), e(&alone, 0, 2, false, time.Hour)},
+		"heard, though more hops":      {e(&alone, 2, 9, false, time.Minute), e(&alone, 3, 1, false, time.Hour)},
+		"alone, though quiet":          {e(&alone, 3, 9, false, time.Minute), e(&crowded, 0, 1, false, time.Hour)},
+		"an anchor, though in a crowd": {e(&crowded, 0, 9, true, time.Minute), e(&alone, 0, 1, false, time.Hour)},
+		"not a quiet anchor":           {e(&alone, 0, 9, false, time.Minute), e(&alone, 3, 0, true, time.Hour)},
+	} {
+		if !rather(s.goes, s.stays) || rather(s.stays, s.goes) {
+			t.Errorf("%s: the other one stays", name)
+		}
 	}
 }

@@ -19,13 +19,16 @@ type arrival struct {
 	via    uint8
 	proven bool
 	at     time.Time
+	size   int // of the datagram, bytes of payload
 	tree   bool
+	also   bool // under the other hash of the content
 	none   bool // MaybeTheyHaveSome: the peer has not what was asked
 	offset int64
 	data   *blockBuf // from the pool, nil when n is 0
 	n      int
 	eof    int64
 	have   []chunk.Range // in bytes, nil: not said
+	blake3 chunk.Hash    // what the peer says the BLAKE3 is, zero: not said
 }
 
 // blockBuf holds one block, with room for what the padding of its base64 stands
@@ -42,13 +45,23 @@ func (d *Download) arrive(a arrival) {
 		defer blockPool.Put(a.data)
 	}
 	s := d.byAddr[a.from]
-	if s == nil || s.excluded {
+	if s == nil {
+		d.stranger(a)
+		return
+	}
+	if s.excluded {
 		d.stats.Unrequested++
 		return
 	}
 	if !a.proven && d.cfg.Peers.Proven(a.from) {
-		// It returns cookies, and here is none: this may be somebody else's.
+		// It returns cookies, and here is none: this may be somebody else's. At first
+		// contact it left before our cookie was there: ask again, once.
 		d.stats.Unproven++
+		if !s.answers && !s.doubted && s.flights.live > 0 {
+			s.doubted = true
+			d.giveUp(s, func(request) bool { return true })
+			s.nextAsk = time.Time{}
+		}
 		return
 	}
 	if a.none {
@@ -56,37 +69,94 @@ func (d *Download) arrive(a arrival) {
 		return
 	}
 	r := request{tree: a.tree, at: a.offset}
-	sent, late, ok := s.flights.answer(r)
+	fl, ok := s.flights.answer(r)
 	if !ok {
 		d.stats.Unrequested++
 		return
 	}
-	if late {
+	if fl.stamp.late = s.trip(fl, a.at); fl.stamp.late {
 		d.stats.Late++
-	} else {
-		rtt := a.at.Sub(sent)
-		s.rtt.Sample(rtt)
-		s.window.answer(a.at, sent)
+		s.length.found(fl.n > partBytes)
+		s.cameLate(fl, a.at)
+	} else if long := a.n > partBytes; long == (fl.n > partBytes) {
+		s.length.outcome(a.at, long, false)
 	}
+	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
+	s.learnCost(a.n, a.size)
 	s.via = a.via
 	s.silent, s.nones = 0, 0
+	s.answered = a.at
 	if a.tree {
-		d.arriveTree(s, a)
+		d.arriveTree(s, a, fl)
 		return
 	}
 	if !d.believeSize(s, a) {
-		d.back(s, r)
+		d.lost(s, r, fl)
 		return
 	}
+	d.heardOf(s, a)
 	first := !s.answers
+	if first || !a.also || a.blake3 == d.cfg.ID.Hash {
+		s.also = a.also && a.blake3 != d.cfg.ID.Hash // it knows the content by the id that has a tree
+	}
 	s.answers = true
 	s.idle = 0
 	s.nextAsk = time.Time{}
-	if a.have == nil {
-		s.reach = reach{} // Content without have: all of it (wire.md section 12)
+	d.holds(s, a.have)
+	d.arriveBlock(s, a, r, fl, first)
+}
+
+// stranger takes an answer from an address that was not asked. When it fits a request
+// that is out, a peer may have got another address (its router has forgotten it, or it
+// has moved): that one is asked, as gently as any address without proof.
+func (d *Download) stranger(a arrival) {
+	d.stats.Unrequested++
+	if a.none || a.tree || a.n == 0 || d.moved >= maxMoved {
+		return
 	}
-	s.setHave(a.have, d.size)
-	d.arriveBlock(s, a, r, first)
+	for _, s := range d.sources {
+		if s.flights.has(request{at: a.offset}) && s.addr != a.from {
+			d.moved++
+			d.addSources([]netip.AddrPort{a.from})
+			return
+		}
+	}
+}
+
+// maxMoved bounds how many addresses a download takes from answers that nobody was
+// asked for: they may be forged.
+const maxMoved = 16
+
+// heardOf is told what BLAKE3 a peer says that a content has which is asked for by its
+// sha256. It lets each block be checked, so unless much is there already that would be
+// fetched again, the download ends for one by that id.
+func (d *Download) heardOf(s *source, a arrival) {
+	if a.blake3 == (chunk.Hash{}) || d.cfg.ID.Kind != chunk.SHA256 || d.cfg.Refuse == nil || !a.proven || d.cfg.Refuse(a.blake3) {
+		return
+	}
+	if cheap := max(hintCost, d.size/16); d.cfg.File.DoneBytes() <= cheap || d.mismatched {
+		d.fail(&HintError{BLAKE3: a.blake3, From: s.addr})
+	}
+}
+
+// hintCost is what may be fetched again for the sake of a hint.
+const hintCost = 1 << 20
+
+// holds notes what s says it holds, in bytes; nil is all of it (wire.md section 12).
+func (d *Download) holds(s *source, have []chunk.Range) {
+	before := s.reach.have
+	switch {
+	case have == nil && before == nil:
+		return
+	case have == nil:
+		s.reach = reach{}
+	case before == nil:
+		s.reach = reach{have: blocksOf(have, d.size)}
+	default:
+		s.reach.add(blocksOf(have, d.size))
+	}
+	d.pick.rarity.count(before, -1)
+	d.pick.rarity.count(s.reach.have, +1)
 }
 
 // believeSize notes the size that s claims. False: the answer is of no use.
@@ -118,55 +188,87 @@ func (d *Download) believeSize(s *source, a arrival) bool {
 	return d.size >= 0
 }
 
-// arriveBlock puts a block into its stripe. The first answer of a peer may be
-// short without a fault: to the unproven, and because little was asked.
-func (d *Download) arriveBlock(s *source, a arrival, r request, first bool) {
+// arriveBlock puts a block, or a part of one, into its stripe. The first answer of a
+// peer may be short without a fault: to the unproven, and because little was asked.
+func (d *Download) arriveBlock(s *source, a arrival, r request, fl flight, first bool) {
 	block := a.offset / chunk.BlockSize
+	want := int(min(int64(fl.n), d.size-a.offset))
 	switch {
 	case !s.usable(d.size, d.proven) || block >= d.pick.blocks:
 		// Said at another size than the one that is being tried.
-		d.back(s, r)
+		d.lost(s, r, fl)
+	case fl.part && a.n == want:
+		s.short = 0
+		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
+			d.putBlock(s, block, u.data[:u.size], !u.weak, a.at)
+			blockPool.Put(u.data)
+		} else if u != nil {
+			s.lastGot = a.at
+		} else {
+			d.stats.Twice++
+		}
 	case a.n != d.blockLen(block) && (first || a.offset == s.probe):
 		s.probe = -1
-		d.back(s, r)
-	case a.n != d.blockLen(block):
+		d.lost(s, r, fl)
+	case a.n != d.blockLen(block) || a.offset%chunk.BlockSize != 0:
 		d.stats.Short++
 		s.short++
+		if a.n >= partBytes {
+			s.length.tooLong(a.at)
+		}
 		if a.n == 0 && a.have == nil || s.short > shortsLimit {
 			d.rest(s, a.at)
 		}
-		d.back(s, r)
+		d.lost(s, r, fl)
 	default:
 		s.short = 0
-		st := d.pick.arrived(block, a.data[:a.n], s.slot, a.proven)
-		if st == nil {
-			d.stats.Twice++
-			return
-		}
-		d.stats.Fetched += int64(a.n)
-		s.lastGot = a.at
-		d.lastGood = a.at
-		if st.since == 0 {
-			st.since = a.at.UnixNano()
-		}
-		if st.full() || block == d.pick.urgent {
-			d.handIfReady(st)
-		}
+		s.parts.drop(request{at: block * chunk.BlockSize})
+		d.putBlock(s, block, a.data[:a.n], a.proven, a.at)
 	}
 }
 
-// back gives an unanswered block to whoever comes first.
-func (d *Download) back(s *source, r request) {
-	if r.tree {
-		d.tree.lost(r.at)
+// putBlock takes a whole block that s gave.
+func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now time.Time) {
+	st := d.pick.arrived(block, data, s.slot, sure)
+	if st == nil {
+		d.stats.Twice++
 		return
 	}
-	d.pick.lost(r.at/chunk.BlockSize, d.inFlightElsewhere(s, r))
+	d.stats.Fetched += int64(len(data))
+	s.came++
+	s.lastGot = now
+	d.lastGood = now
+	if st.since == 0 {
+		st.since = now.UnixNano()
+	}
+	if st.full() || block == d.pick.urgent || s.gave == 0 || s.bad > 0 {
+		d.handIfReady(st)
+	}
+}
+
+// lost is told that a request is not out any more and brought nothing of use. A part is
+// asked for again, of the same peer; a whole by whoever comes first.
+func (d *Download) lost(s *source, r request, fl flight) {
+	if fl.part {
+		s.parts.lost(r)
+	} else {
+		d.back(s, r)
+	}
+}
+
+// back gives a block or piece to whoever comes first, s being done with it.
+func (d *Download) back(s *source, whole request) {
+	s.parts.drop(whole)
+	if whole.tree {
+		d.tree.lost(whole.at)
+		return
+	}
+	d.pick.lost(whole.at/chunk.BlockSize, d.inFlightElsewhere(s, whole))
 }
 
 func (d *Download) inFlightElsewhere(s *source, r request) bool {
 	for _, o := range d.sources {
-		if o != s && o.flights.has(r) {
+		if o != s && (o.flights.has(r) || o.parts.has(r)) {
 			return true
 		}
 	}
@@ -182,16 +284,28 @@ func (d *Download) hasNothing(s *source, a arrival) {
 		return
 	}
 	s.silent = 0
-	d.giveUpFlights(s)
+	s.answered = a.at
+	if a.tree { // it has the content, or some of it, and not the tree
+		s.noTree++
+		d.giveUp(s, func(r request) bool { return r.tree })
+		return
+	}
 	if a.have == nil {
+		d.giveUp(s, func(request) bool { return true })
 		d.rest(s, a.at)
 		return
 	}
 	s.answers = true
 	s.polled = a.at
-	if d.size >= 0 {
-		s.setHave(a.have, d.size)
+	if d.size < 0 {
+		d.giveUp(s, func(request) bool { return true })
+		return
 	}
+	// What it said before is not so: this is all that is known now.
+	d.pick.rarity.count(s.reach.have, -1)
+	s.reach = reach{have: blocksOf(a.have, d.size)}
+	d.pick.rarity.count(s.reach.have, +1)
+	d.giveUp(s, func(r request) bool { return !r.tree && !s.reach.has(r.at/chunk.BlockSize) })
 }
 
 // rest leaves a peer alone for a while that has nothing for us now.
@@ -202,9 +316,18 @@ func (d *Download) rest(s *source, now time.Time) {
 	s.nextAsk = now.Add(s.idle)
 }
 
-func (d *Download) giveUpFlights(s *source) {
-	for _, r := range s.flights.clear() {
-		d.back(s, r)
+// giveUp ends those requests to s that are out and that which names: their blocks
+// are asked for elsewhere.
+func (d *Download) giveUp(s *source, which func(request) bool) {
+	s.flights.drop(which, func(r request, fl flight) {
+		if !fl.part {
+			d.back(s, r)
+		}
+	})
+	for _, whole := range s.parts.wholes() {
+		if which(whole) {
+			d.back(s, whole)
+		}
 	}
 }
 
@@ -220,7 +343,9 @@ func (d *Download) blockLen(block int64) int {
 func (d *Download) strike(s *source, sure bool) {
 	d.stats.Bad++
 	s.bad++
-	if sure {
+	d.contradicted = d.contradicted || s.also
+	if sure && !s.also { // by its own id it may be right, and the two ids may not belong together
+
 		s.badSure++
 	}
 	if s.bad >= strikes {
@@ -239,7 +364,9 @@ func (d *Download) exclude(s *source, sure bool) {
 	if !d.found() {
 		d.started = time.Now() // nobody is left: another search
 	}
-	d.giveUpFlights(s)
+	d.giveUp(s, func(request) bool { return true })
+	d.pick.rarity.count(s.reach.have, -1)
+	s.reach = reach{}
 	if sure && d.cfg.Peers.Proven(s.addr) {
 		d.cfg.Peers.Punish(s.addr)
 	}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -21,6 +22,17 @@ var (
 	ErrRunning   = errors.New("transfer: this content is being fetched already")
 	ErrIntegrity = errors.New("transfer: what the peers sent is not the content of this id")
 )
+
+// HintError ends a download by sha256 before it fetched anything: a peer said which
+// BLAKE3 the content has. It is that peer's word, and the sha256 decides in the end.
+type HintError struct {
+	BLAKE3 chunk.Hash
+	From   netip.AddrPort
+}
+
+func (e *HintError) Error() string {
+	return fmt.Sprintf("transfer: %s says its BLAKE3 is %s", e.From, e.BLAKE3)
+}
 
 // Batch is the way out: a datagram is opened for an address, elements are
 // appended, it is closed and, with others, flushed. The gate adds cookies and
@@ -48,17 +60,42 @@ type Peers interface {
 // Config is what a download needs. ID, File, Batch, Peers, Find and Rand are
 // necessary; the zero value of everything else works.
 type Config struct {
-	ID           chunk.ID // SHA256 or BLAKE3
-	TreeOnly     bool     // BLAKE3: fetch the whole tree, and of the content only what proves its size
+	ID           chunk.ID              // SHA256 or BLAKE3
+	Also         chunk.ID              // BLAKE3: the SHA256 of the same content, for peers that know no other; may be invalid
+	Refuse       func(chunk.Hash) bool // SHA256: says of a BLAKE3 that a peer tells whether not to end with a HintError for it; nil: never end so
+	TreeOnly     bool                  // BLAKE3: fetch the whole tree, and of the content only what proves its size
 	File         *chunk.Partial
 	Batch        Batch
 	Peers        Peers
 	Find         func(n int) []netip.AddrPort // at most n addresses that may hold it, best first
+	Demand       *Demand                      // of File; nil: nobody reads while it arrives
 	Limit        *rate.Limiter                // bytes a second of answers asked for; nil: no limit
 	Rand         *rand.Rand
+	Congestion   Congestion
 	FindTimeout  time.Duration
 	StallTimeout time.Duration
 	Progress     func(Progress) // called from the loop, at most ten times a second
+}
+
+// Congestion is how a download finds out how fast each peer may be asked.
+type Congestion uint8
+
+// The ways; DESIGN.md compares them.
+const (
+	Model      Congestion = iota // by a model of the path: its rate and its smallest round trip
+	Delay                        // by keeping a small queue at the bottleneck
+	Background                   // the same, and giving way to everybody else
+)
+
+// newControl is the control for one peer.
+func (c Congestion) newControl() control {
+	switch c {
+	case Delay:
+		return newDelay(maxWindow)
+	case Background:
+		return newBackground(maxWindow)
+	}
+	return newModel(maxWindow)
 }
 
 const (
@@ -66,12 +103,13 @@ const (
 	defaultStallTimeout = 5 * time.Minute
 	progressEvery       = 100 * time.Millisecond
 	findEvery           = 2 * time.Second
-	flushAfter          = time.Second     // a block waits so long for its stripe at most
-	proveWithin         = 3 * time.Second // a size that is not proven by then gives way to another claim
-	maxSize             = 1 << 50         // a claim above is a lie
-	maxSingleClaim      = 1 << 40         // under sha256 one peer's word alone goes so far
-	answerOverhead      = 256             // bytes around the content of an answer, headers included
-	unprovenPad         = 1200            // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
+	flushAfter          = time.Second           // a block waits so long for its stripe at most
+	readerPatience      = 20 * time.Millisecond // the same where a reader waits
+	proveWithin         = 3 * time.Second       // a size that is not proven by then gives way to another claim
+	maxSize             = 1 << 50               // a claim above is a lie
+	maxSingleClaim      = 1 << 40               // under sha256 one peer's word alone goes so far
+	answerOverhead      = 256                   // bytes around the content of an answer, headers included
+	unprovenPad         = 1200                  // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
 	lateMemory          = 5 * time.Second
 )
 
@@ -113,7 +151,7 @@ type Download struct {
 	ended  chan struct{}    // closed when the loop has ended
 	jobs   chan job
 	wrote  chan outcome
-	share  func() int // how many requests may be in flight, of all downloads' budget
+	share  func() int // how many bytes of answers may be in flight, of all downloads' budget
 	over   counter
 	strays counter
 
@@ -133,17 +171,22 @@ type Download struct {
 	only       *source // sha256: after that the whole is asked of one peer
 	onlySince  time.Time
 
-	ask      wire.PleaseSendContent
-	contID   []byte
-	treeID   []byte
-	started  time.Time
-	lastGood time.Time
-	lastFind time.Time
-	lastTold time.Time
-	stopLim  time.Time // the limiter says: not before
-	turn     int
-	stats    Stats
-	err      error
+	ask          wire.PleaseSendContent
+	contID       []byte
+	alsoID       []byte // nil: none
+	treeID       []byte
+	started      time.Time
+	lastGood     time.Time
+	lastFind     time.Time
+	lastTold     time.Time
+	stopLim      time.Time // the limiter says: not before
+	wake         time.Time // a pacer says: again then; zero: none
+	turn         int
+	left         time.Duration // what the fast peers that have everything take for what is left, 0: not known
+	contradicted bool          // a peer that was asked by the other hash sent something else
+	moved        int           // addresses taken from answers that nobody was asked for
+	stats        Stats
+	err          error
 }
 
 // newDownload prepares a download; Downloads.Run starts it.
@@ -157,7 +200,7 @@ func newDownload(c Config, share func() int) *Download {
 	d := &Download{
 		cfg:     c,
 		share:   share,
-		inbox:   make(chan arrival, 2048), // four full windows; beyond that the loop is too slow and loss is right
+		inbox:   make(chan arrival, 4096), // two full windows of the shortest answers; beyond that the loop is too slow and loss is right
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
 		looks:   make(chan chan<- Look),
@@ -194,6 +237,10 @@ func (d *Download) run(ctx context.Context) error {
 	if size, known := d.cfg.File.Size(); known {
 		d.setSize(size, d.started)
 	}
+	var news <-chan struct{}
+	if d.cfg.Demand != nil {
+		news = d.cfg.Demand.news
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -227,6 +274,7 @@ func (d *Download) run(ctx context.Context) error {
 			d.addSources([]netip.AddrPort{a})
 		case answer := <-d.looks:
 			answer <- d.look()
+		case <-news:
 		case <-timer.C:
 		}
 	}
@@ -308,7 +356,7 @@ func (d *Download) tell(now time.Time, force bool) {
 // found says whether anybody has sent some of it.
 func (d *Download) found() bool {
 	for _, s := range d.sources {
-		if s.answers && !s.excluded {
+		if s.answers && !s.excluded && (!s.also || d.proven) {
 			return true
 		}
 	}
@@ -329,7 +377,7 @@ func (d *Download) addSources(addrs []netip.AddrPort) {
 		} else {
 			delete(d.byAddr, d.sources[slot].addr)
 		}
-		s := newSource(uint8(slot), a, maxWindow)
+		s := newSource(uint8(slot), a, d.cfg.Congestion.newControl())
 		d.sources[slot] = s
 		d.byAddr[a] = s
 		d.stats.Asked++

@@ -14,7 +14,7 @@ import (
 // Downloads knows the running downloads and hands them what arrives for them.
 // Its handlers run on the receive path: they never wait.
 type Downloads struct {
-	budget int // requests in flight, all downloads together
+	budget int // bytes of answers in flight, all downloads together
 
 	mu      sync.RWMutex
 	running map[chunk.Hash]map[chunk.Kind]*Download // by the hash asked; Kind SHA256 or BLAKE3
@@ -24,9 +24,9 @@ type Downloads struct {
 // NewDownloads returns a registry. receiveBuffer is what the socket was granted,
 // in bytes: answers that are in flight must fit it.
 func NewDownloads(receiveBuffer int) *Downloads {
-	// A datagram of 5.6 KB takes about 8 KiB of a receive buffer with the
-	// kernel's own bookkeeping.
-	budget := min(max(receiveBuffer/8192, 32), maxWindow)
+	// A datagram of 5.7 KB takes about 8 KiB of a receive buffer with the
+	// kernel's own bookkeeping, one of 1.3 KB 2 KiB.
+	budget := min(max(receiveBuffer*2/3, 32*5700), maxWindow)
 	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download)}
 }
 
@@ -44,34 +44,46 @@ func (ds *Downloads) Run(ctx context.Context, c Config) (Stats, error) {
 	return d.stats, err
 }
 
-// share is how many requests one download may have in flight: an equal part of
-// what the receive buffer bears, and never less than keeps it moving.
+// share is how many bytes of answers one download may have in flight: an equal part
+// of what the receive buffer bears, and never less than keeps it moving.
 func (ds *Downloads) share() int {
-	return max(ds.budget/int(max(ds.count.Load(), 1)), 8)
+	return max(ds.budget/int(max(ds.count.Load(), 1)), 8*5700)
 }
 
 func (ds *Downloads) add(d *Download) bool {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	byKind := ds.running[d.cfg.ID.Hash]
-	if byKind == nil {
-		byKind = make(map[chunk.Kind]*Download)
-		ds.running[d.cfg.ID.Hash] = byKind
-	}
-	if byKind[d.cfg.ID.Kind] != nil {
+	if ds.running[d.cfg.ID.Hash][d.cfg.ID.Kind] != nil {
 		return false
 	}
-	byKind[d.cfg.ID.Kind] = d
+	ds.putLocked(d.cfg.ID, d)
+	if also := d.cfg.Also; also.Valid() && ds.running[also.Hash][also.Kind] == nil {
+		ds.putLocked(also, d)
+		d.alsoID = []byte(also.String())
+	}
 	ds.count.Add(1)
 	return true
+}
+
+func (ds *Downloads) putLocked(id chunk.ID, d *Download) {
+	if ds.running[id.Hash] == nil {
+		ds.running[id.Hash] = make(map[chunk.Kind]*Download)
+	}
+	ds.running[id.Hash][id.Kind] = d
 }
 
 func (ds *Downloads) remove(d *Download) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	delete(ds.running[d.cfg.ID.Hash], d.cfg.ID.Kind)
-	if len(ds.running[d.cfg.ID.Hash]) == 0 {
-		delete(ds.running, d.cfg.ID.Hash)
+	for _, id := range []chunk.ID{d.cfg.ID, d.cfg.Also} {
+		byKind := ds.running[id.Hash]
+		if byKind[id.Kind] != d {
+			continue
+		}
+		delete(byKind, id.Kind)
+		if len(byKind) == 0 {
+			delete(ds.running, id.Hash)
+		}
 	}
 	ds.count.Add(-1)
 }
@@ -79,23 +91,34 @@ func (ds *Downloads) remove(d *Download) {
 // Gained is told of a peer that has proven its address: every running download asks
 // it too. It never waits; a peer that does not fit the queue is found later.
 func (ds *Downloads) Gained(addr netip.AddrPort) {
-	ds.mu.RLock()
-	defer ds.mu.RUnlock()
-	for _, byKind := range ds.running {
-		for _, d := range byKind {
-			select {
-			case d.gained <- addr:
-			default:
-			}
+	for _, d := range ds.all() {
+		select {
+		case d.gained <- addr:
+		default:
 		}
 	}
 }
 
-// find returns the download that wire id names, and whether it names its tree.
-func (ds *Downloads) find(text []byte) (d *Download, tree bool) {
+// all are the running downloads, each once, in no order.
+func (ds *Downloads) all() (running []*Download) {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	for hash, byKind := range ds.running {
+		for kind, d := range byKind {
+			if (chunk.ID{Kind: kind, Hash: hash}) == d.cfg.ID {
+				running = append(running, d)
+			}
+		}
+	}
+	return running
+}
+
+// find returns the download that a wire id names, and whether it names its tree or
+// its content by the other hash.
+func (ds *Downloads) find(text []byte) (d *Download, tree, also bool) {
 	id, err := chunk.ParseID(text)
 	if err != nil {
-		return nil, false
+		return nil, false, false
 	}
 	kind := id.Kind
 	if kind == chunk.BLAKE3Tree {
@@ -103,7 +126,8 @@ func (ds *Downloads) find(text []byte) (d *Download, tree bool) {
 	}
 	ds.mu.RLock()
 	defer ds.mu.RUnlock()
-	return ds.running[id.Hash][kind], tree
+	d = ds.running[id.Hash][kind]
+	return d, tree, d != nil && d.cfg.ID.Kind != kind
 }
 
 // Register makes the downloads answer to their messages.
@@ -118,13 +142,16 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	if err != nil {
 		return nil
 	}
-	d, tree := ds.find(m.ID)
+	d, tree, also := ds.find(m.ID)
 	if d == nil {
 		return nil
 	}
 	a := arrival{
-		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
-		tree: tree, offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
+		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(), size: from.Size,
+		tree: tree, also: also, offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
+	}
+	if h, err := chunk.ParseHash(m.BLAKE3); err == nil {
+		a.blake3 = h
 	}
 	if n := m.DecodedLen(); n > chunk.BlockSize {
 		d.strays.Add(1) // no request is longer than a block
@@ -150,7 +177,7 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 	if err != nil {
 		return nil
 	}
-	d, _ := ds.find(m.ID)
+	d, tree, also := ds.find(m.ID)
 	if d == nil {
 		return nil
 	}
@@ -163,7 +190,7 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	d.deliver(arrival{
 		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
-		none: true, eof: -1, have: ranges(m.Have),
+		tree: tree, also: also, none: true, eof: -1, have: ranges(m.Have),
 	})
 	return nil
 }

@@ -11,9 +11,15 @@ type request struct {
 
 // flight is a request that is out, or was given up not long ago.
 type flight struct {
-	sent time.Time
-	seq  uint64
-	lost bool // given up; a late answer still counts
+	sent  time.Time
+	first time.Time // when the same was asked before, or sent
+	seq   uint64
+	n     int32 // bytes of content that were asked for
+	cost  int32 // bytes on the wire that the answer was expected to take
+	lost  bool  // given up; a late answer still counts
+	part  bool  // of a block or piece that is asked for in parts
+	also  bool  // asked for by the other hash of the content
+	stamp stamp // of the congestion control
 }
 
 // flights is the table of what one peer was asked. An answer that is not in it
@@ -24,6 +30,7 @@ type flights struct {
 	given  fifo // given up, remembered for late answers
 	seq    uint64
 	live   int       // out and not given up
+	bytes  int       // what their answers are expected to take on the wire
 	newest time.Time // the latest time of sending among answered requests
 }
 
@@ -56,37 +63,46 @@ func (q *fifo) pop() {
 func newFlights() flights { return flights{out: make(map[request]flight)} }
 
 // add notes that r goes out now. Asking again forgets the earlier flight.
-func (f *flights) add(r request, now time.Time) {
-	if old, ok := f.out[r]; ok && !old.lost {
-		f.live--
+func (f *flights) add(r request, fl flight) {
+	fl.first = fl.sent
+	if old, ok := f.out[r]; ok {
+		fl.stamp.again = true
+		fl.first = old.sent
+		if !old.lost {
+			f.live--
+			f.bytes -= int(old.cost)
+		}
 	}
 	f.seq++
 	f.live++
-	f.out[r] = flight{sent: now, seq: f.seq}
+	f.bytes += int(fl.cost)
+	fl.seq = f.seq
+	f.out[r] = fl
 	f.order.push(sentRequest{r, f.seq})
 }
 
-// answer takes r out of the table. late says that it had been given up.
-func (f *flights) answer(r request) (sent time.Time, late, ok bool) {
-	fl, ok := f.out[r]
+// answer takes r out of the table.
+func (f *flights) answer(r request) (fl flight, ok bool) {
+	fl, ok = f.out[r]
 	if !ok {
-		return time.Time{}, false, false
+		return flight{}, false
 	}
 	delete(f.out, r)
 	if !fl.lost {
 		f.live--
+		f.bytes -= int(fl.cost)
 	}
 	if fl.sent.After(f.newest) {
 		f.newest = fl.sent
 	}
-	return fl.sent, fl.lost, true
+	return fl, true
 }
 
 // expire calls lost for every request that must be given up: one sent more than
 // reorder before another that was answered (loss by order of sending, RFC 8985),
 // or one older than rto. It returns whether any went by rto alone. What was
 // given up is forgotten memory after it was sent.
-func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost func(request)) (timedOut bool) {
+func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost func(r request, fl flight, byOrder bool)) (timedOut bool) {
 	for !f.given.empty() {
 		s := f.given.first()
 		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq {
@@ -109,8 +125,9 @@ func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost
 			fl.lost = true
 			f.out[s.request] = fl
 			f.live--
+			f.bytes -= int(fl.cost)
 			f.given.push(s)
-			lost(s.request)
+			lost(s.request, fl, byOrder)
 		}
 		f.order.pop()
 	}
@@ -134,14 +151,22 @@ func (f *flights) has(r request) bool {
 	return ok && !fl.lost
 }
 
-// clear forgets everything and returns what was live, by time of sending.
-func (f *flights) clear() (live []request) {
-	for ; !f.order.empty(); f.order.pop() {
-		s := f.order.first()
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost {
-			live = append(live, s.request)
+// drop forgets what which names, and calls gone for what of it was live, by time of
+// sending.
+func (f *flights) drop(which func(request) bool, gone func(request, flight)) {
+	for i := f.order.head; i < len(f.order.items); i++ {
+		s := f.order.items[i]
+		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost && which(s.request) {
+			f.live--
+			f.bytes -= int(fl.cost)
+			delete(f.out, s.request)
+			gone(s.request, fl)
 		}
 	}
-	*f = flights{out: make(map[request]flight), seq: f.seq}
-	return live
+	for i := f.given.head; i < len(f.given.items); i++ {
+		s := f.given.items[i]
+		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && which(s.request) {
+			delete(f.out, s.request)
+		}
+	}
 }

@@ -18,6 +18,7 @@ func TestFlightsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type out struct {
 			sent time.Time
+			cost int
 			lost bool
 		}
 		f := newFlights()
@@ -26,17 +27,18 @@ func TestFlightsModel(t *testing.T) {
 		var newest time.Time
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) {
-				live := 0
+				live, bytes := 0, 0
 				for r, o := range model {
 					if !o.lost {
 						live++
+						bytes += o.cost
 						if !f.has(r) {
 							t.Fatalf("%v is out and not known", r)
 						}
 					}
 				}
-				if f.live != live {
-					t.Fatalf("%d live, want %d", f.live, live)
+				if f.live != live || f.bytes != bytes {
+					t.Fatalf("%d live with %d bytes, want %d with %d", f.live, f.bytes, live, bytes)
 				}
 				if _, ok := f.oldest(); ok != (live > 0) {
 					t.Fatalf("oldest: %v with %d live", ok, live)
@@ -44,18 +46,19 @@ func TestFlightsModel(t *testing.T) {
 			},
 			"send": func(t *rapid.T) {
 				r := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
-				f.add(r, now)
-				model[r] = out{sent: now}
+				cost := rapid.IntRange(1, 5700).Draw(t, "cost")
+				f.add(r, flight{sent: now, cost: int32(cost)})
+				model[r] = out{sent: now, cost: cost}
 			},
 			"wait": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "ms")) * time.Millisecond)
 			},
 			"answer": func(t *rapid.T) {
 				r := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
-				sent, late, ok := f.answer(r)
+				fl, ok := f.answer(r)
 				o, known := model[r]
-				if ok != known || ok && (late != o.lost || !sent.Equal(o.sent)) {
-					t.Fatalf("answer %v: %v %v %v, want %v %v", r, sent, late, ok, o, known)
+				if ok != known || ok && (fl.lost != o.lost || !fl.sent.Equal(o.sent) || int(fl.cost) != o.cost) {
+					t.Fatalf("answer %v: %+v %v, want %+v %v", r, fl, ok, o, known)
 				}
 				delete(model, r)
 				if known && o.sent.After(newest) {
@@ -64,7 +67,12 @@ func TestFlightsModel(t *testing.T) {
 			},
 			"expire": func(t *rapid.T) {
 				var lost, want []request
-				timedOut := f.expire(now, reorder, rto, memory, func(r request) { lost = append(lost, r) })
+				timedOut := f.expire(now, reorder, rto, memory, func(r request, fl flight, byOrder bool) {
+					if byOrder != (newest.Sub(fl.sent) > reorder) {
+						t.Fatalf("%v by order: %v", r, byOrder)
+					}
+					lost = append(lost, r)
+				})
 				wantOut := false
 				for r, o := range model {
 					switch {
@@ -72,7 +80,7 @@ func TestFlightsModel(t *testing.T) {
 						delete(model, r)
 					case !o.lost && (newest.Sub(o.sent) > reorder || now.Sub(o.sent) > rto):
 						wantOut = wantOut || newest.Sub(o.sent) <= reorder
-						model[r] = out{sent: o.sent, lost: true}
+						model[r] = out{sent: o.sent, cost: o.cost, lost: true}
 						want = append(want, r)
 					}
 				}
@@ -84,17 +92,23 @@ func TestFlightsModel(t *testing.T) {
 				}
 			},
 		})
-		live := f.clear()
-		for _, r := range live {
-			if o, ok := model[r]; !ok || o.lost {
-				t.Fatalf("cleared %v, which was not live", r)
+		// What is dropped was live or remembered, and nothing else goes.
+		f.drop(func(r request) bool { return r.tree }, func(r request, _ flight) {
+			if o, ok := model[r]; !ok || o.lost || !r.tree {
+				t.Fatalf("dropped %v, which was not live", r)
 			}
 			delete(model, r)
-		}
+		})
 		for r, o := range model {
-			if !o.lost {
-				t.Fatalf("clear left %v out", r)
+			if r.tree && !o.lost {
+				t.Fatalf("drop left %v out", r)
 			}
+			if _, ok := f.answer(r); ok == r.tree {
+				t.Fatalf("%v is known: %v", r, ok)
+			}
+		}
+		if f.live != 0 || f.bytes != 0 {
+			t.Fatalf("%d live with %d bytes are left", f.live, f.bytes)
 		}
 	})
 }

@@ -18,8 +18,8 @@ type Look struct {
 // SourceLook is a peer as one download sees it.
 type SourceLook struct {
 	Addr     netip.AddrPort
-	InFlight int           // requests that are out and not given up
-	Window   int           // requests that may be out
+	InFlight int           // bytes on the wire that the answers are expected to take which are out and not given up
+	Window   int           // bytes that were allowed at most since anything of that was asked
 	RTT      time.Duration // smoothed, 0: not measured
 	Gave     int64         // blocks of it that were written
 	Excluded bool          // it lied: not asked any more
@@ -28,24 +28,16 @@ type SourceLook struct {
 // Looks returns a look at each running download, in no order. It waits until
 // their loops have time, or have ended.
 func (ds *Downloads) Looks() []Look {
-	ds.mu.RLock()
-	var running []*Download
-	for _, byKind := range ds.running {
-		for _, d := range byKind {
-			running = append(running, d)
-		}
-	}
-	ds.mu.RUnlock()
-	var all []Look
-	for _, d := range running {
+	var looks []Look
+	for _, d := range ds.all() {
 		answer := make(chan Look, 1)
 		select {
 		case d.looks <- answer:
-			all = append(all, <-answer)
+			looks = append(looks, <-answer)
 		case <-d.ended:
 		}
 	}
-	return all
+	return looks
 }
 
 // look is called by the loop.
@@ -53,7 +45,7 @@ func (d *Download) look() Look {
 	l := Look{ID: d.cfg.ID, Done: d.cfg.File.DoneBytes(), Total: d.size, Stats: d.stats}
 	for _, s := range d.sources {
 		l.Sources = append(l.Sources, SourceLook{
-			Addr: s.addr, InFlight: s.flights.live, Window: int(s.window.size), RTT: s.rtt.Smoothed(),
+			Addr: s.addr, InFlight: s.flights.bytes, Window: max(s.granted, s.control.window()), RTT: s.rtt.Smoothed(),
 			Gave: s.gave, Excluded: s.excluded,
 		})
 	}

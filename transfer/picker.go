@@ -15,6 +15,10 @@ const (
 	// maxStripes bounds the memory of one download: 64 stripes are 16 MiB, four
 	// times the largest window (512 blocks are 2 MiB) with room for holes.
 	maxStripes = 64
+	// readerStripes are open beyond that for what a reader waits for.
+	readerStripes = 16
+	// maxReaders bounds the windows that are wanted first.
+	maxReaders = 8
 )
 
 // stripe is a run of blocks that are being fetched into memory. The four sets
@@ -29,6 +33,7 @@ type stripe struct {
 	sure     uint64 // came with the cookie of the peer that gave it
 	from     [stripeBlocks]uint8
 	by       [stripeBlocks]uint8 // the peer that was asked last
+	owner    int16               // the peer that took it for its own last, slot + 1; 0: none
 	checking bool                // a writer holds buf
 	leaves   bool                // the part of the tree that verifies it is there
 	since    int64               // Unix nanoseconds when its first unwritten block came; 0: none
@@ -40,39 +45,6 @@ func (s *stripe) missing() uint64 { return s.want &^ (s.asked | s.got) }
 // full says that all that is wanted is there.
 func (s *stripe) full() bool { return s.want != 0 && s.want == s.got }
 
-// reach says what a source can give: nil ranges mean everything.
-type reach struct {
-	have []chunk.Range // in blocks, sorted, half-open
-}
-
-func (r reach) has(block int64) bool {
-	if r.have == nil {
-		return true
-	}
-	for _, h := range r.have {
-		if block >= h.From && block < h.To {
-			return true
-		}
-	}
-	return false
-}
-
-// mask returns which blocks of stripe i can be given.
-func (r reach) mask(i int64) uint64 {
-	if r.have == nil {
-		return ^uint64(0)
-	}
-	var m uint64
-	first, end := i*stripeBlocks, (i+1)*stripeBlocks
-	for _, h := range r.have {
-		from, to := max(h.From, first), min(h.To, end)
-		if from < to {
-			m |= spanMask(int(from-first), int(to-first))
-		}
-	}
-	return m
-}
-
 // spanMask has the bits from ≤ i < to.
 func spanMask(from, to int) uint64 {
 	m := ^uint64(0) << from
@@ -83,26 +55,28 @@ func spanMask(from, to int) uint64 {
 }
 
 // picker decides which block is asked next. It depends on: what is done, what
-// is in flight, what the asker's peer holds, and which block is urgent. Pure:
-// no clock, no goroutine; called by the loop of its download only.
+// is in flight, what the asker's peer holds, how many others hold it, and what a
+// reader waits for. Pure: no clock, no goroutine; called by the loop of its
+// download only.
 type picker struct {
 	size    int64
 	blocks  int64
-	limit   int          // stripes in memory at most
-	done    chunk.Ranges // blocks that were verified and written
-	active  []*stripe    // by index
-	free    [][]byte     // stripe buffers
-	buffers int          // made so far
-	start   int64        // where the search for a new stripe begins
-	urgent  int64        // a block wanted before all others, -1: none
-	orphans int          // blocks of active stripes that nobody was asked for; a hint, never too low
+	limit   int           // stripes in memory at most
+	done    chunk.Ranges  // blocks that were verified and written
+	active  []*stripe     // by index
+	free    [][]byte      // stripe buffers
+	start   int64         // where the search for a new stripe begins
+	urgent  int64         // a block wanted before all others, -1: none
+	first   []chunk.Range // blocks that readers wait for, the most urgent first; at most maxReaders
+	rarity  rarity        // how many partial holders each part of the content has
+	orphans int           // blocks of active stripes that nobody was asked for; a hint, never too low
 }
 
 // reset starts over for a content of size bytes, of which done are there.
 // Buffers are not kept: a writer may still read one.
 func (p *picker) reset(size int64, done chunk.Ranges) {
 	blocks := (size + chunk.BlockSize - 1) / chunk.BlockSize
-	*p = picker{size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1}
+	*p = picker{size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, rarity: newRarity(blocks)}
 }
 
 func (p *picker) remaining() int64 { return p.blocks - p.done.Total() }
@@ -127,21 +101,20 @@ func (p *picker) stripeOf(block int64) *stripe {
 	return nil
 }
 
-// open makes the stripe active, or returns nil when the pool is used up.
-func (p *picker) open(index int64) *stripe {
+// open makes the stripe active, or returns nil when limit buffers are in use.
+func (p *picker) open(index int64, limit int) *stripe {
 	i, ok := p.find(index)
 	if ok {
 		return p.active[i]
 	}
 	var buf []byte
 	switch {
+	case len(p.active) >= limit:
+		return nil
 	case len(p.free) > 0:
 		buf, p.free = p.free[len(p.free)-1], p.free[:len(p.free)-1]
-	case p.buffers < p.limit:
-		buf = make([]byte, min(stripeBlocks, p.blocks)*chunk.BlockSize)
-		p.buffers++
 	default:
-		return nil
+		buf = make([]byte, min(stripeBlocks, p.blocks)*chunk.BlockSize)
 	}
 	s := &stripe{index: index, buf: buf}
 	first := index * stripeBlocks
@@ -157,42 +130,89 @@ func (p *picker) open(index int64) *stripe {
 	return s
 }
 
-// take chooses the next block to ask of a peer with this reach, whose current
-// stripe is *cur; it notes the block as asked. The order: what is urgent; what
-// was lost elsewhere in the peer's own stripe; the oldest stripe with unasked
-// blocks that is not another peer's current one; a new stripe; any unasked block.
-func (p *picker) take(r reach, cur *int64, taken func(index int64) bool) (block int64, ok bool) {
-	if p.urgent >= 0 && r.has(p.urgent) {
+// asker is a peer as the picker sees it.
+type asker struct {
+	slot  uint8
+	reach reach
+	cur   *int64                // the stripe that it works on, -1: none
+	slow  bool                  // others bring what a reader waits for much sooner
+	busy  func(slot uint8) bool // that peer still works on the stripe that it owns
+}
+
+// take chooses the next block to ask of a peer, and notes it as asked. The order:
+// what is urgent; what a reader waits for; what was lost elsewhere in the peer's own
+// stripe; the first stripe with unasked blocks that no other peer works on; a new
+// stripe, the rarest; any unasked block.
+func (p *picker) take(a asker) (block int64, ok bool) {
+	if p.urgent >= 0 && a.reach.has(p.urgent) {
 		if b, ok := p.takeUrgent(); ok {
 			return b, true
 		}
 	}
-	if i, ok := p.find(*cur); ok {
-		if m := p.active[i].missing() & r.mask(*cur); m != 0 {
+	if !a.slow {
+		for _, w := range p.first {
+			if b, ok := p.takeIn(w, a.reach); ok {
+				return b, true
+			}
+		}
+	}
+	if i, ok := p.find(*a.cur); ok {
+		if m := p.active[i].missing() & a.reach.mask(*a.cur); m != 0 {
 			return p.ask(p.active[i], m), true
 		}
 	}
 	if p.orphans > 0 {
 		for _, s := range p.active {
-			if m := s.missing() & r.mask(s.index); m != 0 && !taken(s.index) {
-				*cur = s.index
-				return p.ask(s, m), true
+			if s.missing() == 0 || s.owner != 0 && s.owner != int16(a.slot)+1 && a.busy(uint8(s.owner-1)) {
+				continue
+			}
+			if m := s.missing() & a.reach.mask(s.index); m != 0 {
+				return p.own(s, a, m), true
 			}
 		}
 	}
-	if s := p.next(r); s != nil {
-		if m := s.missing() & r.mask(s.index); m != 0 {
-			*cur = s.index
-			return p.ask(s, m), true
-		}
+	if s := p.next(a.reach); s != nil {
+		return p.own(s, a, s.missing()&a.reach.mask(s.index)), true
 	}
 	if p.orphans > 0 {
 		for _, s := range p.active {
-			if m := s.missing() & r.mask(s.index); m != 0 {
+			if m := s.missing() & a.reach.mask(s.index); m != 0 {
 				return p.ask(s, m), true
 			}
 		}
 		p.orphans = p.countOrphans()
+	}
+	return 0, false
+}
+
+// own makes s the stripe of the asker and takes a block of m.
+func (p *picker) own(s *stripe, a asker, m uint64) int64 {
+	*a.cur = s.index
+	s.owner = int16(a.slot) + 1
+	return p.ask(s, m)
+}
+
+// takeIn takes the first unasked block of a window that a reader waits for.
+func (p *picker) takeIn(w chunk.Range, r reach) (int64, bool) {
+	to := min(w.To, p.blocks)
+	for at := w.From; at < to; {
+		gap, ok := p.done.NextGap(at, to)
+		if !ok {
+			return 0, false
+		}
+		index := gap.From / stripeBlocks
+		end := (index + 1) * stripeBlocks
+		span := spanMask(int(gap.From-index*stripeBlocks), int(min(to, end)-index*stripeBlocks))
+		if span&r.mask(index) != 0 {
+			s := p.open(index, p.limit+readerStripes)
+			if s == nil {
+				return 0, false
+			}
+			if m := s.missing() & span & r.mask(index); m != 0 {
+				return p.ask(s, m), true
+			}
+		}
+		at = end
 	}
 	return 0, false
 }
@@ -221,57 +241,70 @@ func (p *picker) ask(s *stripe, m uint64) int64 {
 	return s.index*stripeBlocks + int64(i)
 }
 
-// next opens the first stripe from start on, and around the end, that is neither
-// done nor active and that the peer has some of.
+// next opens a stripe that is neither done nor active and that the peer has some
+// of: the one with the fewest partial holders among those that follow start, the
+// nearest of several. Its result has something that may be asked of the peer.
 func (p *picker) next(r reach) *stripe {
-	if len(p.free) == 0 && p.buffers >= p.limit {
+	if len(p.active) >= p.limit {
 		return nil
 	}
-	if s := p.nextIn(r, p.start, p.blocks); s != nil {
-		return s
+	best, fewest := int64(-1), ^uint16(0)
+	least := uint16(0) // nothing is rarer
+	if r.have != nil {
+		least = 1 // the peer itself
 	}
-	return p.nextIn(r, 0, p.start)
+	left := maxLooks
+	for _, part := range [2]chunk.Range{{From: p.start, To: p.blocks}, {From: 0, To: p.start}} {
+		for at := part.From; left > 0; left-- {
+			index, ok := p.candidate(r, at, part.To)
+			if !ok {
+				break
+			}
+			if n := p.rarity.of(index); n < fewest {
+				best, fewest = index, n
+			}
+			if fewest <= least {
+				return p.open(best, p.limit)
+			}
+			at = (index + 1) * stripeBlocks
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	return p.open(best, p.limit)
 }
 
-// nextIn is next for the blocks from ≤ i < to.
-func (p *picker) nextIn(r reach, from, to int64) *stripe {
+// maxLooks bounds how many stripes are compared for one choice: 512 are 128 MiB.
+const maxLooks = 512
+
+// candidate is the first stripe with a block in from ≤ i < to that is not done, in no
+// active stripe, and within the peer's reach.
+func (p *picker) candidate(r reach, from, to int64) (index int64, ok bool) {
 	for at := from; ; {
 		gap, ok := p.done.NextGap(at, to)
 		if !ok {
-			return nil
+			return 0, false
 		}
 		index := gap.From / stripeBlocks
-		if _, ok := p.find(index); ok {
-			at = (index + 1) * stripeBlocks
+		end := (index + 1) * stripeBlocks
+		if _, active := p.find(index); active {
+			at = end
 			continue
 		}
-		if first, ok := r.firstFrom(gap.From); !ok || first >= to {
-			return nil
-		} else if first/stripeBlocks > index {
+		first, ok := r.firstFrom(gap.From)
+		if !ok || first >= to {
+			return 0, false
+		}
+		switch {
+		case first/stripeBlocks > index:
 			at = first
-			continue
-		}
-		if s := p.open(index); s.missing()&r.mask(index) != 0 {
-			return s
-		} else {
-			p.orphans -= bits.OnesCount64(s.want)
-			p.close(s)
-			at = (index + 1) * stripeBlocks
+		case first < gap.To:
+			return index, true
+		default: // the next gap may be in this stripe too
+			at = first
 		}
 	}
-}
-
-// firstFrom returns the first block at or after from that can be given.
-func (r reach) firstFrom(from int64) (int64, bool) {
-	if r.have == nil {
-		return from, true
-	}
-	for _, h := range r.have {
-		if h.To > from {
-			return max(h.From, from), true
-		}
-	}
-	return 0, false
 }
 
 // arrived copies a block that was asked for into its stripe. It returns nil when
@@ -280,7 +313,7 @@ func (p *picker) arrived(block int64, data []byte, from uint8, sure bool) *strip
 	if p.done.Has(block) {
 		return nil
 	}
-	s := p.open(block / stripeBlocks)
+	s := p.open(block/stripeBlocks, p.limit+readerStripes)
 	if s == nil {
 		return nil
 	}
@@ -305,6 +338,16 @@ func (p *picker) arrived(block int64, data []byte, from uint8, sure bool) *strip
 	return s
 }
 
+// awaited says whether a reader waits for a stripe: it is among the first ones of a window.
+func (p *picker) awaited(s *stripe) bool {
+	for _, w := range p.first {
+		if first := w.From / stripeBlocks; s.index >= first && s.index <= first+1 {
+			return true
+		}
+	}
+	return false
+}
+
 // gotUrgent says whether the urgent block waits in s.
 func (p *picker) gotUrgent(s *stripe) bool {
 	return p.urgent/stripeBlocks == s.index && p.urgent >= 0 && s.got>>(p.urgent%stripeBlocks)&1 == 1
@@ -315,7 +358,7 @@ func (p *picker) takeUrgent() (int64, bool) {
 	if p.urgent < 0 || p.done.Has(p.urgent) {
 		return 0, false
 	}
-	s := p.open(p.urgent / stripeBlocks)
+	s := p.open(p.urgent/stripeBlocks, p.limit+readerStripes)
 	bit := uint64(1) << (p.urgent % stripeBlocks)
 	if s == nil || s.missing()&bit == 0 {
 		return 0, false

@@ -23,10 +23,15 @@ func TestPickerModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "urgent") {
 			p.urgent = blocks - 1
 		}
+		if rapid.Bool().Draw(t, "reader") {
+			from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
+			p.first = []chunk.Range{{From: from, To: from + rapid.Int64Range(1, 200).Draw(t, "window")}}
+		}
 		reaches := []reach{{}, {have: []chunk.Range{{From: 0, To: blocks/2 + 1}}}, {have: []chunk.Range{{From: blocks / 3, To: blocks}}}, {have: []chunk.Range{}}}
 		current := make([]int64, len(reaches))
 		for i := range current {
 			current[i] = -1
+			p.rarity.count(reaches[i].have, +1)
 		}
 		out := map[int64]int{} // block → requests in flight
 		done := map[int64]bool{}
@@ -47,8 +52,8 @@ func TestPickerModel(t *testing.T) {
 			if int64(len(done)) != p.done.Total() {
 				t.Fatalf("%d blocks done, picker says %d", len(done), p.done.Total())
 			}
-			if len(p.active) > p.limit || p.buffers > p.limit {
-				t.Fatalf("%d stripes active, %d buffers, limit %d", len(p.active), p.buffers, p.limit)
+			if most := p.limit + readerStripes; len(p.active) > most || len(p.active)+len(p.free) > most {
+				t.Fatalf("%d stripes active, %d buffers free, limit %d", len(p.active), len(p.free), most)
 			}
 		}
 		data := make([]byte, chunk.BlockSize)
@@ -56,9 +61,19 @@ func TestPickerModel(t *testing.T) {
 			"": func(*rapid.T) { check() },
 			"ask": func(t *rapid.T) {
 				i := rapid.IntRange(0, len(reaches)-1).Draw(t, "peer")
-				b, ok := p.take(reaches[i], &current[i], func(int64) bool { return rapid.Bool().Draw(t, "taken") })
+				slow := rapid.Bool().Draw(t, "slow")
+				b, ok := p.take(asker{slot: uint8(i), reach: reaches[i], cur: &current[i], slow: slow, busy: func(uint8) bool { return rapid.Bool().Draw(t, "busy") }})
 				if !ok {
 					return
+				}
+				if len(p.first) == 1 && p.urgent < 0 && ok && !slow {
+					// Nothing of the window that the peer has may be left unasked.
+					for w := p.first[0].From; w < min(p.first[0].To, blocks); w++ {
+						if st := p.stripeOf(w); b != w && !done[w] && out[w] == 0 && reaches[i].has(w) && st != nil && st.missing()>>(w%stripeBlocks)&1 == 1 &&
+							!(b >= p.first[0].From && b < w) {
+							t.Fatalf("asked %d while the reader waits for %d", b, w)
+						}
+					}
 				}
 				if b < 0 || b >= blocks || !reaches[i].has(b) || done[b] || out[b] > 0 {
 					t.Fatalf("asked %d of peer %d: done %v, in flight %d", b, i, done[b], out[b])
@@ -107,7 +122,7 @@ func TestPickerModel(t *testing.T) {
 		}
 		cur := int64(-1)
 		for range 4 * blocks {
-			b, ok := p.take(reach{}, &cur, func(int64) bool { return false })
+			b, ok := p.take(asker{slot: 9, cur: &cur, busy: func(uint8) bool { return false }})
 			if !ok {
 				for _, s := range append([]*stripe(nil), p.active...) {
 					finish(s, 0)
@@ -123,6 +138,87 @@ func TestPickerModel(t *testing.T) {
 		}
 		if p.remaining() != 0 {
 			t.Fatalf("%d of %d blocks were never asked for", p.remaining(), blocks)
+		}
+	})
+}
+
+// TestPickerRarest: of what a peer has, what the fewest others have comes first; between
+// equals the order from start on.
+func TestPickerRarest(t *testing.T) {
+	const stripes = 20
+	all := chunk.Range{From: 0, To: stripes * stripeBlocks}
+	part := func(from, to int64) chunk.Range {
+		return chunk.Range{From: from * stripeBlocks, To: to * stripeBlocks}
+	}
+	for name, tc := range map[string]struct {
+		partial [][]chunk.Range
+		reach   reach
+		start   int64
+		want    []int64 // stripes, in the order of their choice
+	}{
+		"nobody is partial":                      {nil, reach{}, 18, []int64{18, 19, 0, 1, 2}},
+		"two hold the start":                     {[][]chunk.Range{{part(0, 10)}, {part(5, 12)}}, reach{}, 0, []int64{12, 13, 14, 15, 16, 17, 18, 19, 0, 1, 2, 3, 4, 10, 11, 5}},
+		"a partial peer gives the rarest it has": {[][]chunk.Range{{part(0, 10)}, {part(0, 8)}}, reach{have: []chunk.Range{part(0, 10)}}, 0, []int64{8, 9, 0, 1}},
+		"everybody holds everything":             {[][]chunk.Range{{all}, {all}}, reach{}, 3, []int64{3, 4, 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p picker
+			p.reset(stripes*stripeBytes, chunk.Ranges{})
+			p.start = tc.start * stripeBlocks
+			for _, have := range tc.partial {
+				p.rarity.count(have, +1)
+			}
+			for i, want := range tc.want {
+				s := p.next(tc.reach)
+				if s == nil || s.index != want {
+					t.Fatalf("choice %d is %+v, want stripe %d", i, s, want)
+				}
+			}
+		})
+	}
+}
+
+// TestRarityCounts compares the counts with a plain sum, and takes everything away
+// again.
+func TestRarityCounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		blocks := rapid.SampledFrom([]int64{1, 64, 1000, 1 << 24}).Draw(t, "blocks")
+		r := newRarity(blocks)
+		if (blocks-1)/stripeBlocks>>r.shift >= maxCells {
+			t.Fatalf("%d blocks need more than %d cells of 2^%d stripes", blocks, maxCells, r.shift)
+		}
+		want := map[int64]int{}
+		var holders [][]chunk.Range
+		for range rapid.IntRange(0, 5).Draw(t, "holders") {
+			var have chunk.Ranges
+			for range rapid.IntRange(0, 4).Draw(t, "ranges") {
+				from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
+				have.Add(from, min(blocks, from+rapid.Int64Range(1, 500).Draw(t, "len")))
+			}
+			holders = append(holders, have.All())
+			cells := map[int64]bool{}
+			for _, h := range have.All() {
+				for c := h.From / stripeBlocks >> r.shift; c <= (h.To-1)/stripeBlocks>>r.shift; c++ {
+					cells[c] = true
+				}
+			}
+			for c := range cells {
+				want[c]++
+			}
+			r.count(have.All(), +1)
+		}
+		for c := range int64(len(r.n)) {
+			if int(r.of(c<<r.shift)) != want[c] {
+				t.Fatalf("cell %d: %d holders, want %d", c, r.of(c<<r.shift), want[c])
+			}
+		}
+		for _, have := range holders {
+			r.count(have, -1)
+		}
+		for c, n := range r.n {
+			if n != 0 {
+				t.Fatalf("cell %d keeps %d holders", c, n)
+			}
 		}
 	})
 }

@@ -9,19 +9,25 @@ import (
 )
 
 const (
-	maxWindow       = 512 // requests to one peer: 2 MiB, what a receive buffer of 4 MiB bears with its overhead
-	unprovenStripes = 3   // stripes in memory while a size is only claimed: less than 1 MiB
+	maxWindow       = 512 * 5700 // bytes of answers of one peer on the wire: 2 MiB of content, what a receive buffer of 4 MiB bears with its overhead
+	unprovenStripes = 3          // stripes in memory while a size is only claimed: less than 1 MiB
 	idleWait        = time.Second
+	minWake         = 100 * time.Microsecond // what a timer can be trusted with
 	pollEvery       = time.Second
+	pollBytes       = 64 // what is asked of a peer to learn the size and what it holds
 )
 
 // plan does what the clock demands and asks what may be asked. It returns how
 // long nothing more will be due.
 func (d *Download) plan(now time.Time) time.Duration {
+	d.wake = time.Time{}
 	d.chooseSize(now)
 	d.expire(now)
 	d.flushStale(now)
 	d.wantTree()
+	if d.cfg.Demand != nil {
+		d.pick.first = d.cfg.Demand.windows(d.pick.first[:0])
+	}
 	if now.Sub(d.lastFind) >= findEvery || len(d.sources) == 0 && d.lastFind.IsZero() {
 		d.lastFind = now
 		d.addSources(d.cfg.Find(maxAsked))
@@ -41,13 +47,36 @@ func (d *Download) watch(now time.Time) {
 	switch found := d.found(); {
 	case !found && d.mismatched && now.Sub(d.started) >= d.cfg.FindTimeout:
 		d.fail(ErrIntegrity)
+	case !found && d.onlyAlso() && now.Sub(d.started) >= alsoPatience:
+		d.fail(ErrNotFound)
 	case !found && now.Sub(d.started) >= d.cfg.FindTimeout && d.cfg.File.DoneBytes() > 0:
 		d.fail(ErrStalled)
 	case !found && now.Sub(d.started) >= d.cfg.FindTimeout:
 		d.fail(ErrNotFound)
+	case found && d.contradicted && now.Sub(d.lastGood) >= doubtStall:
+		d.fail(ErrIntegrity)
 	case found && now.Sub(d.lastGood) >= d.cfg.StallTimeout:
 		d.fail(ErrStalled)
 	}
+}
+
+// alsoPatience is how long somebody is looked for who has the tree, while others offer
+// the content without.
+const alsoPatience = 8 * time.Second
+
+// doubtStall is how long nothing of use may come when the two hashes of the content do
+// not seem to belong together.
+const doubtStall = 30 * time.Second
+
+// onlyAlso says whether there are peers, and all of them know the content by its other
+// hash only.
+func (d *Download) onlyAlso() bool {
+	for _, s := range d.sources {
+		if s.also && s.answers && !s.excluded {
+			return true
+		}
+	}
+	return false
 }
 
 // expire gives up requests whose answer is overdue.
@@ -56,18 +85,43 @@ func (d *Download) expire(now time.Time) {
 		if s.flights.live == 0 && s.flights.given.empty() {
 			continue
 		}
-		lost := 0
-		timedOut := s.flights.expire(now, s.reorder(), s.rto(), lateMemory, func(r request) {
-			lost++
+		if s.overtaken > 0 && now.Sub(s.overtakenAt) > calmAfter {
+			s.overtaken = 0
+		}
+		timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
+			d.stats.Lost++
+			s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
+			fl.lost = true
+			if byOrder {
+				s.length.outcome(now, fl.n > partBytes, true)
+			}
 			if r.tree {
 				s.noTree++
 			}
-			d.back(s, r)
+			d.lost(s, r, fl)
 		})
-		d.stats.Lost += int64(lost)
-		s.window.loss(lost)
 		if timedOut {
-			s.timedOut(now)
+			d.timedOut(s, now)
+		}
+	}
+}
+
+// timedOut is told that requests were given up for their age; it counts at most once
+// for each timeout.
+func (d *Download) timedOut(s *source, now time.Time) {
+	if now.Sub(s.lastOut) < s.rto(now) {
+		return
+	}
+	s.lastOut = now
+	s.silent++
+	s.current = -1
+	if s.answers {
+		s.length.silent(now, s.silent)
+	}
+	if s.quiet() {
+		s.control.timeout(now)
+		for _, whole := range s.parts.clear() {
+			d.back(s, whole)
 		}
 	}
 }
@@ -79,7 +133,12 @@ func (d *Download) flushStale(now time.Time) {
 		if s.got == 0 || s.checking {
 			continue
 		}
-		if s.full() || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(flushAfter) {
+		patience := flushAfter
+		if d.pick.awaited(s) {
+			patience = readerPatience
+			d.wakeAt(now.Add(patience))
+		}
+		if s.full() || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(patience) {
 			d.handIfReady(s)
 		}
 	}
@@ -107,7 +166,7 @@ func (d *Download) seek(now time.Time) {
 		if s.excluded || asked >= maxAsked {
 			continue
 		}
-		if s.answers {
+		if s.answers && (!s.also || d.proven) {
 			d.poll(s, now)
 			continue
 		}
@@ -120,7 +179,9 @@ func (d *Download) seek(now time.Time) {
 			continue
 		}
 		s.probe = 0
-		if d.send(s, request{}, d.firstLength(), d.padFor(s), now) {
+		also := d.alsoID != nil && s.seeks%2 == 1 // the one hash, then the other
+		s.seeks++
+		if d.send(s, request{}, flight{n: int32(d.firstLength(s)), also: also}, d.padFor(s), now) {
 			most := 30 * time.Second
 			if d.cfg.Peers.Proven(s.addr) {
 				most = 4 * time.Second
@@ -144,17 +205,17 @@ func (d *Download) poll(s *source, now time.Time) {
 		at = s.reach.have[0].From * chunk.BlockSize
 	}
 	s.polled, s.probe = now, at
-	d.send(s, request{at: at}, 64, 0, now)
+	d.send(s, request{at: at}, flight{n: pollBytes, also: s.also}, 0, now)
 }
 
 // firstLength is how much a peer is asked for that has not answered yet: the
 // first few for a block, so that a small content needs no second question, the
 // others for just enough to learn the size and what they hold.
-func (d *Download) firstLength() int {
-	if d.size < 0 && d.stats.Requests < 3 {
+func (d *Download) firstLength(s *source) int {
+	if d.size < 0 && d.stats.Requests < 3 && !s.length.short {
 		return chunk.BlockSize
 	}
-	return 64
+	return pollBytes
 }
 
 func (d *Download) padFor(s *source) int {
@@ -171,17 +232,38 @@ func (d *Download) request(now time.Time) {
 		return
 	}
 	room := d.share()
+	fastest := time.Duration(0)
 	for _, s := range d.sources {
-		room -= s.flights.live
+		room -= s.flights.bytes
+		if rtt := s.rtt.Smoothed(); s.answers && rtt > 0 && !s.quiet() && (fastest == 0 || rtt < fastest) {
+			fastest = rtt
+		}
+	}
+	pace := 0.0
+	for _, s := range d.sources {
+		if s.slow = s.rtt.Smoothed() > 4*fastest+50*time.Millisecond; !s.slow && s.reach.have == nil && s.usable(d.size, d.proven) && !s.quiet() {
+			pace += s.control.pace()
+		}
+	}
+	d.left = 0
+	if pace > 0 {
+		d.left = time.Duration(float64(d.pick.remaining()) * float64(chunk.BlockSize*4/3) / pace * float64(time.Second))
 	}
 	const lump = 16
 	for progress := true; progress && room > 0; {
 		progress = false
 		for i := range d.sources {
 			s := d.sources[(d.turn+i)%len(d.sources)]
-			n := min(d.mayAsk(s, now), lump, room)
-			for ; n > 0 && d.askOne(s, now); n-- {
-				room--
+			for range lump {
+				cost := s.cost(d.nextLength(s))
+				if room < cost && room < d.share() || !d.mayAsk(s, cost, now) {
+					break
+				}
+				if !d.askOne(s, now) {
+					s.control.starved(now)
+					break
+				}
+				room -= cost
 				progress = true
 			}
 		}
@@ -189,58 +271,117 @@ func (d *Download) request(now time.Time) {
 	}
 }
 
-// mayAsk says how many requests s may get now.
-func (d *Download) mayAsk(s *source, now time.Time) int {
+// nextLength is about how long the next request to s will be.
+func (d *Download) nextLength(s *source) int {
+	if s.length.short {
+		return partBytes
+	}
+	return chunk.BlockSize
+}
+
+// mayAsk says whether s may get a request now whose answer costs so much.
+func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 	if !s.usable(d.size, d.proven) || now.Before(s.nextAsk) || d.only != nil && s != d.only {
-		return 0
+		return false
 	}
 	if s.quiet() || !d.cfg.Peers.Proven(s.addr) {
 		// One at a time to those who went silent or never proved their address
 		// (RFC 8085 section 3.1.1).
 		if s.flights.live > 0 {
-			return 0
+			return false
 		}
-		if ok, next := d.cfg.Peers.MayRequest(s.addr, now); !ok {
+		ok, next := d.cfg.Peers.MayRequest(s.addr, now)
+		if !ok {
 			s.nextAsk = orLater(next, now)
-			return 0
 		}
-		return 1
+		return ok
 	}
-	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(), time.Second) {
-		s.window.restart(now)
+	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(now), time.Second) {
+		s.control.restart(now)
 	}
-	return s.window.allows(s.flights.live)
+	if s.flights.live > 0 && s.flights.bytes+cost > s.control.window() {
+		return false
+	}
+	ok, wait := s.pacer.allows(now, s.control.pace(), cost)
+	if !ok {
+		d.wakeAt(now.Add(wait))
+	}
+	return ok
+}
+
+// untried is how many blocks a peer is asked for before the first one has proven good; one
+// that sent bad ones gets as many as are forgiven. So a liar costs a download no more than
+// its strikes.
+const untried = strikes
+
+// onTrial says whether what s sent must be checked before it is asked for more blocks.
+func (d *Download) onTrial(s *source) bool {
+	if s.gave > 0 && s.bad == 0 || d.cfg.ID.Kind != chunk.BLAKE3 || !d.proven {
+		return false
+	}
+	out := len(s.parts.units)
+	for _, fl := range s.flights.out {
+		if !fl.lost && !fl.part {
+			out++
+		}
+	}
+	return int64(out)+s.came-s.judged >= int64(max(untried-s.bad, 1))
 }
 
 // askOne sends one request to s: a piece of the tree first, since everything
 // waits for it, then a block. False: there is nothing to ask of it.
 func (d *Download) askOne(s *source, now time.Time) bool {
-	if d.asksTree(s) {
-		if off, n, ok := d.tree.next(); ok {
-			if d.paced(now) && d.send(s, request{tree: true, at: off}, n, 0, now) {
-				return true
-			}
-			d.tree.lost(off)
+	if s.quiet() { // nothing is entrusted to it that others could bring
+		s.probe = 0
+		return d.send(s, request{}, flight{n: pollBytes, also: s.also}, 0, now)
+	}
+	r, n, part := s.parts.next()
+	if !part {
+		var size int
+		var ok bool
+		if r, n, size, ok = d.nextWhole(s, now); !ok {
 			return false
 		}
+		fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
+		if size > partBytes && s.length.short && !(fits && s.length.probe(now)) {
+			s.parts.begin(r, size)
+			r, n, part = s.parts.next()
+		}
+	}
+	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, flight{n: int32(n), part: part, also: s.also}, d.padFor(s), now) {
+		return true
+	}
+	d.lost(s, r, flight{part: part})
+	return false
+}
+
+// nextWhole chooses a piece of the tree or a block: n bytes are asked for, size are
+// wanted. A block is asked for in full, so that what is behind a claimed end shows.
+func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, ok bool) {
+	if d.asksTree(s) {
+		if off, n, ok := d.tree.next(); ok {
+			return request{tree: true, at: off}, n, n, true
+		}
+	}
+	if d.onTrial(s) {
+		return request{}, 0, 0, false
 	}
 	block, ok := d.pickBlock(s, now)
 	if !ok {
-		return false
+		return request{}, 0, 0, false
 	}
-	if d.paced(now) && d.send(s, request{at: block * chunk.BlockSize}, chunk.BlockSize, d.padFor(s), now) {
-		return true
-	}
-	d.back(s, request{at: block * chunk.BlockSize}) // it may be in flight to another
-	return false
+	return request{at: block * chunk.BlockSize}, chunk.BlockSize, d.blockLen(block), true
 }
 
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered.
 func (d *Download) asksTree(s *source) bool {
+	if s.also {
+		return false
+	}
 	if s.reach.have != nil {
 		for _, o := range d.sources {
-			if o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
+			if !o.also && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
 				return false
 			}
 		}
@@ -249,7 +390,7 @@ func (d *Download) asksTree(s *source) bool {
 		return true
 	}
 	for _, o := range d.sources {
-		if o.noTree < s.noTree && o.usable(d.size, d.proven) {
+		if !o.also && o.noTree < s.noTree && o.usable(d.size, d.proven) {
 			return false
 		}
 	}
@@ -263,7 +404,10 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if d.cfg.TreeOnly {
 		return d.pick.takeUrgent()
 	}
-	b, ok := d.pick.take(s.reach, &s.current, func(i int64) bool { return d.inHand(s, i) })
+	if s.slow && d.left > 0 && 4*s.rtt.Smoothed() > d.left {
+		return 0, false // the others are done before it answers
+	}
+	b, ok := d.pick.take(asker{slot: s.slot, reach: s.reach, cur: &s.current, slow: s.slow, busy: d.busy})
 	if !ok {
 		b, ok = d.pick.again(s.reach, func(b int64) bool { return d.worthTwice(s, b, now) })
 	}
@@ -273,14 +417,10 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	return b, ok
 }
 
-// inHand says whether another peer works on the stripe.
-func (d *Download) inHand(s *source, index int64) bool {
-	for _, o := range d.sources {
-		if o != s && o.current == index && o.flights.live > 0 {
-			return true
-		}
-	}
-	return false
+// busy says whether a peer is at work.
+func (d *Download) busy(slot uint8) bool {
+	o := d.sources[slot]
+	return o.flights.live > 0 && !o.quiet() && !o.excluded
 }
 
 // worthTwice says whether, at the end, a block that another peer was asked for
@@ -288,24 +428,29 @@ func (d *Download) inHand(s *source, index int64) bool {
 // would bring it much sooner.
 func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	o := d.sources[d.pick.stripeOf(block).by[block%stripeBlocks]]
-	fl, ok := o.flights.out[request{at: block * chunk.BlockSize}]
-	if !ok || fl.lost || o == s {
+	if o == s {
 		return false
 	}
-	age := now.Sub(fl.sent)
+	whole := request{at: block * chunk.BlockSize}
+	age := time.Duration(0)
+	if fl, ok := o.flights.out[whole]; ok && !fl.lost {
+		age = now.Sub(fl.sent)
+	} else if !o.parts.has(whole) {
+		return false
+	}
 	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
 }
 
-// paced says whether the limit lets another answer come.
-func (d *Download) paced(now time.Time) bool {
-	if d.cfg.Limit == nil {
+// withinLimit says whether the limits let another answer come.
+func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
+	l := d.cfg.Limit
+	if l == nil {
 		return true
 	}
 	if now.Before(d.stopLim) {
 		return false
 	}
-	cost := chunk.BlockSize*4/3 + answerOverhead
-	r := d.cfg.Limit.ReserveN(now, cost)
+	r := l.ReserveN(now, cost)
 	if wait := r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
 		d.stopLim = now.Add(wait)
@@ -317,17 +462,27 @@ func (d *Download) paced(now time.Time) bool {
 // send opens a datagram for one request. One request a datagram: an answer of
 // several would be one datagram of many fragments from the best-known node, and
 // nothing at all above 65507 bytes (wire.md section 5).
-func (d *Download) send(s *source, r request, n, pad int, now time.Time) bool {
+func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time) bool {
 	buf, ok := d.cfg.Batch.Open(s.addr, s.via, swarm.Request)
 	if !ok {
 		return false
 	}
-	d.ask.ID, d.ask.Offset, d.ask.Length = d.contID, r.at, int64(n)
-	if r.tree {
+	d.ask.ID, d.ask.Offset, d.ask.Length = d.contID, r.at, int64(fl.n)
+	switch {
+	case r.tree:
 		d.ask.ID = d.treeID
+	case fl.also:
+		d.ask.ID = d.alsoID
 	}
 	d.cfg.Batch.Close(wire.AppendMessage(buf, &d.ask), pad)
-	s.flights.add(r, now)
+	cost := s.cost(int(fl.n))
+	if s.flights.live == 0 {
+		s.granted = cost // one may always be out
+	}
+	s.granted = max(s.granted, s.control.window())
+	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
+	s.flights.add(r, fl)
+	s.pacer.spend(cost)
 	s.lastSent = now
 	d.stats.Requests++
 	return true
@@ -343,7 +498,7 @@ func (d *Download) nextWake(now time.Time) time.Duration {
 	}
 	for _, s := range d.sources {
 		if sent, ok := s.flights.oldest(); ok {
-			earlier(sent.Add(s.rto()))
+			earlier(sent.Add(s.rto(now)))
 		} else if !s.excluded && s.nextAsk.After(now) {
 			earlier(s.nextAsk)
 		}
@@ -351,12 +506,22 @@ func (d *Download) nextWake(now time.Time) time.Duration {
 	if d.stopLim.After(now) {
 		earlier(d.stopLim)
 	}
+	if d.wake.After(now) {
+		earlier(d.wake)
+	}
 	if !d.found() {
 		earlier(d.started.Add(d.cfg.FindTimeout))
 	} else {
 		earlier(d.lastGood.Add(d.cfg.StallTimeout))
 	}
-	return max(wake.Sub(now), time.Millisecond)
+	return max(wake.Sub(now), minWake)
+}
+
+// wakeAt has the loop plan again at t, or before.
+func (d *Download) wakeAt(t time.Time) {
+	if d.wake.IsZero() || t.Before(d.wake) {
+		d.wake = t
+	}
 }
 
 // orLater is when to ask the gate again about an address that it refuses: when

@@ -89,7 +89,13 @@ func (d *Download) setSize(size int64, now time.Time) {
 	d.tree = newTreeFetch(shape)
 	for _, s := range d.sources {
 		s.current = -1
-		s.flights.clear()
+		s.flights.drop(func(request) bool { return true }, func(request, flight) {})
+		s.parts.clear()
+		s.judged = s.came
+		if s.reach.have != nil { // said at another size: it is asked again
+			s.reach = reach{have: []chunk.Range{}}
+			s.polled = time.Time{}
+		}
 	}
 	switch {
 	case d.cfg.ID.Kind == chunk.SHA256:

@@ -6,6 +6,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/swarm"
+	"sharer/wire"
 )
 
 // Bounds of what one download keeps about peers.
@@ -23,10 +24,21 @@ type source struct {
 	addr netip.AddrPort
 	via  uint8
 
-	window  window
-	flights flights
-	rtt     swarm.RTT
+	control     control
+	pacer       pacer
+	flights     flights
+	parts       parts
+	length      length
+	least       time.Duration // the smallest round trip seen, 0: none
+	rtt         swarm.RTT
+	extra       int           // bytes of an answer beyond 4/3 of its content, headers included; learned
+	granted     int           // the largest window while any request that is out was sent
+	overtaken   time.Duration // by how much answers have come after such that were asked for later
+	overtakenAt time.Time
+	slow        bool // its answers take much longer than those of the best
 
+	doubted bool  // an answer of it came without its cookie, before any with it
+	also    bool  // it is asked by the other hash of the content
 	answers bool  // it sent content for this id at least once
 	claim   int64 // the size it says, -1: none
 	sworn   bool  // claim came in a datagram with our cookie
@@ -38,13 +50,17 @@ type source struct {
 	short    int  // short answers in a row
 	excluded bool // lied: not asked again by this download
 
-	gave  int64 // blocks of it that were written
-	solos int   // sha256: turns at giving the whole alone
+	gave   int64 // blocks of it that were written
+	came   int64 // blocks of it that came
+	judged int64 // of them, those that were checked
+	solos  int   // sha256: turns at giving the whole alone
 
 	silent   int           // timeouts in a row
+	answered time.Time     // when it last answered anything
 	nextAsk  time.Time     // not asked before, while it is silent or has nothing
 	lastOut  time.Time     // last timeout
 	idle     time.Duration // how long it was left alone last time
+	seeks    int           // times it was asked whether it has any
 	lastSent time.Time
 	probe    int64     // offset at which little was asked, to learn size and ranges; -1: none
 	polled   time.Time // when it last said what it holds without being of use
@@ -54,31 +70,56 @@ type source struct {
 	noTree   int       // requests for pieces of the tree in a row that it left unanswered
 }
 
-func newSource(slot uint8, addr netip.AddrPort, capacity int) *source {
+func newSource(slot uint8, addr netip.AddrPort, c control) *source {
 	return &source{
-		slot: slot, addr: addr, claim: -1, current: -1, probe: -1,
-		window: newWindow(capacity), flights: newFlights(), rtt: swarm.RTT{Floor: rtoFloor},
+		slot: slot, addr: addr, claim: -1, current: -1, probe: -1, extra: answerOverhead,
+		control: c, flights: newFlights(), rtt: swarm.RTT{Floor: rtoFloor},
 	}
 }
 
-// usable says whether blocks may be asked at size: it answers, claims this very
-// size, and has not lied. A peer that says no size is asked only once the size
-// is proven.
-func (s *source) usable(size int64, proven bool) bool {
-	return s.answers && !s.excluded && (s.claim == size || s.claim < 0 && proven)
+// cost is how many bytes of the wire an answer with n bytes of content takes.
+func (s *source) cost(n int) int { return n*4/3 + s.extra }
+
+// learnCost is told how long a datagram with n bytes of content was.
+func (s *source) learnCost(n, datagram int) {
+	extra := datagram + wire.HeaderBytes - n*4/3
+	s.extra = min(max((7*s.extra+extra)/8, 64), 1500)
 }
 
-// rtoFloor is what a busy machine may take to answer beyond its deviation.
-const rtoFloor = 50 * time.Millisecond
+// usable says whether blocks may be asked at size: it answers, claims this very
+// size, and has not lied. A peer that says no size, or knows the content by its sha256 only and
+// so has no tree, is asked only once the size is proven.
+func (s *source) usable(size int64, proven bool) bool {
+	return s.answers && !s.excluded && (!s.also || proven) && (s.claim == size || s.claim < 0 && proven)
+}
 
-// rto is how long an answer may take. It doubles with each timeout in a row, from
-// one second on until a round trip was measured (RFC 6298 section 2).
-func (s *source) rto() time.Duration {
+// rtoFloor is what an answer may take beyond the round trips before: an uploader at
+// its limit queues from one moment to the next. Losses between other answers are found
+// sooner, by order; this is Linux's bound for TCP.
+const rtoFloor = 200 * time.Millisecond
+
+// How long a peer that has fallen silent is left alone between two requests. For
+// contactSpan it may be a shadow on the path that ends any time; after that, longer and
+// longer, as RFC 8085 section 3.1.3 has it.
+const (
+	contactSpan = 10 * time.Second
+	contactGap  = 500 * time.Millisecond
+	silentGap   = 30 * time.Second
+)
+
+// rto is how long an answer may take (RFC 6298 section 2): one second until a round
+// trip was measured. With each timeout in a row it doubles, bounded by how long the peer
+// has been silent.
+func (s *source) rto(now time.Time) time.Duration {
 	rto := swarm.RTODefault
 	if s.rtt.Smoothed() > 0 {
 		rto = s.rtt.RTO()
 	}
-	return min(rto<<min(s.silent, 6), swarm.RTOCeiling)
+	gap := contactGap
+	if silence := now.Sub(s.answered); silence >= contactSpan {
+		gap = min(silence/2, silentGap)
+	}
+	return max(rto, min(rto<<min(s.silent, 10), gap))
 }
 
 // quiet says that a peer has let two timeouts pass: one may be a lost tail, two in a
@@ -86,17 +127,42 @@ func (s *source) rto() time.Duration {
 func (s *source) quiet() bool { return s.silent >= 2 }
 
 // reorder is by how much answers may overtake one another before the slower
-// counts as lost: RFC 8985 takes a quarter of the round trip.
+// counts as lost: RFC 8985 takes a quarter of the round trip, and more where answers
+// have come that had been given up.
 func (s *source) reorder() time.Duration {
-	return max(s.rtt.Smoothed()/4, 2*time.Millisecond)
+	return max(s.rtt.Smoothed()/4, 2*time.Millisecond, s.overtaken)
 }
 
-// setHave replaces what the peer says it holds, in bytes; nil: not said, so
-// what it said before stays.
-func (s *source) setHave(have []chunk.Range, size int64) {
-	if have == nil {
-		return
+// cameLate is told of an answer that had been given up: by how much others that were
+// asked for later have overtaken it is what may happen again.
+func (s *source) cameLate(fl flight, now time.Time) {
+	s.overtaken = max(s.overtaken, min(5*s.flights.newest.Sub(fl.first)/4, time.Second))
+	s.overtakenAt = now
+}
+
+// trip is told of an answer and samples its round trip. It says whether it answers an
+// earlier request for the same, which had been given up: it came sooner after the
+// latest one than anything comes (Eifel's question, RFC 3522, without its timestamp).
+func (s *source) trip(fl flight, now time.Time) (earlier bool) {
+	rtt := now.Sub(fl.sent)
+	switch {
+	case !fl.stamp.again:
+		s.rtt.Sample(rtt)
+		if s.least == 0 || rtt < s.least {
+			s.least = rtt
+		}
+	case rtt < s.least-s.least/4:
+		s.rtt.Sample(now.Sub(fl.first))
+		return true
 	}
+	return fl.lost
+}
+
+// calmAfter is how long no answer must have come late until that is forgotten.
+const calmAfter = 10 * time.Second
+
+// blocksOf turns byte ranges that a peer says it holds into ranges of whole blocks.
+func blocksOf(have []chunk.Range, size int64) []chunk.Range {
 	blocks := make([]chunk.Range, 0, len(have))
 	for _, h := range have {
 		from := (h.From + chunk.BlockSize - 1) / chunk.BlockSize
@@ -108,20 +174,5 @@ func (s *source) setHave(have []chunk.Range, size int64) {
 			blocks = append(blocks, chunk.Range{From: from, To: to})
 		}
 	}
-	s.reach = reach{have: blocks}
-}
-
-// timedOut is told that requests were given up for their age, at most once for
-// each timeout.
-func (s *source) timedOut(now time.Time) {
-	rto := s.rto()
-	if now.Sub(s.lastOut) < rto {
-		return
-	}
-	s.lastOut = now
-	s.silent++
-	s.current = -1
-	if s.quiet() {
-		s.window.timeout(now, rto)
-	}
+	return blocks
 }

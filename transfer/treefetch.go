@@ -96,32 +96,52 @@ func (t *treeFetch) complete(f *chunk.Tree) bool {
 	return t.cursor == t.shape.Pieces() && len(t.queue)+len(t.out)+len(t.stash) == 0
 }
 
-// arriveTree takes a piece of the tree.
-func (d *Download) arriveTree(s *source, a arrival) {
-	piece := d.tree.shape.PieceAt(a.offset)
-	if !d.tree.out[piece] || !s.usable(d.size, d.proven) {
-		d.back(s, request{tree: true, at: a.offset})
+// arriveTree takes a piece of the tree, or a part of one.
+func (d *Download) arriveTree(s *source, a arrival, fl flight) {
+	r := request{tree: true, at: a.offset}
+	whole := r
+	if u := s.parts.of[r]; u != nil {
+		whole = u.whole
+	} else if fl.part {
+		d.stats.Twice++
 		return
 	}
-	_, n := d.tree.shape.Piece(piece)
+	piece := d.tree.shape.PieceAt(whole.at)
+	if !d.tree.out[piece] || !s.usable(d.size, d.proven) {
+		d.back(s, whole)
+		return
+	}
+	// The answer to an earlier request for all of it may come after one for a part.
+	_, size := d.tree.shape.Piece(piece)
+	falseSize := a.eof >= 0 && a.eof != d.tree.shape.FileSize()
 	switch {
-	case a.n == 0 || a.n < n && (a.eof < 0 || a.eof == d.tree.shape.FileSize()):
-		// It has no tree, or we are not proven to it yet.
+	case falseSize || a.n > size:
+		d.back(s, whole)
+		d.strike(s, a.proven)
+	case a.n == size && r == whole:
+		s.noTree, s.short = 0, 0
+		s.parts.drop(whole)
+		delete(d.tree.out, piece)
+		d.putPiece(s, piece, a.data[:a.n], a.proven, a.at)
+	case fl.part && a.n == int(fl.n):
+		s.noTree, s.short = 0, 0
+		s.lastGot = a.at
+		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
+			delete(d.tree.out, piece)
+			d.putPiece(s, piece, u.data[:u.size], !u.weak, a.at)
+			blockPool.Put(u.data)
+		}
+	default:
+		// It has no tree, or we are not proven to it yet, or less fits its way.
 		s.short++
 		if s.short > shortsLimit || a.n == 0 {
 			s.noTree++
 		}
-		d.tree.lost(a.offset)
-		return
-	case a.n != n || a.eof >= 0 && a.eof != d.tree.shape.FileSize():
-		d.tree.lost(a.offset)
-		d.strike(s, a.proven)
-		return
+		if a.n >= partBytes {
+			s.length.tooLong(a.at)
+		}
+		d.lost(s, r, fl)
 	}
-	s.noTree = 0
-	s.short = 0
-	delete(d.tree.out, piece)
-	d.putPiece(s, piece, a.data[:a.n], a.proven, a.at)
 }
 
 // putPiece verifies a piece and what waited for it.

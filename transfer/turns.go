@@ -30,6 +30,14 @@ type want struct {
 	length  int64 // at most maxAnswer
 }
 
+// wantKey names what is wanted.
+type wantKey struct {
+	id             chunk.ID
+	offset, length int64
+}
+
+func (w want) key() wantKey { return wantKey{w.id, w.offset, w.length} }
+
 // cost is what a request counts against the bounds: at least so much that many
 // small ones cannot take more memory than they ask for content.
 func (w want) cost() int64 { return max(w.length, 1024) }
@@ -38,6 +46,7 @@ func (w want) cost() int64 { return max(w.length, 1024) }
 type upPeer struct {
 	addr   netip.AddrPort
 	queue  []want
+	queued map[wantKey]struct{} // of what is in queue
 	head   int
 	bytes  int64 // requested content in the queue
 	limit  *rate.Limiter
@@ -47,6 +56,8 @@ type upPeer struct {
 	// Of whoever answers, without the owner's lock.
 	answers int64     // sent so far
 	hinted  time.Time // last MaybeTheyHaveSome that rode along
+	toldOf  chunk.ID  // content of which it was told last what is here
+	told    time.Time
 }
 
 // turns is the queue of requests of all peers: first in, first out for each, a
@@ -57,6 +68,7 @@ type turns struct {
 	bytes    int64
 	perPeer  rate.Limit // 0: none
 	dropped  int64
+	again    int64 // requests for what was queued already
 	capPeer  int64
 	capTotal int64
 }
@@ -73,13 +85,17 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 			t.dropped++
 			return
 		}
-		p = &upPeer{addr: addr}
+		p = &upPeer{addr: addr, queued: make(map[wantKey]struct{})}
 		if t.perPeer > 0 {
 			p.limit = rate.NewLimiter(t.perPeer, LimitBurst)
 		}
 		t.peers[addr] = p
 	}
 	p.used = now
+	if _, ok := p.queued[w.key()]; ok {
+		t.again++ // it will be answered: one answer is enough for an asker that grew impatient
+		return
+	}
 	cost := w.cost()
 	for p.bytes+cost > t.capPeer && p.head < len(p.queue) {
 		t.pop(p)
@@ -90,6 +106,7 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 		return
 	}
 	p.queue = append(p.queue, w)
+	p.queued[w.key()] = struct{}{}
 	p.bytes += cost
 	t.bytes += cost
 	if !p.inRing {
@@ -101,6 +118,7 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 func (t *turns) pop(p *upPeer) want {
 	w := p.queue[p.head]
 	p.queue[p.head] = want{}
+	delete(p.queued, w.key())
 	p.head++
 	p.bytes -= w.cost()
 	t.bytes -= w.cost()

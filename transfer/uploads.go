@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"sync"
@@ -32,9 +33,20 @@ type Content interface {
 	// ReadAt reads verified bytes only; it withholds bytes that may not be the
 	// content any more.
 	ReadAt(p []byte, off int64) (int, error)
-	// Have returns the byte ranges that are there; nil: everything.
-	Have() []chunk.Range
+	// Have returns at most n of the byte ranges that are there, those that end after off
+	// first, around the end; nil: everything.
+	Have(off int64, n int) []chunk.Range
+	// BLAKE3 is the BLAKE3 of the whole, if it is known.
+	BLAKE3() (h chunk.Hash, ok bool)
 }
+
+// What an answer tells of what else its sender holds: one range, around what was asked,
+// and once a second to each peer as many as a message may have (wire.md section 12). A
+// peer that is told everything each time pays 6 % of its link for that.
+const (
+	maxHave   = 16
+	tellEvery = time.Second
+)
 
 // Holders remembers who asked for what: they will soon have some.
 type Holders interface {
@@ -48,7 +60,7 @@ type UploadConfig struct {
 	Source  Source
 	Holders Holders
 	Batch   Batch         // used by the loop only
-	Limit   *rate.Limiter // all peers together, bytes a second on the wire; nil: no limit
+	Limit   *rate.Limiter // all peers together, bytes a second on the wire, charged by its owner for all that is sent; nil: no limit
 	PerPeer rate.Limit    // each peer, bytes a second on the wire
 }
 
@@ -58,6 +70,7 @@ type UploadStats struct {
 	Unknown  int64 // requests for content that is not
 	Answered int64
 	Bytes    int64 // of content sent
+	Again    int64 // requests for what was in the queue already
 	Dropped  int64 // requests beyond the bounds of the queues
 	Failed   int64 // reads that failed; changed files are among them
 }
@@ -88,11 +101,11 @@ func (u *Uploads) Register(mux *wire.Mux) {
 // Stats returns the counts so far.
 func (u *Uploads) Stats() UploadStats {
 	u.mu.Lock()
-	dropped := u.turns.dropped
+	dropped, again := u.turns.dropped, u.turns.again
 	u.mu.Unlock()
 	return UploadStats{
 		Asked: u.asked.Load(), Unknown: u.unknown.Load(), Answered: u.answered.Load(),
-		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped,
+		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped, Again: again,
 	}
 }
 
@@ -158,7 +171,7 @@ func (u *Uploads) sample(from wire.Sender, id chunk.ID, c Content, m wire.Please
 	if id.Kind == chunk.BLAKE3Tree {
 		return nil // a lost one is made again, which takes a reading of the whole
 	}
-	answer := wire.Content{ID: m.ID, Offset: m.Offset, EOF: c.Size(), Have: wireRanges(c.Have())}
+	answer := wire.Content{ID: m.ID, Offset: m.Offset, EOF: c.Size(), Have: wireRanges(c.Have(m.Offset, 1)), BLAKE3: hintOf(nil, id, c)}
 	spare := from.Room - 1 - len(wire.AppendMessage(nil, answer))
 	n := min(m.Length, int64(spare/4*3), chunk.BlockSize)
 	if n <= 0 {
@@ -220,11 +233,22 @@ func (u *Uploads) Run(ctx context.Context) {
 
 // answerer is the loop's own memory.
 type answerer struct {
-	u     *Uploads
-	buf   []byte // one turn's content
-	wants []want
-	msg   wire.Content
-	id    []byte
+	u      *Uploads
+	buf    []byte // one turn's content
+	wants  []want
+	msg    wire.Content
+	id     []byte
+	hex    [2 * len(chunk.Hash{})]byte
+	queued int // bytes that are not sent yet, as far as a limit is concerned
+}
+
+// hintOf appends the BLAKE3 of a content that is asked for by its sha256, in hex: who
+// asked can then check each block. nil: not known, or not of use.
+func hintOf(dst []byte, id chunk.ID, c Content) []byte {
+	if h, ok := c.BLAKE3(); ok && id.Kind == chunk.SHA256 {
+		return hex.AppendEncode(dst, h[:])
+	}
+	return nil
 }
 
 // answer sends one turn. False: ctx has ended.
@@ -239,6 +263,7 @@ func (a *answerer) answer(ctx context.Context, p *upPeer, ws []want) bool {
 	if err := a.u.cfg.Batch.Flush(); err != nil {
 		a.u.failed.Add(1) // the asker asks again
 	}
+	a.queued = 0
 	return true
 }
 
@@ -293,7 +318,14 @@ func (a *answerer) send(p *upPeer, w want, part []byte) {
 		return
 	}
 	a.id, _ = w.id.AppendText(a.id[:0]) // never fails
-	a.msg = wire.Content{ID: a.id, Offset: w.offset, Data: part, EOF: w.content.Size(), Have: wireRanges(w.content.Have())}
+	a.msg = wire.Content{ID: a.id, Offset: w.offset, Data: part, EOF: w.content.Size()}
+	if now := time.Now(); p.toldOf != w.id || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {
+		p.toldOf, p.told = w.id, now
+		a.msg.Have = wireRanges(w.content.Have(w.offset, maxHave))
+		a.msg.BLAKE3 = hintOf(a.hex[:0], w.id, w.content)
+	} else {
+		a.msg.Have = wireRanges(w.content.Have(w.offset, 1))
+	}
 	buf = wire.AppendMessage(buf, &a.msg)
 	if p.answers%64 == 0 {
 		buf = a.hint(buf, p, w)
@@ -325,7 +357,7 @@ func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bo
 	if !errors.Is(err, chunk.ErrNotHeld) {
 		return true // changed or unreadable: silence, and Source offers it no more
 	}
-	for _, m := range a.u.elsewhere(wire.Sender{Addr: p.addr, Proven: true}, w.id, w.content.Have(), time.Now()) {
+	for _, m := range a.u.elsewhere(wire.Sender{Addr: p.addr, Proven: true}, w.id, w.content.Have(w.offset, maxHave), time.Now()) {
 		if !a.pace(ctx, answerOverhead) {
 			return false
 		}
@@ -336,17 +368,36 @@ func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bo
 	return true
 }
 
-// pace waits until the limit of all peers together lets cost bytes out. What was
-// queued before goes out first.
+// pace waits until the limit of all peers together lets cost bytes more out. Whoever owns
+// the limit charges it for what the socket has taken, this and everything else; so what
+// is queued and not yet sent is counted here. It goes out before a wait.
 func (a *answerer) pace(ctx context.Context, cost int) bool {
 	l := a.u.cfg.Limit
-	if l == nil || l.AllowN(time.Now(), cost) {
+	if l == nil {
+		return true
+	}
+	a.queued += cost
+	if l.TokensAt(time.Now()) >= float64(a.queued) {
 		return true
 	}
 	if err := a.u.cfg.Batch.Flush(); err != nil {
 		a.u.failed.Add(1)
 	}
-	return l.WaitN(ctx, cost) == nil
+	a.queued = cost
+	for {
+		now := time.Now()
+		short := float64(cost) - l.TokensAt(now)
+		if short <= 0 {
+			return true
+		}
+		timer := time.NewTimer(time.Duration(short/float64(l.Limit())*float64(time.Second)) + time.Microsecond)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
 }
 
 func wireRanges(have []chunk.Range) []wire.Range {

@@ -99,6 +99,9 @@ func (d *Download) written(o outcome) {
 	}
 	s := o.stripe
 	retry := o.blocks &^ (o.good | o.bad)
+	for m := o.blocks; m != 0; m &= m - 1 {
+		d.sources[s.from[bits.TrailingZeros64(m)]].judged++
+	}
 	for m := o.bad; m != 0; m &= m - 1 {
 		i := bits.TrailingZeros64(m)
 		d.strike(d.sources[s.from[i]], s.sure>>i&1 == 1)
@@ -109,6 +112,9 @@ func (d *Download) written(o outcome) {
 	d.pick.wrote(s, o.good, o.bad|retry)
 	if d.cfg.ID.Kind == chunk.BLAKE3 && !d.proven && d.pick.done.Has(d.pick.blocks-1) {
 		d.prove()
+	}
+	if d.cfg.Demand != nil && o.good != 0 {
+		d.cfg.Demand.arrived()
 	}
 	d.checkWhole()
 }

@@ -173,6 +173,11 @@ func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
 	if err := os.WriteFile(g.Path, data, 0o666); err != nil {
 		return node.Got{}, err
 	}
+	if g.Out != nil {
+		if _, err := g.Out.Write(data); err != nil {
+			return node.Got{}, err
+		}
+	}
 	return node.Got{Path: g.Path, Size: int64(len(data)), Fetched: int64(len(data)), Duration: 1500 * time.Millisecond, Asked: 2}, nil
 }
 

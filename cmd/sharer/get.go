@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -176,9 +174,6 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 		last = fmt.Sprintf("%s  done  %s in %s", it.label(), formatSize(it.got.Size), shortDuration(it.got.Duration))
 	}
 	g.scr.end(task, last)
-	if it.err == nil && g.toStdout {
-		it.err = copyOut(g.s.out, it.got.Path)
-	}
 	if it.err != nil {
 		if code := exitOf(ctx, it.err); !g.alone && ctx.Err() == nil {
 			g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: it.link.ID.String(), Message: it.label() + ": " + message(ctx, it.err, code)})
@@ -202,7 +197,7 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (node.Got, error) {
 	const mostNames = 1000
 	for n := 0; ; n++ {
-		got, err := g.peer.Get(ctx, node.Get{
+		want := node.Get{
 			ID: it.link.ID, Also: it.link.Also, Size: it.link.Size, Peers: it.link.Peers,
 			Path: numbered(it.path, n), Force: force,
 			FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
@@ -211,7 +206,11 @@ func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (
 					v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources
 				})
 			},
-		})
+		}
+		if g.toStdout {
+			want.Out = g.s.out
+		}
+		got, err := g.peer.Get(ctx, want)
 		if !g.o.rename || !errors.Is(err, node.ErrExists) || n == mostNames {
 			return got, err
 		}
@@ -270,17 +269,6 @@ func (g *getting) summary(items []*item, took time.Duration) summaryEvent {
 		}
 	}
 	return e
-}
-
-// copyOut writes a complete, verified file to stdout.
-func copyOut(w io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
 }
 
 // numbered is the n-th choice for a name: a.iso, a (1).iso, a (2).iso.

@@ -6,46 +6,54 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"sharer/wire"
 )
 
-// receiveBuffer is how many bytes of datagrams wait for a slow reader when nothing else was said, as in
-// a real socket.
-const receiveBuffer = 4 << 20
-
-// maxBatch is how many datagrams a reader gets at once.
-const maxBatch = 64
-
 // Conn is the sockets of one host, one for each of its addresses. A node takes it for its own.
 type Conn struct {
-	net   *Network
-	socks []*sock
+	net    *Network
+	realm  *realm
+	socks  []*sock
+	closed atomic.Bool
 
 	// Guarded by net.mu.
 	lan    []netip.Prefix
+	near   []netip.Prefix // lan, as the network's goroutine knows it
 	buffer int
-	closed bool
 }
 
 // Host opens sockets at addresses, which must be free: it panics otherwise. A host of both families has an address of each.
 // Via of a datagram counts them from 1.
-func (n *Network) Host(at ...netip.AddrPort) *Conn {
+func (n *Network) Host(at ...netip.AddrPort) *Conn { return n.host(n.outside, at) }
+
+func (n *Network) host(r *realm, at []netip.AddrPort) *Conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	c := &Conn{net: n, buffer: receiveBuffer}
+	c := &Conn{net: n, realm: r, buffer: receiveBuffer}
 	for i, a := range at {
 		a = bare(a)
-		if n.socks[a] != nil || !a.IsValid() || a.Port() == 0 {
+		if r.taken[a] || !a.IsValid() || a.Port() == 0 || r.nat == nil && n.gates[a.Addr()] != nil {
 			panic(fmt.Sprintf("netsim: %s is taken or no address", a))
 		}
-		s := &sock{local: a, via: uint8(i + 1), limit: receiveBuffer}
+		if r.nat != nil && !r.nat.table.outside(a.Addr()).IsValid() {
+			r.nat.reserveLocked(a.Addr())
+		}
+		s := &sock{net: n, realm: r, local: a, via: uint8(i + 1), limit: receiveBuffer}
 		s.arrived = sync.NewCond(&s.mu)
-		n.socks[a] = s
+		r.taken[a], r.homes[a.Addr()] = true, true
 		c.socks = append(c.socks, s)
 	}
 	n.hosts = append(n.hosts, c)
+	n.change(func() {
+		r.hosts = append(r.hosts, c)
+		for _, s := range c.socks {
+			r.socks[s.local] = s
+		}
+	})
 	return c
 }
 
@@ -94,27 +102,48 @@ func (c *Conn) ReadBatch() ([]wire.Datagram, error) { return c.socks[0].ReadBatc
 // It never waits.
 func (c *Conn) WriteBatch(ds []wire.Datagram) (int, error) {
 	n := c.net
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if c.closed || n.closed {
+	if c.closed.Load() || n.closed.Load() {
 		return 0, net.ErrClosed
 	}
+	sent := time.Since(n.start)
+	var first, last *event
 	for i := range ds {
-		d := &ds[i]
-		to := bare(d.Addr)
-		if len(d.Data) > wire.MaxDatagram {
-			return i, fmt.Errorf("netsim: %d bytes: %w", len(d.Data), syscall.EMSGSIZE)
+		e, err := c.sending(&ds[i], sent)
+		if err != nil {
+			if first != nil {
+				n.post(first, last, first.due)
+			}
+			return i, err
 		}
-		if !to.IsValid() || to.Port() == 0 {
-			return i, fmt.Errorf("netsim: to %s: %w", d.Addr, syscall.EINVAL)
+		if first == nil {
+			first = e
+		} else {
+			last.next = e
 		}
-		s := c.choose(d.Via, to.Addr())
-		if s == nil {
-			return i, fmt.Errorf("netsim: to %s: %w", d.Addr, syscall.EAFNOSUPPORT)
-		}
-		n.sendLocked(s.local, to, d.Data)
+		last = e
+	}
+	if first != nil {
+		n.post(first, last, first.due)
 	}
 	return len(ds), nil
+}
+
+// sending is a datagram on its way.
+func (c *Conn) sending(d *wire.Datagram, sent time.Duration) (*event, error) {
+	to := bare(d.Addr)
+	if len(d.Data) > wire.MaxDatagram {
+		return nil, fmt.Errorf("netsim: %d bytes: %w", len(d.Data), syscall.EMSGSIZE)
+	}
+	if !to.IsValid() || to.Port() == 0 {
+		return nil, fmt.Errorf("netsim: to %s: %w", d.Addr, syscall.EINVAL)
+	}
+	s := c.choose(d.Via, to.Addr())
+	if s == nil {
+		return nil, fmt.Errorf("netsim: to %s: %w", d.Addr, syscall.EAFNOSUPPORT)
+	}
+	e := c.net.store.take(len(d.Data))
+	e.enter(c.realm, s.local, to, d.Data, sent)
+	return e, nil
 }
 
 // choose returns the socket that was asked for, or one that suits best: of the family, and of loopback if
@@ -137,93 +166,25 @@ func (c *Conn) choose(via uint8, to netip.Addr) (best *sock) {
 
 // Close frees the addresses; reads that wait return net.ErrClosed. So does a second Close.
 func (c *Conn) Close() error {
-	n := c.net
-	n.mu.Lock()
-	if c.closed {
-		n.mu.Unlock()
+	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	c.closed = true
+	n, r := c.net, c.realm
+	n.mu.Lock()
 	for _, s := range c.socks {
-		delete(n.socks, s.local)
+		delete(r.taken, s.local)
 	}
 	n.hosts = slices.DeleteFunc(n.hosts, func(h *Conn) bool { return h == c })
-	n.setBroadcastsLocked()
+	n.change(func() {
+		r.hosts = slices.DeleteFunc(r.hosts, func(h *Conn) bool { return h == c })
+		r.setBroadcasts()
+		for _, s := range c.socks {
+			delete(r.socks, s.local)
+		}
+	})
 	n.mu.Unlock()
 	for _, s := range c.socks {
 		s.close()
 	}
 	return nil
-}
-
-// sock is one socket.
-type sock struct {
-	local netip.AddrPort
-	via   uint8
-
-	mu      sync.Mutex
-	arrived *sync.Cond // of mu: queue is not empty, or closed
-	queue   []wire.Datagram
-	bytes   int // in queue
-	limit   int // of bytes
-	handed  []wire.Datagram
-	closed  bool
-}
-
-// ReadBatch waits for datagrams. They are valid until the next call, which overwrites them.
-func (s *sock) ReadBatch() ([]wire.Datagram, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.handed {
-		for i := range d.Data {
-			d.Data[i] = gone
-		}
-	}
-	clear(s.handed)
-	s.handed = s.handed[:0]
-	for len(s.queue) == 0 && !s.closed {
-		s.arrived.Wait()
-	}
-	if s.closed {
-		return nil, net.ErrClosed
-	}
-	k := min(len(s.queue), maxBatch)
-	s.handed = append(s.handed, s.queue[:k]...)
-	clear(s.queue[:k])
-	if s.queue = s.queue[k:]; len(s.queue) == 0 {
-		s.queue = nil
-	}
-	for _, d := range s.handed {
-		s.bytes -= len(d.Data)
-	}
-	return s.handed, nil
-}
-
-// gone is in the bytes of datagrams that were read before: no JSON has it.
-const gone = 0xDD
-
-// room reports whether a datagram fits. Only the network's goroutine adds some.
-func (s *sock) room(size int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.closed && s.bytes+size <= s.limit
-}
-
-func (s *sock) push(from netip.AddrPort, data []byte) {
-	if a := from.Addr(); a.Is6() && a.IsLinkLocalUnicast() {
-		from = netip.AddrPortFrom(a.WithZone(zone), from.Port())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.queue = append(s.queue, wire.Datagram{Addr: from, Via: s.via, Data: data})
-	s.bytes += len(data)
-	s.arrived.Signal()
-}
-
-func (s *sock) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.queue = nil
-	s.arrived.Broadcast()
 }

@@ -1,5 +1,7 @@
 package netsim
 
+import "fmt"
+
 // Outcome is what happened to a datagram.
 type Outcome uint8
 
@@ -13,16 +15,18 @@ const (
 	Full                // no room in the receiver's buffer
 	Blocked             // a fragment, where none pass
 	Unassembled         // no room to put its fragments together
+	Filtered            // a NAT or firewall lets nothing pass from this sender, or does not turn its own traffic back in
+	Unmapped            // a NAT has no mapping of the port (any more), or no port to give
 )
 
-var outcomes = [...]string{"sent", "delivered", "lost", "overflow", "down", "unreachable", "full", "blocked", "unassembled"}
+var outcomes = [...]string{"sent", "delivered", "lost", "overflow", "down", "unreachable", "full", "blocked", "unassembled", "filtered", "unmapped"}
 
 // Counts is what became of datagrams.
 type Counts struct {
 	Sent, Delivered int
 
 	// Dropped, by reason; see the outcomes of these names.
-	Lost, Overflow, Down, Unreachable, Full, Blocked, Unassembled int
+	Lost, Overflow, Down, Unreachable, Full, Blocked, Unassembled, Filtered, Unmapped int
 
 	InBurst                          int // of Lost: with the link in its bad state
 	Duplicated, Reordered, Corrupted int
@@ -32,14 +36,34 @@ type Counts struct {
 
 // Dropped is the number of datagrams that did not arrive.
 func (c Counts) Dropped() int {
-	return c.Lost + c.Overflow + c.Down + c.Unreachable + c.Full + c.Blocked + c.Unassembled
+	return c.Lost + c.Overflow + c.Down + c.Unreachable + c.Full + c.Blocked + c.Unassembled + c.Filtered + c.Unmapped
 }
 
 func (c *Counts) count(o Outcome) {
-	*[...]*int{
-		Sent: &c.Sent, Delivered: &c.Delivered, Lost: &c.Lost, Overflow: &c.Overflow, Down: &c.Down,
-		Unreachable: &c.Unreachable, Full: &c.Full, Blocked: &c.Blocked, Unassembled: &c.Unassembled,
-	}[o]++
+	switch o {
+	case Sent:
+		c.Sent++
+	case Delivered:
+		c.Delivered++
+	case Lost:
+		c.Lost++
+	case Overflow:
+		c.Overflow++
+	case Down:
+		c.Down++
+	case Unreachable:
+		c.Unreachable++
+	case Full:
+		c.Full++
+	case Blocked:
+		c.Blocked++
+	case Unassembled:
+		c.Unassembled++
+	case Filtered:
+		c.Filtered++
+	case Unmapped:
+		c.Unmapped++
+	}
 }
 
 func (c *Counts) add(d Counts) {
@@ -52,10 +76,19 @@ func (c *Counts) add(d Counts) {
 	c.Full += d.Full
 	c.Blocked += d.Blocked
 	c.Unassembled += d.Unassembled
+	c.Filtered += d.Filtered
+	c.Unmapped += d.Unmapped
 	c.InBurst += d.InBurst
 	c.Duplicated += d.Duplicated
 	c.Reordered += d.Reordered
 	c.Corrupted += d.Corrupted
 	c.Bytes += d.Bytes
 	c.Packets += d.Packets
+}
+
+func (o Outcome) String() string {
+	if int(o) < len(outcomes) {
+		return outcomes[o]
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }

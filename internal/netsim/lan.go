@@ -17,13 +17,17 @@ const zone = "lan"
 // SetLAN says which networks the host's interface is on. What it sends to a broadcast or multicast
 // address reaches every other host that has an address in one of them, and the port.
 func (c *Conn) SetLAN(networks ...netip.Prefix) {
-	c.net.mu.Lock()
-	defer c.net.mu.Unlock()
-	c.lan = nil
+	var lan []netip.Prefix
 	for _, p := range networks {
-		c.lan = append(c.lan, p.Masked())
+		lan = append(lan, p.Masked())
 	}
-	c.net.setBroadcastsLocked()
+	c.net.mu.Lock()
+	c.lan = lan
+	c.net.mu.Unlock()
+	c.net.change(func() {
+		c.near = lan
+		c.realm.setBroadcasts()
+	})
 }
 
 // Prefixes are the networks that SetLAN named.
@@ -64,29 +68,32 @@ func broadcastOf(p netip.Prefix) (netip.Addr, bool) {
 	return netip.AddrFrom4(a), true
 }
 
-func (n *Network) setBroadcastsLocked() {
-	clear(n.broadcasts)
-	for _, c := range n.hosts {
-		for _, p := range c.lan {
+func (r *realm) setBroadcasts() {
+	clear(r.broadcasts)
+	for _, c := range r.hosts {
+		for _, p := range c.near {
 			if b, ok := broadcastOf(p); ok {
-				n.broadcasts[b] = p
+				r.broadcasts[b] = p
 			}
 		}
 	}
 }
 
-// isGroupLocked reports whether an address means several hosts.
-func (n *Network) isGroupLocked(a netip.Addr) bool {
-	_, directed := n.broadcasts[a]
-	return directed || a == limited || a.IsMulticast()
+// isGroup reports whether an address means several hosts.
+func (r *realm) isGroup(a netip.Addr) bool {
+	if a == limited || a.IsMulticast() {
+		return true
+	}
+	_, directed := r.broadcasts[a]
+	return directed
 }
 
-// neighboursLocked are the sockets, in order of their creation, that a datagram to a group reaches.
-func (n *Network) neighboursLocked(from, to netip.AddrPort) (out []netip.AddrPort) {
+// neighbours are the sockets, in order of their creation, that a datagram to a group reaches.
+func (r *realm) neighbours(from, to netip.AddrPort) (out []netip.AddrPort) {
 	var lan []netip.Prefix // the networks in which from is
 	var sender *Conn
-	for _, c := range n.hosts {
-		for _, p := range c.lan {
+	for _, c := range r.hosts {
+		for _, p := range c.near {
 			if p.Contains(from.Addr()) {
 				lan = append(lan, p)
 			}
@@ -95,13 +102,13 @@ func (n *Network) neighboursLocked(from, to netip.AddrPort) (out []netip.AddrPor
 			sender = c
 		}
 	}
-	if p, directed := n.broadcasts[to.Addr()]; directed {
+	if p, directed := r.broadcasts[to.Addr()]; directed {
 		if !slices.Contains(lan, p) {
 			return nil // no router passes it on
 		}
 		lan = []netip.Prefix{p}
 	}
-	for _, c := range n.hosts {
+	for _, c := range r.hosts {
 		for _, s := range c.socks {
 			near := func(p netip.Prefix) bool { return p.Contains(s.local.Addr()) }
 			if c != sender && s.local.Port() == to.Port() && s.local.Addr().Is4() == to.Addr().Is4() && slices.ContainsFunc(lan, near) {

@@ -1,7 +1,6 @@
 package netsim
 
 import (
-	"hash/crc32"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -49,51 +48,40 @@ func (l *Link) dark(now time.Duration) bool {
 
 type pair struct{ from, to netip.Addr }
 
-// lane is one direction between two hosts.
+// lane is one direction between two hosts. All that a datagram needs of it lies together: with thousands of lanes
+// most of their cost is that of reaching memory.
 type lane struct {
 	pair   pair
-	pipe   *pipe // its own, or shared with other lanes
+	pipe   *pipe // own, or shared with other lanes
 	counts Counts
+	own    pipe
 }
 
 // pipe is the state of a link.
 type pipe struct {
-	shared bool // by several lanes
-	own    bool // has a link of its own; otherwise the network's standard
-	link   Link
-	rng    *rand.Rand
+	link   *Link         // nil: the standard of the realm
+	shared bool          // by several lanes
 	free   time.Duration // when the bottleneck has sent what waits
 	last   time.Duration // arrival of the datagram before, for jitter that keeps order
 	simple chain         // of Link.Loss and Link.Burst
 	bursty chain         // of Link.Bursty
+	rng    *rand.Rand    // of source
+	source rand.PCG
 }
 
-func newPipe(seed uint64, p pair) *pipe { return &pipe{rng: seeded(seed, p)} }
-
-func (n *Network) laneLocked(from, to netip.Addr) *lane {
-	p := pair{from.Unmap().WithZone(""), to.Unmap().WithZone("")}
-	l := n.lanes[p]
-	if l == nil {
-		l = &lane{pair: p, pipe: newPipe(n.seed, p)}
-		n.lanes[p] = l
-		n.made = append(n.made, l)
-	}
-	return l
+// reset makes p a link at rest with a chance of its own, which depends on the seed and the addresses, not on what was used first.
+func (p *pipe) reset(seed uint64, at pair) {
+	*p = pipe{source: *seeded(seed, at)}
+	p.rng = rand.New(&p.source)
 }
 
-func (n *Network) linkLocked(l *lane) *Link {
-	if l.pipe.own {
-		return &l.pipe.link
-	}
-	return &n.standard
+func seeded(seed uint64, p pair) *rand.PCG {
+	h := mixAddr(mixAddr(traceStart, netip.AddrPortFrom(p.from, 0)), netip.AddrPortFrom(p.to, 0))
+	return rand.NewPCG(seed, h)
 }
 
-// cutLocked reports whether nothing passes a lane at a time.
-func (n *Network) cutLocked(l *lane, now time.Duration) bool {
-	from, ok1 := n.sides[l.pair.from]
-	to, ok2 := n.sides[l.pair.to]
-	return ok1 && ok2 && from != to || n.linkLocked(l).dark(now)
-}
+// sharedSalt tells the chance of a shared link from that of the same direction alone.
+const sharedSalt = 0x736861726564
 
 func chance(rng *rand.Rand, p float64) bool { return p > 0 && rng.Float64() < p }
 
@@ -113,67 +101,76 @@ func (p *pipe) enqueue(l *Link, now time.Duration, size int) (left time.Duration
 	return p.free, true
 }
 
-// carryLocked takes a datagram across the link to one host and decides its fate, but for what the
-// receiver decides. It is the one place where addresses could be rewritten.
-func (n *Network) carryLocked(e *event, to netip.AddrPort, data []byte) {
-	lane := n.laneLocked(e.from.Addr(), to.Addr())
-	link, p, c := n.linkLocked(lane), lane.pipe, &lane.counts
-	packets, size := packetsOf(len(data), link.MTU, to.Addr().Is6())
-	c.Sent++
-	c.Bytes += size
-	c.Packets += packets
-	x := event{kind: arrives, from: e.from, to: to, data: data, sum: e.sum, lane: lane, packets: packets}
-	if n.cutLocked(lane, e.sent) {
-		n.fateLocked(&x, e.sent, Down)
+// carryLocked takes a datagram across the link from and to the addresses that it has in its realm, and decides its fate, but for
+// what the receiver decides.
+func (n *Network) carryLocked(e *event) {
+	lane := e.realm.lane(pair{e.from.Addr(), e.to.Addr()})
+	link, p, c := e.realm.link(lane), lane.pipe, &lane.counts
+	size := e.embark(lane, link)
+	if n.cutLocked(e, link, e.sent) {
+		n.dropLocked(e, e.sent, Down)
 		return
 	}
 	left, room := p.enqueue(link, e.sent, size)
 	if !room {
-		n.fateLocked(&x, e.sent, Overflow)
+		n.dropLocked(e, e.sent, Overflow)
 		return
 	}
-	if packets > 1 && link.NoFrags {
-		n.fateLocked(&x, e.sent, Blocked)
+	if e.packets > 1 && link.NoFrags {
+		n.dropLocked(e, e.sent, Blocked)
 		return
 	}
-	lost, inBurst := p.lose(link, packets)
-	x.at = left + link.Delay
+	lost, inBurst := p.lose(link, e.packets)
+	at := left + link.Delay
 	if link.Jitter > 0 {
-		x.at = max(x.at+time.Duration(p.rng.Int64N(int64(link.Jitter))), p.last)
+		at = max(at+time.Duration(p.rng.Int64N(int64(link.Jitter))), p.last)
 	}
 	if chance(p.rng, link.Reorder) {
 		c.Reordered++
-		x.at += link.ReorderBy
+		at += link.ReorderBy
 	} else {
-		p.last = x.at
+		p.last = at
 	}
-	x.at = max(x.at, e.at) // a perfect link takes a nanosecond
-	copies := 1
-	if chance(p.rng, link.Duplicate) {
-		copies = 2
-	}
+	e.due = max(at, e.due) // a perfect link takes a nanosecond
+	twice := chance(p.rng, link.Duplicate)
 	if lost > 0 {
 		if inBurst {
 			c.InBurst++
 		}
-		n.fateLocked(&x, e.sent, Lost)
-		if lost < packets { // the rest of it waits for what never comes
-			n.pushLocked(event{kind: remains, at: x.at, from: e.from, to: to, packets: packets - lost})
+		n.fateLocked(e, e.sent, Lost)
+		if lost == e.packets {
+			n.store.give(e)
+			return
 		}
+		e.kind, e.packets = remains, e.packets-lost // the rest of it waits for what never comes
+		n.pushLocked(e)
 		return
 	}
-	c.Duplicated += copies - 1
-	for i := range copies {
-		y := x
-		if i > 0 {
-			y.data = append([]byte(nil), data...)
-		}
-		if len(data) > 0 && chance(p.rng, link.Corrupt) {
-			c.Corrupted++
-			y.data = append([]byte(nil), y.data...)
-			y.data[p.rng.IntN(len(data))] ^= 1 << p.rng.IntN(8)
-			y.sum = crc32.Checksum(y.data, castagnoli)
-		}
-		n.pushLocked(y)
+	e.kind = arrives
+	copies := [2]*event{e}
+	if twice {
+		c.Duplicated++
+		copies[1] = n.cloneLocked(e)
 	}
+	for _, e := range copies {
+		if e == nil {
+			break
+		}
+		if len(e.data) > 0 && chance(p.rng, link.Corrupt) {
+			c.Corrupted++
+			e.data[p.rng.IntN(len(e.data))] ^= 1 << p.rng.IntN(8)
+			e.sum = checksum(e.data)
+		}
+		n.pushLocked(e)
+	}
+}
+
+// embark counts a datagram on the lane that it takes, and returns its bytes there.
+func (e *event) embark(lane *lane, link *Link) (size int) {
+	e.lane = lane
+	e.packets, size = packetsOf(len(e.data), link.MTU, e.to.Addr().Is6())
+	lane.counts.Sent++
+	lane.counts.Bytes += size
+	lane.counts.Packets += e.packets
+	return size
 }

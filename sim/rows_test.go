@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var long = flag.Bool("sim.long", false, "run rows, seeds and hours at their full size")
+
+// row is a line of the reliability list: the fault, the bar, and the test that tells whether it holds. The table rows is
+// what TestRow and the scoreboard go by, so that none has a row that the other has not.
+type row struct {
+	id, fault, bar string
+	where          string // "test": also in every go test, smaller; "long": with -sim.long only
+	run            func(t *testing.T, r *result)
+	elsewhere      string // "./package TestName" where it is tested instead of run; "" otherwise
+}
+
+// result is what a row has shown.
+type result struct {
+	t       *testing.T
+	figures []string
+	real    time.Duration
+}
+
+// figure notes a measured value.
+func (r *result) figure(format string, args ...any) {
+	r.figures = append(r.figures, fmt.Sprintf(format, args...))
+}
+
+// bar notes a value, and fails the row if it does not hold.
+func (r *result) bar(ok bool, format string, args ...any) {
+	r.t.Helper()
+	s := fmt.Sprintf(format, args...)
+	if !ok {
+		r.t.Errorf("misses its bar: %s", s)
+		s += " (miss)"
+	}
+	r.figures = append(r.figures, s)
+}
+
+// size is short in a short run and full in a long one.
+func size[T any](short, full T) T {
+	if *long {
+		return full
+	}
+	return short
+}
+
+// inBubble runs a world, and closes it.
+func inBubble(t *testing.T, o Options, f func(w *World)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, o)
+		defer w.Close()
+		f(w)
+	})
+}
+
+// rows are in the order of the list.
+var rows = concat(linkRows, sharingRows, movingRows, swarmRows, limitRows, hostileRows, floodRows)
+
+func concat(tables ...[]row) (all []row) {
+	for _, t := range tables {
+		all = append(all, t...)
+	}
+	return all
+}
+
+// TestRow runs each row as a subtest of its name: -run 'TestRow/N2' runs the ladder, at full size with -sim.long, and tells figures
+// with -v.
+func TestRow(t *testing.T) {
+	for _, row := range rows {
+		if row.run == nil {
+			continue
+		}
+		t.Run(row.id, func(t *testing.T) {
+			if row.where == "long" && !*long {
+				t.Skip("runs with -sim.long")
+			}
+			if !*long {
+				t.Parallel()
+			}
+			runRow(t, row)
+		})
+	}
+}
+
+func runRow(t *testing.T, row row) *result {
+	t.Helper()
+	r := &result{t: t}
+	start := time.Now()
+	defer func() {
+		r.real = time.Since(start)
+		t.Logf("%s [%s]: %s (%.1f s real)", row.fault, row.bar, strings.Join(r.figures, "; "), r.real.Seconds())
+	}()
+	row.run(t, r)
+	return r
+}

@@ -1,0 +1,173 @@
+package transfer
+
+import (
+	"math"
+	"time"
+)
+
+// delayControl steers the window to a delay, as TCP Vegas and LEDBAT do (Brakmo 1994,
+// RFC 6817), with what LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus) has added: a slow
+// start that ends before the target is reached, decreases in proportion to what
+// is too much, and slowdowns in which the base shows. It steers once per round
+// by the smallest round trip in it, so jitter does not count.
+type delayControl struct {
+	tally
+	target  time.Duration // delay above the base to steer to
+	meek    bool          // gives way to everybody: background
+	size    float64       // bytes
+	knee    float64       // bytes at which slow start after a timeout ends; 0: at the target
+	lowered time.Duration // when the last slowdown ended
+	until   int           // rounds that the slowdown that is on still takes; 0: none is
+}
+
+const (
+	// Alone on a link we may keep a standing queue of 100 ms (reliability.md N10),
+	// and a window must fill a link whose scheduler wakes up late: a quarter does both.
+	queueTarget = 25 * time.Millisecond
+	// In the background: LEDBAT++'s target.
+	meekTarget = 60 * time.Millisecond
+
+	slowExit   = 0.75 // of the target: what the last doubling adds is not seen yet
+	leastCut   = 0.5  // a round never takes more than half away
+	lossCut    = 0.85 // for losses beyond noise
+	meekCut    = 0.5
+	pacedGain  = 1.25 // above window per round trip, so that the window is what binds
+	slowGain   = 2
+	lowShare   = 0.5 // of the window without its queue, in a slowdown
+	lowEvery   = 10 * time.Second
+	lowRounds  = 20 // between slowdowns at least: they cost half a round trip each
+	meekRounds = 9  // a slowdown in the background is a tenth of the time
+)
+
+// newDelay returns a control that steers to 25 ms of queue.
+func newDelay(most int) *delayControl {
+	return &delayControl{tally: opened(most), target: queueTarget}
+}
+
+// newBackground returns one that takes only what nobody else wants.
+func newBackground(most int) *delayControl {
+	return &delayControl{tally: opened(most), target: meekTarget, meek: true}
+}
+
+func (d *delayControl) sent(now time.Time, n, inFlight int) stamp {
+	st := d.noteSent(now, n, inFlight)
+	if d.inFlight+d.unit > d.window() {
+		d.round.full = true
+	}
+	return st
+}
+
+func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
+	ended := d.noteAnswer(now, st, n, inFlight)
+	if d.size == 0 && d.base.is > 0 {
+		d.size = float64(d.start())
+	}
+	if d.opening && d.round.full {
+		d.size = min(d.size+float64(n), float64(d.most))
+	}
+	if ended {
+		d.endRound(d.since(now))
+		full := d.round.full && d.inFlight+d.unit > d.window()
+		d.round = round{full: full}
+	}
+}
+
+func (d *delayControl) lost(now time.Time, _ stamp, _, inFlight int) {
+	d.noteLost(now, inFlight)
+}
+
+func (d *delayControl) timeout(time.Time) {
+	if !d.opening || d.knee == 0 {
+		d.knee = max(d.size/2, float64(d.start()))
+	}
+	d.size = float64(floorAnswers * d.unit)
+	d.opening, d.until = true, 0
+}
+
+func (d *delayControl) restart(time.Time) {
+	if rest := float64(max(d.start(), restAnswers*d.unit)); d.size > rest {
+		d.knee = d.size
+		d.size, d.opening, d.until = rest, true, 0
+	}
+}
+
+func (d *delayControl) starved(time.Time) { d.round.full = false }
+
+func (d *delayControl) window() int {
+	w := d.size * d.breaker.factor()
+	if d.size == 0 {
+		w = float64(d.start())
+	}
+	if d.until > 0 {
+		w *= lowShare * float64(d.base.is) / float64(max(d.base.is+d.target, 1))
+	}
+	return d.clamp(w)
+}
+
+func (d *delayControl) pace() float64 {
+	if d.rtt < wakeGrain || d.base.is < wakeGrain {
+		return 0
+	}
+	gain := pacedGain
+	if d.opening {
+		gain = slowGain
+	}
+	return max(gain*max(d.size, float64(d.unit))*d.breaker.factor()/d.rtt.Seconds(), 1)
+}
+
+// gain is by how many bytes an empty queue lets the window grow in a round trip.
+// It grows slower than the window, so that of two flows with one queue the smaller one
+// catches up, and faster than TCP's one segment, as the root, so that a long fat path is filled in time.
+func (d *delayControl) gain() float64 {
+	unit := float64(max(d.unit, 1))
+	if d.meek {
+		// One answer in up to sixteen round trips (LEDBAT++ section 4.2).
+		return unit / min(16, math.Ceil(2*float64(d.target)/float64(max(d.base.is, time.Millisecond))))
+	}
+	return unit * max(1, math.Sqrt(d.size/unit))
+}
+
+func (d *delayControl) endRound(at time.Duration) {
+	r := &d.round
+	if d.until > 0 {
+		if d.until--; d.until == 0 {
+			d.base.turn(at)
+			d.lowered = at
+		}
+		return
+	}
+	if r.min == 0 {
+		return
+	}
+	queue := max(r.min-d.base.is, 0)
+	over := float64(queue) / float64(d.target)
+	excess := d.noise.excess(r.lost, r.lost+r.got)
+	switch {
+	case excess:
+		d.opening = false
+		d.size *= d.cutFor()
+	case over > 1:
+		d.opening = false
+		d.size *= max(leastCut, float64(d.base.is+d.target)/float64(d.base.is+queue))
+	case d.opening:
+		if over > slowExit || d.knee > 0 && d.size >= d.knee {
+			d.opening, d.knee = false, 0
+			d.lowered = at - lowEvery // a first slowdown soon: the start has built a queue
+		}
+	case r.full:
+		d.size += d.gain() * (1 - over)
+	}
+	d.size = min(max(d.size, float64(floorAnswers*d.unit)), float64(d.most))
+	every := max(lowEvery, lowRounds*d.base.is)
+	if !d.opening && at-d.lowered > every {
+		d.until = 2
+		d.base.next = 0
+	}
+}
+
+func (d *delayControl) cutFor() float64 {
+	if d.meek {
+		return meekCut
+	}
+	return lossCut
+}
