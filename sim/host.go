@@ -46,6 +46,7 @@ func (w *World) nodeOn(conn *netsim.Conn, c node.Config, outside ...netip.Addr) 
 	at := conn.LocalAddrs()
 	key := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", w.Seed, at[0], outside))
 	c.Conn, c.Rand = conn, rand.NewChaCha8(key)
+	c.Congestion = max(c.Congestion, w.control)
 	h := &Host{At: at[0], Conn: conn, w: w, config: c, files: map[*Content]string{}}
 	h.life = w.watch.born(h, at, conn.Prefixes(), limits{up: c.Up, down: c.Down, peer: c.UpPerPeer})
 	for _, a := range outside {

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"net/netip"
-	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -11,13 +10,14 @@ import (
 
 	"sharer/internal/netsim"
 	"sharer/node"
+	"sharer/transfer"
 	"sharer/wire"
 )
 
 // Rows of several who share something: a bottleneck, a queue, a download.
 var sharingRows = []row{
 	{id: "N11", fault: "two sharers at one bottleneck", bar: "Jain index ≥ 0.9", where: "test", run: rowFair},
-	{id: "N12", fault: "bufferbloat, queue of 2 s, background mode", bar: "induced delay ≤ 150 ms", where: "test", run: rowBloat},
+	{id: "N12", fault: "bufferbloat, queue of 2 s, background mode", bar: "induced delay ≤ 150 ms", where: "long", run: rowBloat},
 	{id: "N14", fault: "1 fast peer (10 Mbit/s) and 20 slow (50 kbit/s)", bar: "≤ 1.1 × fast alone, last 1 % ≤ 5 % of the time, duplicates ≤ 2 %", where: "long", run: rowSlowPeers},
 }
 
@@ -67,15 +67,6 @@ func rowFair(t *testing.T, r *result) {
 	})
 }
 
-// background sets the field of that name, where nodes have one.
-func background(c *node.Config) bool {
-	f := reflect.ValueOf(c).Elem().FieldByName("Background")
-	if f.IsValid() {
-		f.SetBool(true)
-	}
-	return f.IsValid()
-}
-
 // delays is how long datagrams waited in the queue of a link that neither loses nor reorders.
 type delays struct {
 	sent  []time.Time
@@ -118,10 +109,7 @@ func rowBloat(t *testing.T, r *result) {
 	inBubble(t, Options{Link: link}, func(w *World) {
 		s := w.Seeder(node.Config{}, size(16<<20, 32<<20))
 		c := node.Config{Peers: []netip.AddrPort{s.At}}
-		mode := "background"
-		if !background(&c) {
-			mode = "normal"
-		}
+		c.Congestion = transfer.Background
 		n := w.Node(c)
 		var q delays
 		q.follow(w, s.At, n.At, func(bytes int) time.Duration {
@@ -130,7 +118,7 @@ func rowBloat(t *testing.T, r *result) {
 		got, _ := n.Fetch(s.Contents[0].BLAKE3())
 		mean, p99 := q.worst(0.99)
 		_, all := q.worst(1)
-		r.bar(p99 <= 150*time.Millisecond, "%s mode: queue of %v on the mean, 99 %% ≤ %v, all ≤ %v", mode, mean.Round(time.Millisecond), p99.Round(time.Millisecond), all.Round(time.Millisecond))
+		r.bar(p99 <= 150*time.Millisecond, "queue of %v on the mean, 99 %% ≤ %v, all ≤ %v", mean.Round(time.Millisecond), p99.Round(time.Millisecond), all.Round(time.Millisecond))
 		r.figure("%s", mbit(float64(len(s.Contents[0].Data))/got.Duration.Seconds()))
 	})
 }

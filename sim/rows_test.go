@@ -7,9 +7,23 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sharer/transfer"
 )
 
 var long = flag.Bool("sim.long", false, "run rows, seeds and hours at their full size")
+
+var controls = flag.String("sim.control", "model", "congestion control of downloads: model, delay, background")
+
+// control is what that flag names.
+func control(t *testing.T) transfer.Congestion {
+	t.Helper()
+	c, ok := map[string]transfer.Congestion{"model": transfer.Model, "delay": transfer.Delay, "background": transfer.Background}[*controls]
+	if !ok {
+		t.Fatalf("-sim.control=%s: want model, delay or background", *controls)
+	}
+	return c
+}
 
 // row is a line of the reliability list: the fault, the bar, and the test that tells whether it holds. The table rows is
 // what TestRow and the scoreboard go by, so that none has a row that the other has not.
@@ -54,6 +68,7 @@ func size[T any](short, full T) T {
 // inBubble runs a world, and closes it.
 func inBubble(t *testing.T, o Options, f func(w *World)) {
 	t.Helper()
+	o.Control = max(o.Control, control(t))
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, o)
 		defer w.Close()

@@ -16,14 +16,16 @@ import (
 
 	"sharer/internal/netsim"
 	"sharer/node"
+	"sharer/transfer"
 )
 
 // Options say what a world is made of. The zero value is seed 1 and perfect links.
 type Options struct {
-	Seed uint64        // 0: 1
-	Link netsim.Link   // between any two hosts, where nothing else is said
-	Poll time.Duration // how often node.Stats is looked at; 0: 500 ms
-	Dir  string        // where nodes keep their files; empty: a folder of the test's
+	Seed    uint64              // 0: 1
+	Link    netsim.Link         // between any two hosts, where nothing else is said
+	Poll    time.Duration       // how often node.Stats is looked at; 0: 500 ms
+	Control transfer.Congestion // of nodes that say no other than the default
+	Dir     string              // where nodes keep their files; empty: a folder of the test's
 }
 
 // World is a simulated network with nodes and other peers in it. Its methods are for goroutines of one bubble.
@@ -32,12 +34,13 @@ type World struct {
 	Seed            uint64
 	Start           time.Time
 
-	t     testing.TB
-	dir   string
-	watch *watch
-	stop  chan struct{} // ends the poller
-	ended chan struct{}
-	quiet chan struct{} // one token: who holds it may wait for rest
+	t       testing.TB
+	control transfer.Congestion
+	dir     string
+	watch   *watch
+	stop    chan struct{} // ends the poller
+	ended   chan struct{}
+	quiet   chan struct{} // one token: who holds it may wait for rest
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -62,7 +65,7 @@ func New(t testing.TB, o Options) *World {
 		o.Dir = t.TempDir()
 	}
 	w := &World{
-		Network: netsim.New(o.Seed, o.Link), Seed: o.Seed, Start: time.Now(), t: t, dir: o.Dir,
+		Network: netsim.New(o.Seed, o.Link), Seed: o.Seed, Start: time.Now(), t: t, control: o.Control, dir: o.Dir,
 		stop: make(chan struct{}), ended: make(chan struct{}), quiet: make(chan struct{}, 1),
 		rng: rand.New(rand.NewPCG(o.Seed, 0x776f726c64)), known: map[string]map[netip.AddrPort]bool{},
 	}

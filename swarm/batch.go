@@ -91,14 +91,13 @@ func (b *Batch) openReply(to netip.AddrPort, via uint8) (buf []byte, ok bool) {
 }
 
 // openStranger begins the one reply to a datagram without proof.
-func (b *Batch) openStranger(to netip.AddrPort, via uint8, limit int) (buf []byte) {
+func (b *Batch) openStranger(to netip.AddrPort, via uint8, limit int) (buf []byte, from moved) {
 	b.grant = grant{to: to, via: via, why: Reply, limit: min(limit, wire.MaxDatagram), ask: true}
-	var old netip.AddrPort
-	b.theirs, old = b.gate.echoes.take(b.theirs[:0], to)
-	if len(b.theirs) == 0 && old.IsValid() {
-		b.theirs = b.gate.table.theirs(b.theirs, old)
+	b.theirs, from = b.gate.echoes.take(b.theirs[:0], to)
+	if len(b.theirs) == 0 && from.old.IsValid() {
+		b.theirs = b.gate.table.theirs(b.theirs, from.old)
 	}
-	return b.begin()
+	return b.begin(), from
 }
 
 func (b *Batch) begin() []byte {

@@ -21,6 +21,7 @@
 //
 // The way of a datagram: the node counts it ([Gate.ReceivedBatch]), splits it, asks [Gate.Admit]
 // who sent it, dispatches it, and hands the replies to [Gate.Reply]; those that send on their
-// own account hold a [Batch], which tells what the socket refused. A [Meter] is charged with all that passes. [Table] owns all that is known about addresses, behind one lock.
-// [Swarm] bundles the parts; [Swarm.Run] is the only goroutine.
+// own account hold a [Batch], which tells what the socket refused. A [Meter] is charged with all
+// that passes. [Table] owns all that is known about addresses, behind one lock. [Swarm] bundles
+// the parts; [Swarm.Run] is the only goroutine.
 package swarm

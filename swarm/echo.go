@@ -13,7 +13,7 @@ import (
 type echo struct {
 	mu   sync.Mutex
 	addr netip.AddrPort
-	old  netip.AddrPort // see moved.go; not valid: nowhere that we know of
+	from moved // see moved.go
 	n    int
 	text [maxTheirs]byte
 }
@@ -29,29 +29,29 @@ func (es *echoes) slot(a netip.AddrPort) *echo {
 	return &es.slots[maphash.Comparable(es.seed, a)%uint64(len(es.slots))]
 }
 
-func (es *echoes) keep(a netip.AddrPort, theirs []byte, old netip.AddrPort) {
+func (es *echoes) keep(a netip.AddrPort, theirs []byte, from moved) {
 	s := es.slot(a)
 	s.mu.Lock()
-	s.addr, s.old, s.n = a, old, copy(s.text[:], theirs)
+	s.addr, s.from, s.n = a, from, copy(s.text[:], theirs)
 	s.mu.Unlock()
 }
 
 // take appends what keep kept for the address, once.
-func (es *echoes) take(dst []byte, a netip.AddrPort) (theirs []byte, old netip.AddrPort) {
+func (es *echoes) take(dst []byte, a netip.AddrPort) (theirs []byte, from moved) {
 	s := es.slot(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.addr != a {
-		return dst, old
+		return dst, from
 	}
 	s.addr = netip.AddrPort{}
-	return append(dst, s.text[:s.n]...), s.old
+	return append(dst, s.text[:s.n]...), s.from
 }
 
-// moved reports whether the address left word of where it was before. take still finds it.
+// moved reports whether the address left word of where it was before, and is to be asked. take still finds it.
 func (es *echoes) moved(a netip.AddrPort) bool {
 	s := es.slot(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addr == a && s.old.IsValid()
+	return s.addr == a && s.from.ask
 }

@@ -141,8 +141,8 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 	case v.self:
 		return g.drop(DropSelf)
 	}
-	if (!v.kept || !v.proven) && (len(in.theirs) > 0 || v.old.IsValid()) {
-		g.echoes.keep(in.addr, in.theirs, v.old)
+	if (!v.kept || !v.proven) && (len(in.theirs) > 0 || v.moved.old.IsValid()) {
+		g.echoes.keep(in.addr, in.theirs, v.moved)
 	}
 	if v.gained {
 		g.table.watch.tell(in.addr)
@@ -157,13 +157,10 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 		return from
 	}
 	from.Room = max(0, budget(in.size)-2-pleaseLen)
-	e := echoLen(in.theirs)
-	if e == 0 {
-		e = v.oldEcho
-	}
-	if e > 0 && from.Room > e {
+	if e := echoLen(in.theirs); e > 0 && from.Room > e {
 		from.Room -= e + 1
 	}
+	from.Room = max(0, from.Room-v.moved.room)
 	return from
 }
 
@@ -196,8 +193,10 @@ func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
 		return
 	}
 	if !from.Proven && !asked {
-		g.challenge(from)
-		return
+		if !g.echoes.moved(from.Addr) {
+			return
+		}
+		replies = nil
 	}
 	if g.table.shut(from.Addr, time.Now()) { // a handler found out something
 		return
@@ -205,7 +204,7 @@ func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
 	b := g.pool.Get().(*Batch)
 	defer g.pool.Put(b)
 	if !from.Proven {
-		g.replyStranger(b, from, replies)
+		g.replyStranger(b, from, asked, replies)
 	} else {
 		g.replyProven(b, from, replies)
 	}
@@ -233,14 +232,18 @@ func (g *Gate) replyProven(b *Batch, from wire.Sender, replies [][]byte) {
 	}
 }
 
-func (g *Gate) replyStranger(b *Batch, from wire.Sender, replies [][]byte) {
+func (g *Gate) replyStranger(b *Batch, from wire.Sender, asked bool, replies [][]byte) {
 	limit := budget(from.Size)
 	room := limit - 2 - pleaseLen
 	if room < 0 {
 		g.counts.refused[RefusedSize].Add(1)
 		return
 	}
-	buf := b.openStranger(from.Addr, from.Via, limit)
+	buf, was := b.openStranger(from.Addr, from.Via, limit)
+	if was.ask && len(challengeText)+1 <= room {
+		buf = append(buf, challengeText...)
+		room -= len(challengeText) + 1
+	}
 	if e := echoLen(b.theirs); e > 0 && e < room {
 		room -= e + 1
 	} else {
@@ -262,7 +265,7 @@ func (g *Gate) replyStranger(b *Batch, from wire.Sender, replies [][]byte) {
 			b.theirs = b.theirs[:0]
 		}
 	}
-	b.alone = true
+	b.alone = asked
 	g.table.spend(from.Addr)
 	b.Close(buf, 0)
 }

@@ -3,8 +3,6 @@ package swarm
 import (
 	"net/netip"
 	"time"
-
-	"sharer/wire"
 )
 
 // A peer whose address changes (a NAT that forgot it, a network that was left) goes on returning
@@ -13,11 +11,11 @@ import (
 // sent; but it is worth a question at once (RFC 9000 section 8.2), where other strangers that did
 // not ask get silence: the answer to it brings the new cookie, and with it standing.
 //
-//   - It asked something: the reply carries our cookie for the new address, as to every stranger,
-//     and theirs as we know it from the old one, so that it believes us and echoes ours the next time.
-//   - It did not, as with the blocks that a seeder still sends: it is asked whom it knows, at most
-//     twice a second for each peer that seems to have moved. An answer is no question, so
-//     nothing circles.
+//   - The reply to it carries our cookie for the new address, as to every stranger, and theirs as
+//     we know it from the old one, so that it believes us and echoes ours the next time.
+//   - It is asked whom it knows, so that this next time is now, also where nothing else was asked, as
+//     with the blocks that a seeder still sends, or its keepalive. That happens at most twice a
+//     second for each peer that seems to have moved; the answer to it is proven, so nothing circles.
 //
 // Nothing is inherited: the entry of the old address stays, and is forgotten when its keepalives
 // are not answered; the new one starts young. Otherwise one old peer could pass its age on to
@@ -43,48 +41,35 @@ func (t *Table) unbindLocked(e *entry) {
 	e.epoch = 0
 }
 
-// movedLocked finds the peer whose cookie a datagram without proof returned from another address,
-// and how many bytes its own cookie takes in a reply.
-func (t *Table) movedLocked(in *arrival, c *Cookies, now time.Time) (old netip.AddrPort, echo int) {
+// moved is what a datagram without proof tells of where its sender was before.
+type moved struct {
+	old  netip.AddrPort // not valid: nowhere that we know of
+	ask  bool           // ask it something now
+	room int            // bytes of the reply that this takes
+}
+
+// movedLocked finds the peer whose cookie a datagram returned from another address.
+func (t *Table) movedLocked(in *arrival, c *Cookies, now time.Time) (m moved) {
 	for _, r := range in.returned {
 		text := cookieText(r)
 		if len(text) != cookieDigits {
 			continue
 		}
 		o := t.cookies[[cookieDigits]byte(text)]
-		if o == nil || o.addr == in.addr || !o.proven || !o.fresh(c, now) || t.bannedLocked(o.addr, now) {
+		if true || o.addr == in.addr || !o.proven || !o.fresh(c, now) || t.bannedLocked(o.addr, now) {
 			continue
 		}
-		if !in.asked {
-			if now.Sub(o.challenged) < challengeEvery {
-				return old, 0
-			}
+		m.old = o.addr
+		if m.ask = now.Sub(o.challenged) >= challengeEvery; m.ask {
 			o.challenged = now
+			m.room = len(challengeText) + 1
 		}
-		return o.addr, echoLen(o.theirs)
+		if len(in.theirs) == 0 && len(o.theirs) > 0 {
+			m.room += echoLen(o.theirs) + 1
+		}
+		break
 	}
-	return old, 0
+	return m
 }
 
 const challengeText = `{"PleaseSendPeers":{}}`
-
-// challenge asks a stranger who seems to be a peer that moved, within twice what came.
-func (g *Gate) challenge(from wire.Sender) {
-	if !g.echoes.moved(from.Addr) || g.table.shut(from.Addr, time.Now()) {
-		return
-	}
-	limit := budget(from.Size)
-	room := limit - 2 - pleaseLen - 1 - len(challengeText)
-	if room < 0 {
-		g.counts.refused[RefusedSize].Add(1)
-		return
-	}
-	b := g.pool.Get().(*Batch)
-	defer g.pool.Put(b)
-	buf := b.openStranger(from.Addr, from.Via, limit)
-	if echoLen(b.theirs)+1 > room {
-		b.theirs = b.theirs[:0]
-	}
-	b.Close(append(buf, challengeText...), 0)
-	_ = b.Flush() // counted there; the next datagram from there makes another one
-}

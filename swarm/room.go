@@ -14,16 +14,16 @@ import (
 //     /16 or /32: one that is quiet if there is one, else one of those with the most hops the youngest. So
 //     an attacker with many addresses in few networks competes with himself, and the old ones stay;
 //   - anchors, the longest-lived at the last start, stay while they are heard;
-//   - of the newly proven at most turnover a second push out a proven one, since to find it takes
-//     a look at the whole table. Who finds no room is served like others, only not remembered.
-
+//   - of the newly proven at most turnover a second push somebody out of a full table, since to find
+//     him takes a look at all of it. Who finds no room is served like others, only not remembered.
 //
 // Hops are how many peers passed an address on, from what the user gave or an anchor: an attacker
 // may have a network for each of his addresses, and introduce any number of them, but he does so at
 // the end of a chain, or uninvited, and not in front of what the first peers tell.
 
+// Tuning of that.
 const (
-	turnover  = 16 // what pace remembers
+	turnover  = 8  // some 50 µs each
 	uninvited = 15 // hops of who came without having been named, and the most that are counted
 )
 

@@ -85,6 +85,9 @@ const KeepaliveGap = 15 * time.Second
 // Rules is the gate's table. The first row that fits decides; where none fits nothing is sent.
 // The gate obeys it, and checkers of simulations are made from it.
 //
+// A reply without proof answers a question, or asks one of a peer that seems to have moved (moved.go);
+// both are bounded by Ratio.
+//
 // An answer without proof to a request pays for the next one: datagrams of at most twice its
 // size leave at once, the Ratio of a reply; otherwise First and Most hold. Request and Given
 // each keep their own silence.

@@ -21,8 +21,7 @@ type verdict struct {
 	banned    bool
 	self      bool
 	badCookie bool
-	old       netip.AddrPort // of the peer that seems to have moved here
-	oldEcho   int            // bytes of its cookie in a reply
+	moved     moved
 }
 
 // admit judges a datagram: one lookup, one lock.
@@ -65,7 +64,7 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 				return v
 			}
 		}
-		v.old, v.oldEcho = t.movedLocked(in, c, now)
+		v.moved = t.movedLocked(in, c, now)
 		t.strangerLocked(e, in, &v, now)
 		return v
 	}
@@ -109,7 +108,7 @@ func (t *Table) strangerLocked(e *entry, in *arrival, v *verdict, now time.Time)
 			e.relapses++
 		}
 	case e.contacted:
-		if !in.asked && !v.old.IsValid() { // an answer; what a question earns is spent on its reply
+		if !in.asked && !v.moved.ask { // an answer; what a question earns is spent on its reply
 			e.credit = replyRatio * (in.size + wire.HeaderBytes)
 		}
 		e.request.Answered()

@@ -28,6 +28,7 @@ type options struct {
 	isolated    bool
 	bwlimit     rateLimit
 	bwlimitPeer peerRate
+	background  bool
 	detach      bool
 	daemon      string // auto, require, never
 }
@@ -77,6 +78,7 @@ func (c *command) transferFlags() {
 	c.add(func(fs *pflag.FlagSet) {
 		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both (default off)")
 		fs.Var(&o.bwlimitPeer, "bwlimit-peer", "limit of what each peer is sent, in bytes a second (default off)")
+		fs.BoolVar(&o.background, "background", false, "give way to everything else on the link when fetching")
 		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
 		fs.BoolVarP(&o.detach, "detach", "d", false, "hand the work to the daemon and return")
 	})

@@ -13,6 +13,7 @@ import (
 
 	"sharer/node"
 	"sharer/seed"
+	"sharer/transfer"
 )
 
 // What the verbs need of a node, each its part. *node.Node is all of them.
@@ -68,8 +69,13 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 		}
 		given = append(given, addrs...)
 	}
+	var congestion transfer.Congestion
+	if o.background {
+		congestion = transfer.Background
+	}
 	p, err := scr.s.start(node.Config{
-		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
+		Congestion: congestion,
+		Listen:     o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
 		Up: o.bwlimit.up, UpPerPeer: int64(o.bwlimitPeer), Down: o.bwlimit.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
 	})
 	if err != nil {
