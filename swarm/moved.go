@@ -56,7 +56,7 @@ func (t *Table) movedLocked(in *arrival, c *Cookies, now time.Time) (m moved) {
 			continue
 		}
 		o := t.cookies[[cookieDigits]byte(text)]
-		if true || o.addr == in.addr || !o.proven || !o.fresh(c, now) || t.bannedLocked(o.addr, now) {
+		if o == nil || o.addr == in.addr || !o.proven || !o.fresh(c, now) || t.bannedLocked(o.addr, now) {
 			continue
 		}
 		m.old = o.addr
