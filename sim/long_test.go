@@ -35,6 +35,9 @@ var (
 // patience is how long a download may take when all faults that come and go have gone.
 const patience = 15 * time.Minute
 
+// realPatience is after how long a world names itself that does not end: it may keep a processor busy at one instant for ever.
+const realPatience = 30 * time.Second
+
 // faultNames are what -sim.faults may hold.
 var faultNames = []string{"loss", "reorder", "dup", "corrupt", "partition", "churn", "evil", "nat"}
 
@@ -254,6 +257,8 @@ func TestLong(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			once := func() (hash uint64) {
+				stuck := time.AfterFunc(realPatience, func() { fmt.Printf("seed %d runs for %v of real time\n", seed, realPatience) })
+				defer stuck.Stop()
 				d := newDraw(seed, allowed, size, *longNodes, *longTime)
 				synctest.Test(t, func(t *testing.T) { hash = d.play(t) })
 				return hash

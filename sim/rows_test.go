@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,16 +30,15 @@ func control(t *testing.T) transfer.Congestion {
 // what TestRow and the scoreboard go by, so that none has a row that the other has not.
 type row struct {
 	id, fault, bar string
-	where          string // "test": also in every go test, smaller; "long": with -sim.long only
+	where          string // "test": also in every go test, smaller; "long": with -sim.long only; "none": nowhere
 	run            func(t *testing.T, r *result)
-	elsewhere      string // "./package TestName" where it is tested instead of run; "" otherwise
+	elsewhere      string // "./package Test|Test" where it is tested instead of run; "" otherwise
 }
 
 // result is what a row has shown.
 type result struct {
 	t       *testing.T
 	figures []string
-	real    time.Duration
 }
 
 // figure notes a measured value.
@@ -65,13 +65,28 @@ func size[T any](short, full T) T {
 	return short
 }
 
+// worlds is what all worlds of rows have shown together.
+var worlds struct {
+	mu    sync.Mutex
+	n     int
+	ratio float64
+	bad   int // violations of C1
+}
+
 // inBubble runs a world, and closes it.
 func inBubble(t *testing.T, o Options, f func(w *World)) {
 	t.Helper()
 	o.Control = max(o.Control, control(t))
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, o)
-		defer w.Close()
+		defer func() {
+			w.Close()
+			worlds.mu.Lock()
+			defer worlds.mu.Unlock()
+			worlds.n++
+			worlds.ratio = max(worlds.ratio, w.WorstRatio())
+			worlds.bad += w.Broken(C1)
+		}()
 		f(w)
 	})
 }
@@ -90,9 +105,6 @@ func concat(tables ...[]row) (all []row) {
 // with -v.
 func TestRow(t *testing.T) {
 	for _, row := range rows {
-		if row.run == nil {
-			continue
-		}
 		t.Run(row.id, func(t *testing.T) {
 			if row.where == "long" && !*long {
 				t.Skip("runs with -sim.long")
@@ -105,13 +117,13 @@ func TestRow(t *testing.T) {
 	}
 }
 
+// runRow runs one row and logs what it has shown.
 func runRow(t *testing.T, row row) *result {
 	t.Helper()
 	r := &result{t: t}
 	start := time.Now()
 	defer func() {
-		r.real = time.Since(start)
-		t.Logf("%s [%s]: %s (%.1f s real)", row.fault, row.bar, strings.Join(r.figures, "; "), r.real.Seconds())
+		t.Logf("%s [%s]: %s (%.1f s real)", row.fault, row.bar, strings.Join(r.figures, "; "), time.Since(start).Seconds())
 	}()
 	row.run(t, r)
 	return r

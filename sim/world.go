@@ -157,6 +157,13 @@ func (w *World) Inject(from, to netip.AddrPort, data []byte) {
 // OnPacket has f called with every packet and its fate, as TapAll does, after the checkers. f must not call the network.
 func (w *World) OnPacket(f func(netsim.Packet)) { w.watch.follow(f) }
 
+// Broken is how often a rule was found broken.
+func (w *World) Broken(r Rule) int {
+	w.watch.mu.Lock()
+	defer w.watch.mu.Unlock()
+	return w.watch.told[r]
+}
+
 // violated fails the test.
 func (w *World) violated(r Rule, what string, concerned []string) {
 	w.t.Helper()

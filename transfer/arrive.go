@@ -59,7 +59,7 @@ func (d *Download) arrive(a arrival) {
 		d.stats.Unproven++
 		if !s.answers && !s.doubted && s.flights.live > 0 {
 			s.doubted = true
-			d.giveUp(s, func(request) bool { return true })
+			s.flights.giveUp(func(r request, fl flight) { d.lost(s, r, fl) })
 			s.nextAsk = time.Time{}
 		}
 		return

@@ -151,6 +151,21 @@ func (f *flights) has(r request) bool {
 	return ok && !fl.lost
 }
 
+// giveUp calls lost for everything that is live; late answers still count.
+func (f *flights) giveUp(lost func(request, flight)) {
+	for ; !f.order.empty(); f.order.pop() {
+		s := f.order.first()
+		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost {
+			fl.lost = true
+			f.out[s.request] = fl
+			f.live--
+			f.bytes -= int(fl.cost)
+			f.given.push(s)
+			lost(s.request, fl)
+		}
+	}
+}
+
 // drop forgets what which names, and calls gone for what of it was live, by time of
 // sending.
 func (f *flights) drop(which func(request) bool, gone func(request, flight)) {
