@@ -49,6 +49,7 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 // pongs delivers one pong of addr at a time, until cancel.
 func (n *Node) pongs(addr netip.AddrPort) (got <-chan swarm.Pong, cancel func()) {
 	c := make(chan swarm.Pong, 1)
+	addr = swarm.Clean(addr) // as it is heard, whatever the user typed
 	return c, n.swarm.Pings.Subscribe(func(p swarm.Pong) {
 		if p.From == addr {
 			select {
