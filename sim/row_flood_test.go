@@ -71,7 +71,8 @@ func rowGarbage(t *testing.T, r *result) {
 	ratio := clean.Seconds() / took.Seconds()
 	r.bar(ratio >= 0.5, "%.2f of the goodput without (%.2f s, %.2f s)", ratio, took.Seconds(), clean.Seconds())
 	each := (real - calm) / time.Duration(max(n, 1))
-	r.bar(each <= 200*time.Microsecond, "%v of processor time each, simulation and checkers counted", each)
+	// How fast the machine is, and whether the race detector runs, is not the node's affair: only the long run judges it.
+	r.bar(each <= 200*time.Microsecond || !*long, "%v of processor time each, simulation and checkers counted", each)
 }
 
 func rowUnknown(t *testing.T, r *result) {
