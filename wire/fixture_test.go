@@ -59,6 +59,8 @@ var decoders = map[string]func([]byte) (Message, error){
 	"AlwaysReturned":                decoder(ParseAlwaysReturned),
 	"PleaseListContent":             decoder(ParsePleaseListContent),
 	"ContentList":                   decoder(ParseContentList),
+	"IJustSawThis":                  decoder(ParseIJustSawThis),
+	"YouShouldSeeThis":              decoder(ParseYouShouldSeeThis),
 	"ChatMessage":                   decoder(ParseChatMessage),
 }
 

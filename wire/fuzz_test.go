@@ -81,6 +81,8 @@ func FuzzPleaseAlwaysReturnThisMessage(f *testing.F) {
 func FuzzAlwaysReturned(f *testing.F)    { fuzz(f, "AlwaysReturned") }
 func FuzzPleaseListContent(f *testing.F) { fuzz(f, "PleaseListContent") }
 func FuzzContentList(f *testing.F)       { fuzz(f, "ContentList") }
+func FuzzIJustSawThis(f *testing.F)      { fuzz(f, "IJustSawThis") }
+func FuzzYouShouldSeeThis(f *testing.F)  { fuzz(f, "YouShouldSeeThis") }
 func FuzzChatMessage(f *testing.F)       { fuzz(f, "ChatMessage") }
 
 // FuzzCookie checks that every text survives as a cookie, as far as it is UTF-8.
