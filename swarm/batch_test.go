@@ -210,8 +210,12 @@ func TestAskingAgain(t *testing.T) {
 			t.Error("not asked at first")
 		}
 		p.prove(t, a)
+		if !asks() {
+			t.Error("not asked again though it may have kept nothing for a stranger")
+		}
+		p.prove(t, a)
 		if asks() {
-			t.Error("asked at once again")
+			t.Error("asked a third time")
 		}
 		time.Sleep(askAgainAfter)
 		if first, second := asks(), asks(); !first || second {

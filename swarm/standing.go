@@ -84,7 +84,8 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 		}
 		e.ask = false
 		if v.gained {
-			e.relapses = 0
+			// When it heard our cookie it may have kept nothing for a stranger; now it knows us.
+			e.relapses, e.ask = 0, true
 		}
 	}
 	e.learn(in.theirs)
