@@ -29,7 +29,9 @@ type library struct {
 	fetched map[chunk.ID]transfer.Content // finished downloads
 	coming  map[chunk.ID]transfer.Content // running ones: asked last
 	closed  bool
-	kept    []kept // oldest first
+	kept    []kept       // oldest first
+	saw     wire.Listing // fetched last; no ID: nothing
+	advised wire.Listing // what the user recommends; no ID: nothing
 	recent  map[chunk.ID]transfer.Content
 	order   []chunk.ID // of recent, oldest first
 }
@@ -192,6 +194,7 @@ func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
 		offer(chunk.BLAKE3Tree, sums.BLAKE3, &fetchingTree{partial: p})
 	}
 	l.kept = append(l.kept, k)
+	l.saw = k.listing()
 	if len(l.kept) <= maxKept {
 		return nil
 	}
@@ -215,44 +218,6 @@ func (l *library) close() error {
 		err = errors.Join(err, k.partial.Close())
 	}
 	return err
-}
-
-// list answers PleaseListContent: what is seeded, as many as fit.
-func (l *library) list(from wire.Sender, _ wire.Element) []wire.Message {
-	if l.state == nil {
-		return nil
-	}
-	const most = 70 // the best-known node's figure: some 5.6 KB
-	var list wire.ContentList
-	room := from.Room
-	l.mu.RLock()
-	roots := slices.Clone(l.roots)
-	l.mu.RUnlock()
-	errFull := errors.New("full")
-	for _, root := range roots {
-		err := l.state.index.Under(root, func(e index.Entry) error {
-			l.mu.RLock()
-			offers := l.offersLocked(e.Place.Path)
-			l.mu.RUnlock()
-			if !offers {
-				return nil
-			}
-			item := wire.Listing{ID: []byte(chunk.ID{Kind: chunk.BLAKE3, Hash: e.Content.BLAKE3}.String()), Size: e.Content.Size}
-			next := wire.ContentList{Results: append(list.Results, item)}
-			if len(next.Results) > most || len(wire.AppendMessage(nil, next))+1 > min(room, wire.CustomarySize-200) {
-				return errFull
-			}
-			list = next
-			return nil
-		})
-		if err != nil {
-			break
-		}
-	}
-	if len(list.Results) == 0 {
-		return nil
-	}
-	return []wire.Message{list}
 }
 
 // seeded is a content that lies in one or more files of the user.

@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"sharer/catalog"
+	"sharer/chunk"
 	"sharer/internal/udp"
 	"sharer/swarm"
 	"sharer/talk"
@@ -35,6 +37,7 @@ type Node struct {
 	downloads *transfer.Downloads
 	uploads   *transfer.Uploads
 	chat      *talk.Chat
+	catalog   *catalog.Catalog
 	library   *library
 	state     *state // nil without a state folder of our own
 	downLimit *rate.Limiter
@@ -167,10 +170,12 @@ func (n *Node) assemble(random io.Reader) (err error) {
 		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: up, PerPeer: rate.Limit(n.cfg.UpPerPeer),
 	})
 	n.chat = talk.NewChat(n.cfg.Version)
+	n.catalog = catalog.New(func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) })
 	n.swarm.Register(n.mux)
 	n.downloads.Register(n.mux)
 	n.uploads.Register(n.mux)
 	n.chat.Register(n.mux)
+	n.catalog.Register(n.mux)
 	n.mux.Handle(wire.PleaseListContent{}.Name(), wire.HandlerFunc(n.library.list))
 	return nil
 }
@@ -240,6 +245,7 @@ type Stats struct {
 	Gate            swarm.Stats
 	Peers, Unproven int // entries of the peer table, and those of them without proof that nobody gave
 	Holders         int // contents whose holders are remembered
+	Offers          int // contents that peers told of, each peer's counted
 	Uploads         transfer.UploadStats
 	Downloads       []transfer.Look // those that run
 }
@@ -248,6 +254,7 @@ type Stats struct {
 func (n *Node) Stats() Stats {
 	s := Stats{Gate: n.swarm.Gate.Stats(), Holders: n.swarm.Holders.Len(), Uploads: n.uploads.Stats(), Downloads: n.downloads.Looks()}
 	s.Peers, s.Unproven = n.swarm.Table.Len()
+	_, s.Offers = n.catalog.Sizes()
 	return s
 }
 

@@ -30,8 +30,8 @@ func TestMessagesThatAreHandled(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"ChatMessage", "Content", "MaybeTheyHaveSome", "Peers", "PleaseListContent", "PleaseReturnThisMessage", "PleaseSendContent",
-		"PleaseSendPeers", "ReturnedMessage",
+		"ChatMessage", "Content", "ContentList", "IJustSawThis", "MaybeTheyHaveSome", "Peers", "PleaseListContent", "PleaseReturnThisMessage",
+		"PleaseSendContent", "PleaseSendPeers", "ReturnedMessage", "YouShouldSeeThis",
 	}
 	if got := n.mux.Names(); !slices.Equal(got, want) {
 		t.Errorf("handled are %v, tested as forged %v", got, want)

@@ -41,6 +41,9 @@ func questions(c *Content) map[string][]wire.Message {
 		"PleaseAlwaysReturnThisMessage": {wire.PleaseAlwaysReturnThisMessage{Value: wire.CookieValue("x")}, wire.PleaseAlwaysReturnThisMessage{Value: bytes.Repeat([]byte{'7'}, 300)}},
 		"AlwaysReturned":                {wire.AlwaysReturned{Value: wire.CookieValue("0123456789abcdef")}},
 		"PleaseListContent":             {wire.PleaseListContent{}},
+		"ContentList":                   {wire.ContentList{Results: []wire.Listing{{ID: id(c.BLAKE3()), Size: 5}}}},
+		"IJustSawThis":                  {wire.IJustSawThis{ID: id(c.BLAKE3()), Length: 5}},
+		"YouShouldSeeThis":              {wire.YouShouldSeeThis{ID: id(c.BLAKE3()), Length: 5}},
 		"ChatMessage":                   {wire.ChatMessage{Message: "hi"}, wire.ChatMessage{Message: "/ping"}, wire.ChatMessage{Message: "/version"}},
 	}
 }
@@ -48,8 +51,8 @@ func questions(c *Content) map[string][]wire.Message {
 // handled are the names that a node reacts to: those in its Mux and those that the gate itself reads. A test
 // in node compares this list with the Mux.
 var handled = []string{
-	"AlwaysReturned", "ChatMessage", "Content", "MaybeTheyHaveSome", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent",
-	"PleaseReturnThisMessage", "PleaseSendContent", "PleaseSendPeers", "ReturnedMessage",
+	"AlwaysReturned", "ChatMessage", "Content", "ContentList", "IJustSawThis", "MaybeTheyHaveSome", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent",
+	"PleaseReturnThisMessage", "PleaseSendContent", "PleaseSendPeers", "ReturnedMessage", "YouShouldSeeThis",
 }
 
 // datagrams are the arrays that A1 wants of a message: alone, with a cookie of theirs,

@@ -81,6 +81,8 @@ var owedFor = [...]struct {
 	{"PleaseSendPeers", []string{"Peers"}},
 	{"PleaseReturnThisMessage", []string{"ReturnedMessage"}},
 	{"PleaseListContent", []string{"ContentList"}},
+	{"PleaseListContent", []string{"IJustSawThis"}},
+	{"PleaseListContent", []string{"YouShouldSeeThis"}},
 	{"ChatMessage", []string{"ChatMessage"}},
 }
 

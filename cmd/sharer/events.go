@@ -113,6 +113,23 @@ type errorEvent struct {
 	Message string `json:"message"`
 }
 
+// offersDocument is the answer to ls --peers --json; the table is made from it too.
+type offersDocument struct {
+	V        int        `json:"v"`
+	Type     string     `json:"type"`     // "offers"
+	Asked    int        `json:"asked"`    // peers
+	Answered int        `json:"answered"` // of them
+	Offers   []offerRow `json:"offers"`
+}
+
+// offerRow is one content that peers say they have.
+type offerRow struct {
+	ID    string   `json:"id"`
+	Size  int64    `json:"size"`
+	How   []string `json:"how"` // "listed", "seen", "recommended"
+	Peers []string `json:"peers"`
+}
+
 // chatEvent is a message that arrived, or that was sent.
 type chatEvent struct {
 	V    int       `json:"v"`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"sharer/catalog"
 	"sharer/chunk"
 	"sharer/index"
 	"sharer/node"
@@ -32,6 +34,9 @@ type fakeNet struct {
 	chatErr  error
 	rtts     []time.Duration // of the pings to come; then 1 ms
 	notes    []string
+	advice   []string
+	offers   []catalog.Offer
+	asked    node.Asked
 	inbox    []node.Chat // shown to whoever listens
 	closed   int
 
@@ -86,6 +91,14 @@ func (n *fakeNode) Close() error {
 
 func (n *fakeNode) Addrs() []netip.AddrPort {
 	return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:40001")}
+}
+
+func (n *fakeNode) Recommend(id chunk.ID, size int64) {
+	n.net.advice = append(n.net.advice, fmt.Sprint(id, " ", size))
+}
+
+func (n *fakeNode) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Offer, node.Asked, error) {
+	return n.net.offers, n.net.asked, nil
 }
 
 func (n *fakeNode) Notes() []string { return n.net.notes }

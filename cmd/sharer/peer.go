@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"sharer/catalog"
+	"sharer/chunk"
 	"sharer/node"
 	"sharer/seed"
 	"sharer/transfer"
@@ -20,6 +22,7 @@ import (
 type (
 	seeder interface {
 		Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error)
+		Recommend(id chunk.ID, size int64)
 	}
 	getter interface {
 		Get(ctx context.Context, g node.Get) (node.Got, error)
@@ -31,6 +34,9 @@ type (
 		Chat(ctx context.Context, addr netip.AddrPort, text string) error
 		OnChat(f func(node.Chat))
 	}
+	lister interface {
+		Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Offer, node.Asked, error)
+	}
 	runner interface {
 		Addrs() []netip.AddrPort
 		Notes() []string
@@ -41,6 +47,7 @@ type (
 		getter
 		pinger
 		talker
+		lister
 		runner
 	}
 )

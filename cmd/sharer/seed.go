@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/index"
 	"sharer/link"
 	"sharer/seed"
 )
@@ -21,6 +22,7 @@ type seedOptions struct {
 	exclude     []string
 	followLinks bool
 	rehash      bool
+	recommend   bool
 }
 
 func newSeed() *command {
@@ -40,6 +42,7 @@ sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`, by name or by path in the folder; repeatable")
 	f.BoolVar(&o.followLinks, "follow-links", false, "follow symbolic links that stay inside the folder")
 	f.BoolVar(&o.rehash, "rehash", false, "hash every file again, also the unchanged ones")
+	f.BoolVar(&o.recommend, "recommend", false, "recommend it to peers that ask what there is; for one file")
 	c.outputFlags()
 	c.progressFlags()
 	c.nodeFlags()
@@ -58,6 +61,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 		if _, err := filepath.Match(glob, ""); err != nil {
 			return usagef("--exclude %q: %v", glob, err)
 		}
+	}
+	if fi, err := os.Stat(args[0]); o.recommend && (len(args) > 1 || err == nil && !fi.Mode().IsRegular()) {
+		return usagef("--recommend takes one file: peers remember one recommendation of each other")
 	}
 	if err := o.needsDaemon("seed"); err != nil {
 		return err
@@ -98,6 +104,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	if o.json {
 		scr.event(ready)
 	}
+	if o.recommend {
+		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
+	}
 	scr.note("seeding %s, %s, on %s. Ctrl-C to stop", count(h.files, "file"), formatSize(h.bytes), strings.Join(ready.Listen, " "))
 	<-ctx.Done()
 	return h.result(begun)
@@ -109,6 +118,8 @@ type hashing struct {
 	scr  *screen
 	task *task
 	rate rateMeter
+
+	last index.Content // of the file that was done last
 
 	files, reused, skipped, failed int
 	bytes                          int64 // of the files
@@ -171,6 +182,7 @@ func (h *hashing) progress() {
 // done prints the link of a file.
 func (h *hashing) done(f seed.File) {
 	h.files++
+	h.last = f.Content
 	h.bytes += f.Content.Size
 	if f.Reused {
 		h.reused++

@@ -5,6 +5,7 @@ var synonyms = map[string]string{
 	"add": "seed", "share": "seed", "serve": "seed", "upload": "seed", "publish": "seed",
 	"download": "get", "fetch": "get", "pull": "get", "b3sum": "hash", "sum": "hash", "sha256sum": "hash",
 	"msg": "chat", "say": "chat", "nodes": "peers", "test": "demo",
+	"list": "ls", "dir": "ls", "search": "ls", "find": "ls", "offers": "ls",
 }
 
 // nearest returns the candidate that a person who typed word probably meant, or

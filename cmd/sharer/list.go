@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sharer/catalog"
+	"sharer/node"
+)
+
+// listOptions are the flags of ls.
+type listOptions struct {
+	*options
+	peers bool
+	wait  time.Duration
+}
+
+func newList() *command {
+	c := newCommand("ls", "--peers [HOST:PORT...]", "list what peers offer")
+	c.long = `Ask the peers that are met what they have, and list it: what most of them have comes first.
+With addresses only those are asked. Peers list up to 70 contents each, without names; sizes
+are what they claim, until a content is fetched. An id of the list is a link: sharer get ID.`
+	c.examples = "sharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
+	o := &listOptions{options: c.options}
+	f := c.flags
+	f.BoolVar(&o.peers, "peers", false, "what peers offer")
+	f.DurationVarP(&o.wait, "timeout", "W", 10*time.Second, "`TIME` to wait for answers at most")
+	c.outputFlags()
+	c.nodeFlags()
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runList(ctx, o, args, s) }
+	return c
+}
+
+func runList(ctx context.Context, o *listOptions, args []string, s *stdio) error {
+	switch {
+	case !o.peers:
+		return usagef("ls needs --peers: it lists what peers offer; sharer seed prints what this machine shares")
+	case o.wait <= 0:
+		return usagef("--timeout %s: want more than 0", o.wait)
+	}
+	scr := newScreen(o.options, s)
+	defer scr.close()
+	var only []netip.AddrPort
+	for _, a := range args {
+		addrs, err := resolve(ctx, scr, a)
+		if err != nil {
+			return err
+		}
+		only = append(only, addrs[0])
+	}
+	p, err := openPeer(ctx, o.options, scr, false, false)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	waiting, cancel := context.WithTimeout(ctx, o.wait)
+	defer cancel()
+	scr.note("asking peers for at most %s", o.wait)
+	begun := time.Now()
+	offers, asked, err := p.Offers(waiting, only)
+	if err != nil {
+		return err
+	}
+	doc := offersDocument{V: 1, Type: "offers", Asked: asked.Peers, Answered: asked.Answered, Offers: []offerRow{}}
+	for _, offer := range offers {
+		doc.Offers = append(doc.Offers, offerRowOf(offer))
+	}
+	if asked.Answered == 0 && len(doc.Offers) == 0 && ctx.Err() == nil {
+		return &codedError{exitFailed, fmt.Errorf("%w from any of %s within %s; name one that is there with --peer HOST:PORT",
+			node.ErrNoAnswer, count(max(asked.Peers, len(only)), "peer"), time.Since(begun).Round(100*time.Millisecond))}
+	}
+	if o.json {
+		scr.event(doc)
+		return nil
+	}
+	scr.note("%s of %s answered; %s", count(doc.Answered, "peer"), fmt.Sprint(doc.Asked), count(len(doc.Offers), "content"))
+	doc.writeTable(s)
+	return nil
+}
+
+func offerRowOf(o catalog.Offer) offerRow {
+	row := offerRow{ID: o.ID.String(), Size: o.Size, How: []string{}}
+	for _, h := range []struct {
+		how  catalog.How
+		word string
+	}{{catalog.Listed, "listed"}, {catalog.Seen, "seen"}, {catalog.Recommended, "recommended"}} {
+		if o.How&h.how != 0 {
+			row.How = append(row.How, h.word)
+		}
+	}
+	for _, a := range o.Peers {
+		row.Peers = append(row.Peers, a.String())
+	}
+	return row
+}
+
+func (d offersDocument) writeTable(s *stdio) {
+	if len(d.Offers) == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "SIZE\tPEERS\tHOW\tID\n")
+	for _, o := range d.Offers {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", formatSize(o.Size), len(o.Peers), strings.Join(o.How, ","), o.ID)
+	}
+	w.Flush()
+}
