@@ -70,3 +70,14 @@ func (m meter) Charge(now time.Time, _ netip.AddrPort, bytes int) {
 		m.limit.ReserveN(now, min(left, transfer.LimitBurst))
 	}
 }
+
+// pinger asks peers whether they are there.
+type pinger struct{ s *swarm.Swarm }
+
+// ping is for addresses that are proven still: one that the table has forgotten meanwhile
+// is not worth the care that a stranger takes.
+func (p pinger) ping(to netip.AddrPort) {
+	if p.s.Table.Proven(to) {
+		_ = p.s.Ping(to) // counted by the gate; it is asked again
+	}
+}

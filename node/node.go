@@ -168,6 +168,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	}
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
 		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: up, PerPeer: rate.Limit(n.cfg.UpPerPeer),
+		Ping: pinger{n.swarm}.ping,
 	})
 	n.chat = talk.NewChat(n.cfg.Version)
 	n.catalog = catalog.New(func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) })

@@ -8,7 +8,7 @@ type Reason uint8
 // The reasons.
 const (
 	Reply    Reason = iota // to a datagram that came in
-	Request                // of a transfer, or a ping that a user asked for
+	Request                // of a transfer, or a ping: that a user asked for, or of an uploader to a peer that fell silent
 	Probe                  // of an address heard of; of a proven one: keepalive
 	Given                  // an address that the user gave: --peer, bootstrap, configuration
 	Announce               // on the LAN

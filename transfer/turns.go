@@ -51,7 +51,12 @@ type upPeer struct {
 	bytes  int64 // requested content in the queue
 	limit  *rate.Limiter
 	inRing bool
-	used   time.Time
+	used   time.Time // last request
+
+	answered time.Time // last turn
+	steady   bool      // in turns.steady
+	asks     int       // requests in a row
+	calls    int       // times it was asked since whether it is there
 
 	// Of whoever answers, without the owner's lock.
 	answers int64     // sent so far
@@ -65,6 +70,8 @@ type upPeer struct {
 type turns struct {
 	peers    map[netip.AddrPort]*upPeer
 	ring     []*upPeer // those with something queued, the next one first
+	steady   []*upPeer // those that ask steadily, or did until a moment ago (silence.go)
+	look     time.Time // when they are looked at next
 	bytes    int64
 	perPeer  rate.Limit // 0: none
 	dropped  int64
@@ -91,6 +98,7 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 		}
 		t.peers[addr] = p
 	}
+	t.heard(p, now)
 	p.used = now
 	if _, ok := p.queued[w.key()]; ok {
 		t.again++ // it will be answered: one answer is enough for an asker that grew impatient
@@ -147,6 +155,7 @@ func (t *turns) next(dst []want, now time.Time) (p *upPeer, ws []want, wait time
 		}
 		ws, until := t.turn(p, dst, now)
 		if len(ws) > 0 {
+			p.answered = now
 			if p.head < len(p.queue) {
 				t.ring = append(t.ring, p)
 			} else {
@@ -196,6 +205,7 @@ func (t *turns) forget() bool {
 		return false
 	}
 	delete(t.peers, oldest.addr)
+	oldest.asks = 0 // steady has it for a moment longer
 	return true
 }
 

@@ -62,6 +62,9 @@ type UploadConfig struct {
 	Batch   Batch         // used by the loop only
 	Limit   *rate.Limiter // all peers together, bytes a second on the wire, charged by its owner for all that is sent; nil: no limit
 	PerPeer rate.Limit    // each peer, bytes a second on the wire
+
+	// Ping asks an address that was proven whether it is there, and must not wait; nil: nobody is asked.
+	Ping func(to netip.AddrPort)
 }
 
 // UploadStats counts what uploads did.
@@ -90,6 +93,9 @@ type Uploads struct {
 
 // NewUploads returns uploads whose loop is Run.
 func NewUploads(c UploadConfig) *Uploads {
+	if c.Ping == nil {
+		c.Ping = func(netip.AddrPort) {}
+	}
 	return &Uploads{cfg: c, wake: make(chan struct{}, 1), turns: newTurns(c.PerPeer)}
 }
 
@@ -205,13 +211,18 @@ func readContent(c Content, p []byte, off int64) ([]byte, error) {
 
 // Run answers until ctx ends.
 func (u *Uploads) Run(ctx context.Context) {
-	a := answerer{u: u, buf: make([]byte, turnBytes), wants: make([]want, 0, turnRequests)}
+	a := answerer{u: u, buf: make([]byte, turnBytes), wants: make([]want, 0, turnRequests), silent: make([]netip.AddrPort, 0, 16)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		now := time.Now()
 		u.mu.Lock()
-		p, ws, wait := u.turns.next(a.wants[:0], time.Now())
+		p, ws, wait := u.turns.next(a.wants[:0], now)
+		silent, look := u.turns.silent(a.silent[:0], now)
 		u.mu.Unlock()
+		for _, to := range silent {
+			u.cfg.Ping(to)
+		}
 		if p != nil {
 			if !a.answer(ctx, p, ws) {
 				return
@@ -220,6 +231,9 @@ func (u *Uploads) Run(ctx context.Context) {
 		}
 		if wait < 0 {
 			wait = time.Hour
+		}
+		if !look.IsZero() {
+			wait = min(wait, look.Sub(now))
 		}
 		timer.Reset(wait)
 		select {
@@ -236,6 +250,7 @@ type answerer struct {
 	u      *Uploads
 	buf    []byte // one turn's content
 	wants  []want
+	silent []netip.AddrPort
 	msg    wire.Content
 	id     []byte
 	hex    [2 * len(chunk.Hash{})]byte
