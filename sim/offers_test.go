@@ -31,7 +31,7 @@ func TestOffers(t *testing.T) {
 			}
 			silent := w.Evil(Silent())
 			n := w.Node(node.Config{Peers: []netip.AddrPort{m.At, silent.At}}) // hears of s from m
-			w.Node(node.Config{Peers: []netip.AddrPort{n.At}}) // has nothing
+			w.Node(node.Config{Peers: []netip.AddrPort{n.At}})                 // has nothing
 			time.Sleep(5 * time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
