@@ -92,7 +92,7 @@ func inBubble(t *testing.T, o Options, f func(w *World)) {
 }
 
 // rows are in the order of the list.
-var rows = concat(linkRows, sharingRows, movingRows, swarmRows, limitRows, hostileRows, floodRows)
+var rows = concat(linkRows, sharingRows, movingRows, swarmRows, limitRows, hostileRows, floodRows, idleRows)
 
 func concat(tables ...[]row) (all []row) {
 	for _, t := range tables {
