@@ -115,7 +115,8 @@ type Got struct {
 	Fetched  int64      // bytes of content that came over the network in this run
 	Resumed  int64      // bytes that an earlier run had fetched
 	Duration time.Duration
-	Asked    int // peers asked
+	Asked    int            // peers asked
+	From     netip.AddrPort // by name: the one peer that gave it
 
 	streamed bool // to Get.Out, as it came
 }
@@ -123,11 +124,15 @@ type Got struct {
 // NotFoundError carries what was tried; it is an ErrNotFound.
 type NotFoundError struct {
 	ID    chunk.ID
+	Name  string // asked for instead of the ID, if not empty
 	Asked int
 	After time.Duration
 }
 
 func (e *NotFoundError) Error() string {
+	if e.Name != "" {
+		return fmt.Sprintf("no peer shares %q by name after %s (asked %d peers)", e.Name, e.After.Round(time.Second), e.Asked)
+	}
 	return fmt.Sprintf("no peer has %s after %s (asked %d peers)", e.ID, e.After.Round(time.Second), e.Asked)
 }
 

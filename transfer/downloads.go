@@ -18,6 +18,7 @@ type Downloads struct {
 
 	mu      sync.RWMutex
 	running map[chunk.Hash]map[chunk.Kind]*Download // by the hash asked; Kind SHA256 or BLAKE3
+	named   map[string]*named
 	count   atomic.Int64
 }
 
@@ -27,7 +28,7 @@ func NewDownloads(receiveBuffer int) *Downloads {
 	// A datagram of 5.7 KB takes about 8 KiB of a receive buffer with the
 	// kernel's own bookkeeping, one of 1.3 KB 2 KiB.
 	budget := min(max(receiveBuffer*2/3, 32*5700), maxWindow)
-	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download)}
+	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download), named: map[string]*named{}}
 }
 
 // Run fetches one content and returns what was seen when it ends. Only one
@@ -144,6 +145,7 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	d, tree, also := ds.find(m.ID)
 	if d == nil {
+		ds.namedContent(from, m)
 		return nil
 	}
 	a := arrival{

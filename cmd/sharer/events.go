@@ -54,17 +54,18 @@ type readyEvent struct {
 
 // gotEvent is a download that is complete, verified and under its final name.
 type gotEvent struct {
-	V         int     `json:"v"`
-	Type      string  `json:"type"` // "file"
-	Job       string  `json:"job"`
-	ID        string  `json:"id"`
-	Path      string  `json:"path"`
-	PathBytes []byte  `json:"path_bytes,omitempty"`
-	Size      int64   `json:"size"`
-	Seconds   float64 `json:"seconds"`
-	Existed   bool    `json:"existed"` // was there already; nothing was fetched
-	Fetched   int64   `json:"bytes_fetched"`
-	Resumed   int64   `json:"bytes_resumed"`
+	V          int     `json:"v"`
+	Type       string  `json:"type"` // "file"
+	Job        string  `json:"job"`
+	ID         string  `json:"id"`
+	Path       string  `json:"path"`
+	PathBytes  []byte  `json:"path_bytes,omitempty"`
+	Size       int64   `json:"size"`
+	Seconds    float64 `json:"seconds"`
+	Unverified bool    `json:"unverified,omitempty"` // fetched by name
+	Existed    bool    `json:"existed"`              // was there already; nothing was fetched
+	Fetched    int64   `json:"bytes_fetched"`
+	Resumed    int64   `json:"bytes_resumed"`
 }
 
 // warningEvent is something that does not end the command. Code is that of an

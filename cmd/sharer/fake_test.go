@@ -194,6 +194,10 @@ func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
 	return node.Got{Path: g.Path, Size: int64(len(data)), Fetched: int64(len(data)), Duration: 1500 * time.Millisecond, Asked: 2}, nil
 }
 
+func (n *fakeNode) GetNamed(ctx context.Context, name string, g node.Get) (node.Got, error) {
+	return node.Got{}, &node.NotFoundError{Name: name, After: g.FindTimeout}
+}
+
 func (n *fakeNode) Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error) {
 	f := n.net
 	f.mu.Lock()

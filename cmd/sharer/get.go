@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sharer/chunk"
 	"sharer/node"
 )
 
@@ -23,6 +24,7 @@ type getOptions struct {
 	seed         keepSeeding
 	jobs         int
 	fsync        bool
+	unverified   bool
 }
 
 const maxJobs = 64
@@ -50,6 +52,7 @@ sharer get - -o downloads/ < links.txt`
 	f.Var(&o.seed, "seed", "go on offering what was fetched: 0, 30m, forever (default 0)")
 	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch `N` at the same time, at most 64")
 	f.BoolVar(&o.fsync, "fsync", false, "wait until each file is on the medium before it counts as done")
+	f.BoolVar(&o.unverified, "unverified", false, "take names of files too: some small nodes share by name, and nothing verifies it")
 	c.outputFlags()
 	c.progressFlags()
 	c.nodeFlags()
@@ -82,7 +85,7 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	if err := o.needsDaemon("get"); err != nil {
 		return err
 	}
-	items, err := readLinks(args, s.in)
+	items, err := readLinks(args, s.in, o.unverified)
 	if err != nil {
 		return err
 	}
@@ -180,6 +183,10 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 		}
 		return
 	}
+	if it.named != "" {
+		it.link.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: it.got.Sums.BLAKE3}
+		g.scr.warn(warningEvent{Job: it.job, ID: it.link.ID.String(), Message: fmt.Sprintf("%s: as %s gave it, unverified; it is %s", it.label(), it.got.From, it.link.ID)})
+	}
 	g.mu.Lock()
 	g.fetched++
 	g.mu.Unlock()
@@ -187,7 +194,7 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 	case g.toStdout:
 	case g.o.json:
 		g.scr.event(gotEvent{V: 1, Type: "file", Job: it.job, ID: it.link.ID.String(), Path: it.got.Path, PathBytes: pathBytes(it.got.Path),
-			Size: it.got.Size, Seconds: seconds(it.got.Duration), Existed: it.got.Existed, Fetched: it.got.Fetched, Resumed: it.got.Resumed})
+			Size: it.got.Size, Seconds: seconds(it.got.Duration), Unverified: it.named != "", Existed: it.got.Existed, Fetched: it.got.Fetched, Resumed: it.got.Resumed})
 	default:
 		g.scr.result(shownPath(g.s, it.got.Path))
 	}
@@ -210,7 +217,13 @@ func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (
 		if g.toStdout {
 			want.Out = g.s.out
 		}
-		got, err := g.peer.Get(ctx, want)
+		get := g.peer.Get
+		if it.named != "" {
+			get = func(ctx context.Context, want node.Get) (node.Got, error) {
+				return g.peer.GetNamed(ctx, it.named, want)
+			}
+		}
+		got, err := get(ctx, want)
 		if !g.o.rename || !errors.Is(err, node.ErrExists) || n == mostNames {
 			return got, err
 		}
@@ -261,6 +274,7 @@ func (g *getting) summary(items []*item, took time.Duration) summaryEvent {
 	e := summaryEvent{V: 1, Type: "summary", Files: len(items), Seconds: seconds(took), Verified: true, Code: exitDone.String()}
 	for _, it := range items {
 		e.Bytes += it.got.Size
+		e.Verified = e.Verified && it.named == ""
 	}
 	if g.alone {
 		e.Job, e.ID, e.Path = items[0].job, items[0].link.ID.String(), items[0].got.Path

@@ -26,6 +26,7 @@ type (
 	}
 	getter interface {
 		Get(ctx context.Context, g node.Get) (node.Got, error)
+		GetNamed(ctx context.Context, name string, g node.Get) (node.Got, error)
 	}
 	pinger interface {
 		Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"sharer/link"
 	"sharer/node"
@@ -16,10 +17,11 @@ import (
 
 // item is one link that get was asked for.
 type item struct {
-	text string // as given
-	job  string // g1, g2, ...
-	link link.Link
-	path string // final name, before --rename
+	text  string // as given
+	job   string // g1, g2, ...
+	link  link.Link
+	named string // the name that is asked for instead of an id; "": none
+	path  string // final name, before --rename
 
 	got node.Got // valid if err is nil
 	err error
@@ -45,12 +47,24 @@ const (
 	maxLine  = 32 << 10
 )
 
-// readLinks parses the arguments; - stands for a list on standard input. The error
-// names the link and what is wrong with it.
-func readLinks(args []string, stdin io.Reader) ([]*item, error) {
+// bareName says whether text can only be meant as the name of a file that nodes share by name.
+func bareName(text string) bool {
+	return text != "" && len(text) <= 255 && utf8.ValidString(text) && !strings.ContainsAny(text, "/\\?:\x00") && link.SafeName(text) == text
+}
+
+// readLinks parses the arguments; - stands for a list on standard input. names: what can only be the
+// name of a file is asked for by that. The error names the link and what is wrong with it.
+func readLinks(args []string, stdin io.Reader, names bool) ([]*item, error) {
 	var items []*item
 	add := func(text, where string) error {
 		l, err := link.Parse(text)
+		named := ""
+		if err != nil && bareName(text) {
+			if !names {
+				return usagef("%s: %s; add --unverified if it is the name of a file that a node shares by name", where, strings.TrimPrefix(err.Error(), "link: "))
+			}
+			named, err, l = text, nil, link.Link{Name: text, Size: -1}
+		}
 		if err != nil {
 			text := strings.TrimPrefix(err.Error(), "link: ")
 			if errors.Is(err, link.ErrNotYet) {
@@ -61,7 +75,7 @@ func readLinks(args []string, stdin io.Reader) ([]*item, error) {
 		if len(items) == maxLinks {
 			return usagef("more than %d links", maxLinks)
 		}
-		items = append(items, &item{text: text, job: fmt.Sprintf("g%d", len(items)+1), link: l})
+		items = append(items, &item{text: text, job: fmt.Sprintf("g%d", len(items)+1), link: l, named: named})
 		return nil
 	}
 	listed := false
