@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,9 +27,8 @@ func TestIdle(t *testing.T) {
 	p, addr := seeding(t, how{}, "127.0.0.1:0", path)
 	peak := p.memory()
 	answered := idlePeers(t, peers, netip.MustParseAddrPort(addr))
-	time.Sleep(5 * time.Second) // it has heard them all
 	before, questions := p.processorTime(), answered.Load()
-	time.Sleep(span)
+	<-time.After(span) // what is measured
 	used := p.processorTime() - before
 	questions = answered.Load() - questions
 	share := 100 * used.Seconds() / span.Seconds()
@@ -79,6 +79,7 @@ func idlePeers(t *testing.T, n int, to netip.AddrPort) (answered *atomic.Int64) 
 			t.Skipf("skipped: %d sockets cannot be had: %v", n, err)
 		}
 		conns = append(conns, c)
+		greet(t, c)
 		wg.Go(func() {
 			buf := make([]byte, 2048)
 			for {
@@ -92,8 +93,28 @@ func idlePeers(t *testing.T, n int, to netip.AddrPort) (answered *atomic.Int64) 
 				}
 			}
 		})
-		_, err = c.Write([]byte(`[{"PleaseReturnThisMessage":{"a":1}}]`))
-		check(t, err)
 	}
 	return answered
+}
+
+// greet asks for a word until it is answered: then the peer is known.
+func greet(t *testing.T, c *net.UDPConn) {
+	t.Helper()
+	buf := make([]byte, 2048)
+	for range 20 {
+		_, err := c.Write([]byte(`[{"PleaseReturnThisMessage":{"a":1}}]`))
+		check(t, err)
+		check(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				break
+			}
+			if bytes.Contains(buf[:n], []byte(`{"ReturnedMessage":{"a":1}}`)) {
+				check(t, c.SetReadDeadline(time.Time{}))
+				return
+			}
+		}
+	}
+	t.Fatal("the node does not answer a ping")
 }
