@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"sharer/chunk"
 	"sharer/swarm"
 	"sharer/transfer"
@@ -59,17 +57,15 @@ func (h holders) Tell(id chunk.ID, to netip.AddrPort, n int, _ time.Time) []neti
 	return told
 }
 
-// meter charges a limit for what has passed the socket. What is not an answer of uploads
-// is never held up; it takes from what they may send next.
-type meter struct{ limit *rate.Limiter }
-
-var _ swarm.Meter = meter{}
-
-func (m meter) Charge(now time.Time, _ netip.AddrPort, bytes int) {
-	for left := bytes; left > 0; left -= transfer.LimitBurst {
-		m.limit.ReserveN(now, min(left, transfer.LimitBurst))
+// meterOf shows a limit to the gate, which charges it for what passes the socket.
+func meterOf(l *transfer.Limit) swarm.Meter {
+	if l == nil {
+		return nil
 	}
+	return l
 }
+
+var _ swarm.Shedder = (*transfer.Limit)(nil)
 
 // pinger asks peers whether they are there.
 type pinger struct{ s *swarm.Swarm }

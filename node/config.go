@@ -30,12 +30,14 @@ type Config struct {
 	Version    string              // what /version answers
 	Log        *slog.Logger        // nil: silent
 
+	DownPerPeer int64 // as UpPerPeer, for what comes from each peer
+
 	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own, and knows no public node
 	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it
 }
 
 func (c Config) validate() error {
-	if c.Up < 0 || c.Down < 0 || c.UpPerPeer < 0 {
+	if c.Up < 0 || c.Down < 0 || c.UpPerPeer < 0 || c.DownPerPeer < 0 {
 		return errors.New("node: a rate limit below zero; use 0 for no limit")
 	}
 	if c.Conn != nil && len(c.Listen) > 0 {

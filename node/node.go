@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"sharer/catalog"
 	"sharer/chunk"
 	"sharer/internal/udp"
@@ -39,8 +37,8 @@ type Node struct {
 	chat      *talk.Chat
 	catalog   *catalog.Catalog
 	library   *library
-	state     *state // nil without a state folder of our own
-	downLimit *rate.Limiter
+	state     *state          // nil without a state folder of our own
+	up, down  *transfer.Limit // nil: none
 	notes     []string
 	stop      context.CancelFunc
 	unwatch   func()
@@ -136,13 +134,6 @@ func (n *Node) receiveBuffer() int {
 	return 4 << 20
 }
 
-func limiter(bytes int64) *rate.Limiter {
-	if bytes == 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(bytes), transfer.LimitBurst)
-}
-
 // assemble makes the parts and registers their handlers.
 func (n *Node) assemble(random io.Reader) (err error) {
 	sc := swarm.Config{Given: n.cfg.Peers, Isolated: n.cfg.Isolated, Rand: random}
@@ -161,13 +152,11 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	}
 	n.library = newLibrary(n.ctx, n.state)
 	n.downloads = transfer.NewDownloads(n.receiveBuffer())
-	n.downLimit = limiter(n.cfg.Down)
-	up := limiter(n.cfg.Up)
-	if up != nil {
-		n.swarm.Gate.Meter(meter{up}, nil)
-	}
+	n.up = transfer.NewUpLimit(n.cfg.Up, n.cfg.UpPerPeer)
+	n.down = transfer.NewDownLimit(n.cfg.Down, n.cfg.DownPerPeer)
+	n.swarm.Gate.Meter(meterOf(n.up), meterOf(n.down))
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: up, PerPeer: rate.Limit(n.cfg.UpPerPeer),
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: n.up,
 		Ping: pinger{n.swarm}.ping,
 	})
 	n.chat = talk.NewChat(n.cfg.Version)

@@ -302,23 +302,24 @@ func TestCheckerOfLimits(t *testing.T) {
 		}
 	}
 	most := (rate + transfer.LimitBurst) / 1000
-	for name, lim := range map[string]limits{"up": {up: rate}, "down": {down: rate}, "peer": {peer: rate}} {
+	for name, lim := range map[string]limits{"up": {up: rate}, "down": {down: rate}, "peer": {peer: rate}, "down peer": {downPeer: rate}} {
+		out := lim.up+lim.peer > 0
 		s := newScene(t, lim)
-		spend(s, most, name != "down")
+		spend(s, most, out)
 		s.want("", name+": a second and a burst")
-		spend(s, 1, name != "down")
+		spend(s, 1, out)
 		s.want(C7, name+": one more")
 
 		// Both are under the bar of each second.
 		s = newScene(t, lim)
 		for range 10 {
-			spend(s, 107, name != "down")
+			spend(s, 107, out)
 			s.wait(time.Second)
 		}
 		s.want("", name+": 7 % too much for ten seconds, which the burst covers")
 		s = newScene(t, lim)
 		for range 10 {
-			spend(s, 112, name != "down")
+			spend(s, 112, out)
 			s.wait(time.Second)
 		}
 		s.want(C7, name+": 12 % too much for ten seconds")

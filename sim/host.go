@@ -48,7 +48,7 @@ func (w *World) nodeOn(conn *netsim.Conn, c node.Config, outside ...netip.Addr) 
 	c.Conn, c.Rand = conn, rand.NewChaCha8(key)
 	c.Congestion = max(c.Congestion, w.control)
 	h := &Host{At: at[0], Conn: conn, w: w, config: c, files: map[*Content]string{}}
-	h.life = w.watch.born(h, at, conn.Prefixes(), limits{up: c.Up, down: c.Down, peer: c.UpPerPeer})
+	h.life = w.watch.born(h, at, conn.Prefixes(), limits{up: c.Up, down: c.Down, peer: c.UpPerPeer, downPeer: c.DownPerPeer})
 	for _, a := range outside {
 		w.watch.moved(h.life, a)
 	}

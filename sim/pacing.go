@@ -9,12 +9,12 @@ import (
 )
 
 // limits are those of a node's config, bytes a second with headers; 0: none.
-type limits struct{ up, down, peer int64 }
+type limits struct{ up, down, peer, downPeer int64 }
 
 // pacing is C7 for one node: what it sends and gets, all together and by peer.
 type pacing struct {
 	up, down pacer
-	peers    map[netip.AddrPort]*pacer
+	to, from map[netip.AddrPort]*pacer
 }
 
 // pacer holds what was sent in the last second, and in the last ten.
@@ -83,15 +83,19 @@ func (w *watch) pacedLocked(l *life, d *datagram, out bool) {
 	if l.limits.down > 0 && !out {
 		found(&l.paced.down, l.limits.down, "got")
 	}
-	if l.limits.peer > 0 && out {
-		p := l.paced.peers[d.to]
-		if p == nil {
-			if l.paced.peers == nil {
-				l.paced.peers = map[netip.AddrPort]*pacer{}
-			}
-			p = &pacer{}
-			l.paced.peers[d.to] = p
+	of := func(all *map[netip.AddrPort]*pacer, peer netip.AddrPort) *pacer {
+		if *all == nil {
+			*all = map[netip.AddrPort]*pacer{}
 		}
-		found(p, l.limits.peer, sprint("sent ", d.to))
+		if (*all)[peer] == nil {
+			(*all)[peer] = &pacer{}
+		}
+		return (*all)[peer]
+	}
+	if l.limits.peer > 0 && out {
+		found(of(&l.paced.to, d.to), l.limits.peer, sprint("sent ", d.to))
+	}
+	if l.limits.downPeer > 0 && !out {
+		found(of(&l.paced.from, d.from), l.limits.downPeer, sprint("got of ", d.from))
 	}
 }

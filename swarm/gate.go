@@ -198,7 +198,12 @@ func (g *Gate) Reply(from wire.Sender, asked bool, replies [][]byte) {
 		}
 		replies = nil
 	}
-	if g.table.shut(from.Addr, time.Now()) { // a handler found out something
+	now := time.Now()
+	if g.table.shut(from.Addr, now) { // a handler found out something
+		return
+	}
+	if g.sheds(now) {
+		g.counts.refused[RefusedLimit].Add(1)
 		return
 	}
 	b := g.pool.Get().(*Batch)

@@ -15,12 +15,33 @@ type Meter interface {
 	Charge(now time.Time, peer netip.AddrPort, bytes int)
 }
 
+// A Shedder is a Meter of what leaves that is asked, before a reply leaves, whether there is room for it. What keeps the
+// node in the swarm goes in any case, requests and answers with content have waited for their turn; without
+// this, questions could make us send any amount.
+type Shedder interface {
+	Meter
+	Spare(now time.Time) bool
+}
+
 // meters of both directions; either may be nil.
-type meters struct{ up, down Meter }
+type meters struct {
+	up, down Meter
+	shed     Shedder // up, if it is one
+}
+
+// sheds reports whether replies are to be left out now.
+func (g *Gate) sheds(now time.Time) bool {
+	m := g.meters.Load()
+	return m != nil && m.shed != nil && !m.shed.Spare(now)
+}
 
 // Meter sets who is charged for what leaves and for what arrives; nil: nobody. What the
 // socket refused is not charged.
-func (g *Gate) Meter(up, down Meter) { g.meters.Store(&meters{up, down}) }
+func (g *Gate) Meter(up, down Meter) {
+	m := &meters{up: up, down: down}
+	m.shed, _ = up.(Shedder)
+	g.meters.Store(m)
+}
 
 // ReceivedBatch is Received for datagrams as they were read, and charges them, also those that will be
 // dropped: they have used the link all the same.

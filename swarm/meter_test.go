@@ -128,6 +128,51 @@ func TestMeters(t *testing.T) {
 	}
 }
 
+// miser has room for replies or has not.
+type miser struct {
+	scale
+	spare bool
+}
+
+func (m *miser) Spare(time.Time) bool { return m.spare }
+
+// TestNoRoomForReplies: a limit of what leaves holds back what others can make us say, and that only.
+func TestNoRoomForReplies(t *testing.T) {
+	conn := &fakeConn{}
+	p := newPeer(t, conn, Config{})
+	known, stranger, given := ap("1.2.3.4:5"), ap("6.6.6.6:6"), ap("8.8.8.8:8")
+	p.prove(t, known)
+	p.Give(given)
+	m := &miser{scale: scale{bytes: map[netip.AddrPort]int{}}}
+	p.Gate.Meter(m, nil)
+	for _, spare := range []bool{false, true} {
+		m.spare = spare
+		conn.take()
+		before := p.Gate.Stats().Refused[RefusedLimit]
+		p.receive(known, array(`{"PleaseSendPeers":{}}`, returning(p, known)))
+		p.receive(stranger, array(`{"PleaseSendPeers":{}}`, `{"X":"`+strings.Repeat("x", 300)+`"}`))
+		n, refused := len(conn.take()), p.Gate.Stats().Refused[RefusedLimit]-before
+		if want := map[bool]int{true: 2}[spare]; n != want || int(refused) != 2-want {
+			t.Errorf("spare %v: %d replies and %d refused, want %d and %d", spare, n, refused, want, 2-want)
+		}
+	}
+	m.spare = false
+	b := p.Gate.NewBatch()
+	for _, o := range []struct {
+		to  netip.AddrPort
+		why Reason
+	}{{known, Request}, {known, Reply}, {known, Probe}, {given, Given}} {
+		buf, ok := b.Open(o.to, 0, o.why)
+		if !ok {
+			t.Fatalf("%v to %s was refused", o.why, o.to)
+		}
+		b.Close(append(buf, `{"PleaseSendPeers":{}}`...), 0)
+	}
+	if err := b.Flush(); err != nil || len(conn.take()) != 4 {
+		t.Errorf("not all left that was not a reply of the gate (%v)", err)
+	}
+}
+
 // TestMetersAllocate nothing.
 func TestMetersAllocate(t *testing.T) {
 	p := newPeer(t, &fakeConn{quiet: true}, Config{})

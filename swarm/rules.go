@@ -146,10 +146,11 @@ const (
 	RefusedEvery            // Every
 	RefusedFull             // the table has no room for the address
 	RefusedSize             // larger than the limit
+	RefusedLimit            // a reply: the user's limit of what leaves has no room for it
 	numRefusals
 )
 
-var refusalNames = [numRefusals]string{"allowed", "class", "self", "banned", "isolated", "unproven", "unknown", "silence", "pace", "day", "every", "full", "size"}
+var refusalNames = [numRefusals]string{"allowed", "class", "self", "banned", "isolated", "unproven", "unknown", "silence", "pace", "day", "every", "full", "size", "limit"}
 
 func (r Refusal) String() string {
 	if r < numRefusals {

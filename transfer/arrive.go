@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/wire"
 )
 
 // counter counts what the receive path drops before the loop sees it.
@@ -80,6 +81,9 @@ func (d *Download) arrive(a arrival) {
 		s.cameLate(fl, a.at)
 	} else if long := a.n > partBytes; long == (fl.n > partBytes) {
 		s.length.outcome(a.at, long, false)
+	}
+	if !fl.lost {
+		d.cfg.Down.Return(a.at, s.addr, int(fl.cost)-a.size-wire.HeaderBytes)
 	}
 	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
 	s.learnCost(a.n, a.size)

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"sharer/chunk"
 	"sharer/swarm"
 	"sharer/wire"
@@ -69,7 +67,7 @@ type Config struct {
 	Peers        Peers
 	Find         func(n int) []netip.AddrPort // at most n addresses that may hold it, best first
 	Demand       *Demand                      // of File; nil: nobody reads while it arrives
-	Limit        *rate.Limiter                // bytes a second of answers asked for; nil: no limit
+	Up, Down     *Limit                       // of what leaves and of what arrives; nil: none
 	Rand         *rand.Rand
 	Congestion   Congestion
 	FindTimeout  time.Duration
@@ -108,6 +106,7 @@ const (
 	proveWithin         = 3 * time.Second       // a size that is not proven by then gives way to another claim
 	maxSize             = 1 << 50               // a claim above is a lie
 	maxSingleClaim      = 1 << 40               // under sha256 one peer's word alone goes so far
+	requestCost         = 256                   // bytes of a request, headers and cookies included: about
 	answerOverhead      = 256                   // bytes around the content of an answer, headers included
 	unprovenPad         = 1200                  // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
 	lateMemory          = 5 * time.Second

@@ -90,6 +90,7 @@ func (d *Download) expire(now time.Time) {
 		}
 		timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
 			d.stats.Lost++
+			d.cfg.Down.Return(now, s.addr, int(fl.cost))
 			s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 			fl.lost = true
 			if byOrder {
@@ -303,6 +304,12 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 		return false
 	}
 	ok, wait := s.pacer.allows(now, s.control.pace(), cost)
+	if ok {
+		if wait = max(d.cfg.Down.WaitPeer(now, s.addr, cost), d.cfg.Up.WaitPeer(now, s.addr, requestCost)); wait > 0 {
+			s.control.starved(now)
+			ok = false
+		}
+	}
 	if !ok {
 		d.wakeAt(now.Add(wait))
 	}
@@ -441,18 +448,13 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
 }
 
-// withinLimit says whether the limits let another answer come.
+// withinLimit says whether the limits of all peers together let another request out and its answer
+// come.
 func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
-	l := d.cfg.Limit
-	if l == nil {
-		return true
-	}
 	if now.Before(d.stopLim) {
 		return false
 	}
-	r := l.ReserveN(now, cost)
-	if wait := r.DelayFrom(now); wait > 0 {
-		r.CancelAt(now)
+	if wait := max(d.cfg.Down.WaitAll(now, cost), d.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
 		d.stopLim = now.Add(wait)
 		return false
 	}
@@ -479,6 +481,10 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 	if s.flights.live == 0 {
 		s.granted = cost // one may always be out
 	}
+	d.cfg.Down.TakeAll(now, cost)
+	d.cfg.Down.TakePeer(now, s.addr, cost)
+	d.cfg.Up.TakeAll(now, max(requestCost, pad))
+	d.cfg.Up.TakePeer(now, s.addr, max(requestCost, pad))
 	s.granted = max(s.granted, s.control.window())
 	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
 	s.flights.add(r, fl)

@@ -84,7 +84,7 @@ func TestSilentAskers(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := newTurns(0)
+			q := newTurns(nil)
 			now := c.before(q)
 			who, when := asked(t, q, now, time.Minute)
 			if !slices.Equal(when, c.want) {
@@ -104,7 +104,7 @@ func TestSilentAskers(t *testing.T) {
 
 // One that joins is asked in time, although another is not due for long.
 func TestSilentAskersTogether(t *testing.T) {
-	q, old, young := newTurns(0), peerAddr(1), peerAddr(2)
+	q, old, young := newTurns(nil), peerAddr(1), peerAddr(2)
 	now := ask(q, old, 20, 50*time.Millisecond, time.Unix(1000, 0))
 	asked(t, q, now, 3500*time.Millisecond) // the third time is 7 s after
 	now = ask(q, young, 20, 10*time.Millisecond, now.Add(3500*time.Millisecond))
@@ -116,7 +116,7 @@ func TestSilentAskersTogether(t *testing.T) {
 
 // Many that ask at every moment cost few looks.
 func TestSilentAskersCost(t *testing.T) {
-	q, now := newTurns(0), time.Unix(1000, 0)
+	q, now := newTurns(nil), time.Unix(1000, 0)
 	for i := range 500 {
 		ask(q, peerAddr(i), steadyAsks, time.Millisecond, now)
 	}

@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"sharer/chunk"
 )
 
@@ -49,7 +47,6 @@ type upPeer struct {
 	queued map[wantKey]struct{} // of what is in queue
 	head   int
 	bytes  int64 // requested content in the queue
-	limit  *rate.Limiter
 	inRing bool
 	used   time.Time // last request
 
@@ -73,15 +70,15 @@ type turns struct {
 	steady   []*upPeer // those that ask steadily, or did until a moment ago (silence.go)
 	look     time.Time // when they are looked at next
 	bytes    int64
-	perPeer  rate.Limit // 0: none
+	limit    *Limit // of each peer
 	dropped  int64
 	again    int64 // requests for what was queued already
 	capPeer  int64
 	capTotal int64
 }
 
-func newTurns(perPeer rate.Limit) *turns {
-	return &turns{peers: make(map[netip.AddrPort]*upPeer), perPeer: perPeer, capPeer: maxQueuedPeer, capTotal: maxQueuedAll}
+func newTurns(limit *Limit) *turns {
+	return &turns{peers: make(map[netip.AddrPort]*upPeer), limit: limit, capPeer: maxQueuedPeer, capTotal: maxQueuedAll}
 }
 
 // push queues a request, dropping what the bounds do not allow.
@@ -93,9 +90,6 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 			return
 		}
 		p = &upPeer{addr: addr, queued: make(map[wantKey]struct{})}
-		if t.perPeer > 0 {
-			p.limit = rate.NewLimiter(t.perPeer, LimitBurst)
-		}
 		t.peers[addr] = p
 	}
 	t.heard(p, now)
@@ -179,13 +173,10 @@ func (t *turns) turn(p *upPeer, dst []want, now time.Time) (ws []want, until tim
 		if bytes += w.length; bytes > turnBytes && len(ws) > 0 {
 			break
 		}
-		if p.limit != nil {
-			r := p.limit.ReserveN(now, answerCost(w.length))
-			if until = r.DelayFrom(now); until > 0 {
-				r.CancelAt(now)
-				break
-			}
+		if until = t.limit.WaitPeer(now, p.addr, answerCost(w.length)); until > 0 {
+			break
 		}
+		t.limit.TakePeer(now, p.addr, answerCost(w.length))
 		ws = append(ws, t.pop(p))
 	}
 	return ws, until
@@ -208,11 +199,6 @@ func (t *turns) forget() bool {
 	oldest.asks = 0 // steady has it for a moment longer
 	return true
 }
-
-// LimitBurst is the most that a limiter lets through at once: the largest
-// answer must fit (WaitN with more is an error), and a window of requests that
-// arrives together should not wait for tokens one by one.
-const LimitBurst = 64 << 10
 
 // answerCost is what an answer with n bytes of content takes of the wire.
 func answerCost(n int64) int { return int(n)*4/3 + answerOverhead }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
 	"pgregory.net/rapid"
 
 	"sharer/chunk"
@@ -19,7 +18,7 @@ func peerAddr(i int) netip.AddrPort {
 // peer, the oldest dropped beyond the bound, nothing lost otherwise.
 func TestTurnsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := newTurns(0)
+		q := newTurns(nil)
 		q.capPeer, q.capTotal = 8*chunk.BlockSize, 20*chunk.BlockSize
 		model := map[netip.AddrPort][]int64{}
 		var total, next, dropped int64
@@ -68,7 +67,7 @@ func TestTurnsModel(t *testing.T) {
 
 // A peer that asks for much makes another wait for one of its turns, not for all of it.
 func TestTurnsAreFair(t *testing.T) {
-	q, now := newTurns(0), time.Unix(1000, 0)
+	q, now := newTurns(nil), time.Unix(1000, 0)
 	greedy, modest := peerAddr(1), peerAddr(2)
 	for i := range int64(500) {
 		q.push(greedy, want{offset: i, length: chunk.BlockSize}, now)
@@ -98,7 +97,7 @@ func TestTurnsAreFair(t *testing.T) {
 // A peer's own limit holds over any second, and leaves the others alone.
 func TestTurnsLimitEachPeer(t *testing.T) {
 	const perSecond = 100_000
-	q, start := newTurns(rate.Limit(perSecond)), time.Unix(1000, 0)
+	q, start := newTurns(NewUpLimit(0, perSecond)), time.Unix(1000, 0)
 	a, b := peerAddr(1), peerAddr(2)
 	sent := map[netip.AddrPort]int{}
 	now := start
@@ -115,10 +114,11 @@ func TestTurnsLimitEachPeer(t *testing.T) {
 		}
 		for _, w := range ws {
 			sent[p.addr] += answerCost(w.length)
+			q.limit.Charge(now, p.addr, answerCost(w.length))
 		}
 	}
 	for _, p := range []netip.AddrPort{a, b} {
-		if got := sent[p] - LimitBurst; got < 9.5*perSecond || got > 10*perSecond+answerCost(chunk.BlockSize) {
+		if got := sent[p] - limitCap; got < 9.5*perSecond || got > 10*perSecond+answerCost(chunk.BlockSize) {
 			t.Errorf("%s was sent %d bytes beyond the burst in 10 s, want %d", p, got, 10*perSecond)
 		}
 	}
@@ -126,7 +126,7 @@ func TestTurnsLimitEachPeer(t *testing.T) {
 
 // The state of peers is bounded, and one that is not heard of any more makes room.
 func TestTurnsForget(t *testing.T) {
-	q, now := newTurns(0), time.Unix(1000, 0)
+	q, now := newTurns(nil), time.Unix(1000, 0)
 	for i := range maxUpPeers + 10 {
 		q.push(peerAddr(i), want{length: 1}, now)
 	}

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"sharer/chunk"
 	"sharer/swarm"
 	"sharer/wire"
@@ -55,13 +53,12 @@ type Holders interface {
 	Tell(id chunk.ID, to netip.AddrPort, n int, now time.Time) []netip.AddrPort
 }
 
-// UploadConfig is what uploads need. Limits of 0 are none.
+// UploadConfig is what uploads need.
 type UploadConfig struct {
 	Source  Source
 	Holders Holders
-	Batch   Batch         // used by the loop only
-	Limit   *rate.Limiter // all peers together, bytes a second on the wire, charged by its owner for all that is sent; nil: no limit
-	PerPeer rate.Limit    // each peer, bytes a second on the wire
+	Batch   Batch  // used by the loop only
+	Limit   *Limit // of what leaves, charged by its owner for all that is sent; nil: none
 
 	// Ping asks an address that was proven whether it is there, and must not wait; nil: nobody is asked.
 	Ping func(to netip.AddrPort)
@@ -96,7 +93,7 @@ func NewUploads(c UploadConfig) *Uploads {
 	if c.Ping == nil {
 		c.Ping = func(netip.AddrPort) {}
 	}
-	return &Uploads{cfg: c, wake: make(chan struct{}, 1), turns: newTurns(c.PerPeer)}
+	return &Uploads{cfg: c, wake: make(chan struct{}, 1), turns: newTurns(c.Limit)}
 }
 
 // Register makes the uploads answer to their message.
@@ -254,7 +251,6 @@ type answerer struct {
 	msg    wire.Content
 	id     []byte
 	hex    [2 * len(chunk.Hash{})]byte
-	queued int // bytes that are not sent yet, as far as a limit is concerned
 }
 
 // hintOf appends the BLAKE3 of a content that is asked for by its sha256, in hex: who
@@ -278,7 +274,6 @@ func (a *answerer) answer(ctx context.Context, p *upPeer, ws []want) bool {
 	if err := a.u.cfg.Batch.Flush(); err != nil {
 		a.u.failed.Add(1) // the asker asks again
 	}
-	a.queued = 0
 	return true
 }
 
@@ -383,29 +378,22 @@ func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bo
 	return true
 }
 
-// pace waits until the limit of all peers together lets cost bytes more out. Whoever owns
-// the limit charges it for what the socket has taken, this and everything else; so what
-// is queued and not yet sent is counted here. It goes out before a wait.
+// pace waits until the limit of all peers together lets cost bytes more out. What is queued goes
+// out before a wait.
 func (a *answerer) pace(ctx context.Context, cost int) bool {
-	l := a.u.cfg.Limit
-	if l == nil {
-		return true
-	}
-	a.queued += cost
-	if l.TokensAt(time.Now()) >= float64(a.queued) {
-		return true
-	}
-	if err := a.u.cfg.Batch.Flush(); err != nil {
-		a.u.failed.Add(1)
-	}
-	a.queued = cost
-	for {
+	for first := true; ; first = false {
 		now := time.Now()
-		short := float64(cost) - l.TokensAt(now)
-		if short <= 0 {
+		wait := a.u.cfg.Limit.WaitAll(now, cost)
+		if wait == 0 {
+			a.u.cfg.Limit.TakeAll(now, cost)
 			return true
 		}
-		timer := time.NewTimer(time.Duration(short/float64(l.Limit())*float64(time.Second)) + time.Microsecond)
+		if first {
+			if err := a.u.cfg.Batch.Flush(); err != nil {
+				a.u.failed.Add(1)
+			}
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -27,7 +27,7 @@ type options struct {
 	peers       []string
 	isolated    bool
 	bwlimit     rateLimit
-	bwlimitPeer peerRate
+	bwlimitPeer rateLimit
 	background  bool
 	detach      bool
 	daemon      string // auto, require, never
@@ -77,7 +77,7 @@ func (c *command) transferFlags() {
 	o := c.options
 	c.add(func(fs *pflag.FlagSet) {
 		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both (default off)")
-		fs.Var(&o.bwlimitPeer, "bwlimit-peer", "limit of what each peer is sent, in bytes a second (default off)")
+		fs.Var(&o.bwlimitPeer, "bwlimit-peer", "the same limits for each peer (default off)")
 		fs.BoolVar(&o.background, "background", false, "give way to everything else on the link when fetching")
 		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
 		fs.BoolVarP(&o.detach, "detach", "d", false, "hand the work to the daemon and return")

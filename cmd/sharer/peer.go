@@ -84,7 +84,7 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 	p, err := scr.s.start(node.Config{
 		Congestion: congestion,
 		Listen:     o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
-		Up: o.bwlimit.up, UpPerPeer: int64(o.bwlimitPeer), Down: o.bwlimit.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
+		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
 	})
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func parseSize(text string) (int64, error) {
 	return int64(f), nil
 }
 
-// rateLimit is the value of --bwlimit, in bytes a second, 0: no limit.
+// rateLimit is the value of --bwlimit and --bwlimit-peer, in bytes a second, 0: no limit.
 type rateLimit struct{ up, down int64 }
 
 // Set reads UP:DOWN, or one rate for both.
@@ -94,28 +94,6 @@ func (r *rateLimit) String() string {
 
 // Type is the word for the value in help.
 func (r *rateLimit) Type() string { return "UP:DOWN" }
-
-// peerRate is the value of --bwlimit-peer, in bytes a second, 0: no limit.
-type peerRate int64
-
-// Set reads one rate.
-func (r *peerRate) Set(text string) error {
-	n, err := parseRate(text)
-	if err == nil {
-		*r = peerRate(n)
-	}
-	return err
-}
-
-func (r *peerRate) String() string {
-	if r == nil || *r == 0 {
-		return ""
-	}
-	return strconv.FormatInt(int64(*r), 10)
-}
-
-// Type is the word for the value in help.
-func (r *peerRate) Type() string { return "RATE" }
 
 // keepSeeding is the value of get's --seed: how long the content is offered after
 // the download. Negative: for ever.
