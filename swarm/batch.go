@@ -119,22 +119,23 @@ func (b *Batch) cookieLen() (n int) {
 // Close ends the datagram that Open began: it adds the cookies, behind the elements because some
 // peers echo a cookie only to a question that they have seen before it, fills it up with spaces
 // to padTo bytes as far as the limit allows, and queues it. A datagram without elements is not
-// sent, nor one that is larger than its limit; the latter is counted.
-func (b *Batch) Close(buf []byte, padTo int) {
+// sent, nor one that is larger than its limit; the latter is counted. It returns the bytes of payload
+// that are sent, 0 for none.
+func (b *Batch) Close(buf []byte, padTo int) (size int) {
 	if len(buf) == 0 || len(buf) == 1 && !b.alone {
-		return
+		return 0
 	}
 	limit := wire.MaxDatagram
 	if b.grant.limit > 0 {
 		limit = min(limit, b.grant.limit)
 	}
-	size := len(buf) + b.cookieLen() + 1
+	size = len(buf) + b.cookieLen() + 1
 	if len(buf) == 1 {
 		size-- // no comma before the first
 	}
 	if size > limit || &buf[0] != &b.arena[b.used] {
 		b.gate.counts.refused[RefusedSize].Add(1)
-		return
+		return 0
 	}
 	if b.grant.ask {
 		if len(buf) > 1 {
@@ -155,11 +156,13 @@ func (b *Batch) Close(buf []byte, padTo int) {
 	b.queue = append(b.queue, wire.Datagram{Addr: b.grant.to, Via: b.grant.via, Data: buf[:len(buf):len(buf)]})
 	b.whys = append(b.whys, b.grant.why)
 	b.used += len(buf)
+	size = len(buf)
 	if len(b.queue) >= batchMost || b.used >= batchBytes {
 		if err := b.flush(); b.err == nil {
 			b.err = err
 		}
 	}
+	return size
 }
 
 // Flush sends what is queued. It returns the first error, a *SendError, also of a flush that Close

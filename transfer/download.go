@@ -37,7 +37,7 @@ func (e *HintError) Error() string {
 // refuses what its rules forbid.
 type Batch interface {
 	Open(to netip.AddrPort, via uint8, why swarm.Reason) (buf []byte, ok bool)
-	Close(buf []byte, padTo int)
+	Close(buf []byte, padTo int) (size int) // of the payload, 0: it does not leave
 	Flush() error
 }
 

@@ -476,15 +476,16 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 	case fl.also:
 		d.ask.ID = d.alsoID
 	}
-	d.cfg.Batch.Close(wire.AppendMessage(buf, &d.ask), pad)
+	if size := d.cfg.Batch.Close(wire.AppendMessage(buf, &d.ask), pad); size > 0 {
+		d.cfg.Up.TakeAll(now, size+wire.HeaderBytes)
+		d.cfg.Up.TakePeer(now, s.addr, size+wire.HeaderBytes)
+	}
 	cost := s.cost(int(fl.n))
 	if s.flights.live == 0 {
 		s.granted = cost // one may always be out
 	}
 	d.cfg.Down.TakeAll(now, cost)
 	d.cfg.Down.TakePeer(now, s.addr, cost)
-	d.cfg.Up.TakeAll(now, max(requestCost, pad))
-	d.cfg.Up.TakePeer(now, s.addr, max(requestCost, pad))
 	s.granted = max(s.granted, s.control.window())
 	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
 	s.flights.add(r, fl)
