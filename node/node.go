@@ -155,10 +155,11 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.up = transfer.NewUpLimit(n.cfg.Up, n.cfg.UpPerPeer)
 	n.down = transfer.NewDownLimit(n.cfg.Down, n.cfg.DownPerPeer)
 	n.swarm.Gate.Meter(meterOf(n.up), meterOf(n.down))
+	answers := n.swarm.Gate.NewBatch()
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: n.swarm.Gate.NewBatch(), Limit: n.up,
-		Ping: pinger{n.swarm}.ping,
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping,
 	})
+	answers.Failed = n.uploads.Failed
 	n.chat = talk.NewChat(n.cfg.Version)
 	n.catalog = catalog.New(func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) })
 	n.swarm.Register(n.mux)

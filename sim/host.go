@@ -40,12 +40,24 @@ func (w *World) Node(c node.Config, at ...netip.AddrPort) *Host {
 	return w.nodeOn(w.Host(at...), c)
 }
 
+// FaultyNode runs a node at a new address, on sockets that fail by script.
+func (w *World) FaultyNode(c node.Config) (*Host, *netsim.Faulty) {
+	w.t.Helper()
+	conn := w.Host(w.Addr())
+	f := netsim.NewFaulty(conn)
+	c.Conn = f
+	return w.nodeOn(conn, c), f
+}
+
 // nodeOn runs a node on sockets, whose addresses outside of their NAT may be other ones.
 func (w *World) nodeOn(conn *netsim.Conn, c node.Config, outside ...netip.Addr) *Host {
 	w.t.Helper()
 	at := conn.LocalAddrs()
 	key := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", w.Seed, at[0], outside))
-	c.Conn, c.Rand = conn, rand.NewChaCha8(key)
+	if c.Conn == nil {
+		c.Conn = conn
+	}
+	c.Rand = rand.NewChaCha8(key)
 	c.Congestion = max(c.Congestion, w.control)
 	h := &Host{At: at[0], Conn: conn, w: w, config: c, files: map[*Content]string{}}
 	h.life = w.watch.born(h, at, conn.Prefixes(), limits{up: c.Up, down: c.Down, peer: c.UpPerPeer, downPeer: c.DownPerPeer})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ var limitRows = []row{
 	{id: "N20/down-loss", fault: "1 Mbit/s down, a tenth is lost", bar: limitBar, where: "test", run: rowLimit(limitCase{downloader: node.Config{Down: megabit}, seeders: 2, loss: 0.1, want: megabit})},
 	{id: "N20/both", fault: "1 Mbit/s up and 2 down, for all and for each, from one that asks back", bar: limitBar, where: "test", run: rowLimitBothWays},
 	{id: "N20/requests", fault: "80 kbit/s up of a downloader whose requests would take more", bar: limitBar, where: "test", run: rowLimitRequests},
+	{id: "N22/size", fault: "a seeder's way refuses datagrams above 1472 bytes (EMSGSIZE), and later not any more", bar: "completes, ≤ 8 refused; long answers again ≤ 2 min after", where: "test", run: rowTooLong(1472)},
+	{id: "N22/tunnel", fault: "the same above 1372 bytes", bar: "completes, ≤ 8 refused; long answers again ≤ 2 min after", where: "test", run: rowTooLong(1372)},
 }
 
 const limitBar = "within 5 % over 10 s, no 1 s > rate + burst (C7)"
@@ -136,4 +139,45 @@ func rowLimitRequests(t *testing.T, r *result) {
 		r.holds("up", got.rate(func(from, _ netip.AddrPort) bool { return from == n.At }), limit)
 		r.figure("%.0f bytes a second down", got.rate(func(_, to netip.AddrPort) bool { return to == n.At }))
 	})
+}
+
+// rowTooLong has a seeder whose socket refuses what is longer than above, while one content is fetched, and
+// then no more, while another one is.
+func rowTooLong(above int) func(*testing.T, *result) {
+	return func(t *testing.T, r *result) {
+		link := netsim.Link{Delay: 10 * time.Millisecond, Rate: 50_000, Queue: 50_000, MTU: 9000}
+		inBubble(t, Options{Link: link}, func(w *World) {
+			s, f := w.FaultyNode(node.Config{StateDir: w.Path("state")})
+			first, err := randomContent(w.Rand(), 3_000_000)
+			second, err2 := randomContent(w.Rand(), 6_000_000)
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			s.SeedContents(first, second)
+			n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
+			var mu sync.Mutex
+			var again time.Time // when the first long one came
+			w.OnPacket(func(p netsim.Packet) {
+				mu.Lock()
+				defer mu.Unlock()
+				if p.Outcome == netsim.Delivered && p.To == n.At && len(p.Data) > 4096 && again.IsZero() {
+					again = p.At
+				}
+			})
+			rule := f.Add(netsim.Fault{Above: above, Err: syscall.EMSGSIZE})
+			got, _ := n.Fetch(first.BLAKE3())
+			r.bar(rule.Hits() > 0 && rule.Hits() <= 8, "%d refused in %.0f s", rule.Hits(), got.Duration.Seconds())
+			goodput := float64(got.Size) / got.Duration.Seconds()
+			r.bar(goodput > 0.5*link.Rate, "%.0f bytes a second of a link of %.0f", goodput, link.Rate)
+			mu.Lock()
+			r.bar(again.IsZero(), "none longer came")
+			mu.Unlock()
+			f.Remove(rule)
+			clear := time.Now()
+			n.Fetch(second.BLAKE3())
+			mu.Lock()
+			defer mu.Unlock()
+			r.bar(!again.IsZero() && again.Sub(clear) <= 2*time.Minute, "long ones again after %.0f s", again.Sub(clear).Seconds())
+		})
+	}
 }

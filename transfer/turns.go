@@ -60,6 +60,7 @@ type upPeer struct {
 	hinted  time.Time // last MaybeTheyHaveSome that rode along
 	toldOf  chunk.ID  // content of which it was told last what is here
 	told    time.Time
+	fit     fit // how long its answers may be
 }
 
 // turns is the queue of requests of all peers: first in, first out for each, a

@@ -79,8 +79,9 @@ type UploadStats struct {
 // bounded, and answered by one loop in fair turns at the limits' pace; the
 // unproven get at once what their budget allows.
 type Uploads struct {
-	cfg  UploadConfig
-	wake chan struct{}
+	cfg     UploadConfig
+	wake    chan struct{}
+	serving *upPeer // of the loop: whose answers are in the batch
 
 	asked, unknown, answered, bytes, failed atomic.Int64
 
@@ -262,8 +263,16 @@ func hintOf(dst []byte, id chunk.ID, c Content) []byte {
 	return nil
 }
 
+// Failed is told of datagrams that the socket refused, on the goroutine of Run: it is for the Failed of its Batch.
+func (u *Uploads) Failed(e *swarm.SendError) {
+	if e.Fault == swarm.FaultTooLarge && u.serving != nil && u.serving.addr == e.To {
+		u.serving.fit.refused(e.Size, time.Now())
+	}
+}
+
 // answer sends one turn. False: ctx has ended.
 func (a *answerer) answer(ctx context.Context, p *upPeer, ws []want) bool {
+	a.u.serving = p
 	for len(ws) > 0 {
 		n := runLength(ws)
 		if !a.run(ctx, p, ws[:n]) {
@@ -271,10 +280,16 @@ func (a *answerer) answer(ctx context.Context, p *upPeer, ws []want) bool {
 		}
 		ws = ws[n:]
 	}
+	a.flush()
+	return true
+}
+
+// flush sends what is queued, all of which is for one peer.
+func (a *answerer) flush() {
 	if err := a.u.cfg.Batch.Flush(); err != nil {
 		a.u.failed.Add(1) // the asker asks again
 	}
-	return true
+	a.u.serving.fit.flushed(time.Now())
 }
 
 // runLength counts the requests at the head of ws that follow one another in
@@ -329,15 +344,24 @@ func (a *answerer) send(p *upPeer, w want, part []byte) {
 	}
 	a.id, _ = w.id.AppendText(a.id[:0]) // never fails
 	a.msg = wire.Content{ID: a.id, Offset: w.offset, Data: part, EOF: w.content.Size()}
-	if now := time.Now(); p.toldOf != w.id || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {
+	now := time.Now()
+	room := p.fit.room(w.length, now)
+	ranges := 1
+	if p.toldOf != w.id || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {
 		p.toldOf, p.told = w.id, now
-		a.msg.Have = wireRanges(w.content.Have(w.offset, maxHave))
 		a.msg.BLAKE3 = hintOf(a.hex[:0], w.id, w.content)
-	} else {
-		a.msg.Have = wireRanges(w.content.Have(w.offset, 1))
+		if room == 0 || w.length <= pollBytes {
+			ranges = maxHave
+		}
 	}
+	a.msg.Have = wireRanges(w.content.Have(w.offset, ranges))
+	start := len(buf)
 	buf = wire.AppendMessage(buf, &a.msg)
-	if p.answers%64 == 0 {
+	if over := len(buf) + len("]") - room; room > 0 && over > 0 {
+		part = part[:max(0, len(part)-(over+3)/4*3)] // four bytes of base64 stand for three
+		a.msg.Data = part
+		buf = wire.AppendMessage(buf[:start], &a.msg)
+	} else if p.answers%64 == 0 && room == 0 {
 		buf = a.hint(buf, p, w)
 	}
 	p.answers++
@@ -389,9 +413,7 @@ func (a *answerer) pace(ctx context.Context, cost int) bool {
 			return true
 		}
 		if first {
-			if err := a.u.cfg.Batch.Flush(); err != nil {
-				a.u.failed.Add(1)
-			}
+			a.flush()
 		}
 		timer := time.NewTimer(wait)
 		select {
