@@ -272,7 +272,7 @@ func (d *Download) back(s *source, whole request) {
 
 func (d *Download) inFlightElsewhere(s *source, r request) bool {
 	for _, o := range d.sources {
-		if o != s && (o.flights.has(r) || o.parts.has(r)) {
+		if o != s && (o.flights.hasWhole(r) || o.parts.has(r)) {
 			return true
 		}
 	}

@@ -151,6 +151,13 @@ func (f *flights) has(r request) bool {
 	return ok && !fl.lost
 }
 
+// hasWhole says whether r is out, not given up, and not a part of what is asked for in
+// parts: the first part of a block begins where the block does.
+func (f *flights) hasWhole(r request) bool {
+	fl, ok := f.out[r]
+	return ok && !fl.lost && !fl.part
+}
+
 // giveUp calls lost for everything that is live; late answers still count.
 func (f *flights) giveUp(lost func(request, flight)) {
 	for ; !f.order.empty(); f.order.pop() {

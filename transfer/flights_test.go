@@ -1,11 +1,14 @@
 package transfer
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"sharer/chunk"
 )
 
 // TestFlightsModel compares flights with a plain list of requests.
@@ -118,4 +121,30 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// A part that is out of a block which is not asked for any more is not that block: whose
+// other request for it is lost must be asked for again.
+func TestPartOfADroppedBlockIsNotTheBlock(t *testing.T) {
+	whole := request{at: 3 * chunk.BlockSize}
+	now := time.Unix(1, 0)
+	one, other := newSource(0, netip.AddrPort{}, nil), newSource(1, netip.AddrPort{}, nil)
+	d := &Download{sources: []*source{one, other}}
+	d.pick.reset(64*chunk.BlockSize, chunk.Ranges{})
+	d.pick.limit = 1
+	cur := int64(-1)
+	for b := int64(-1); b != 3; {
+		b, _ = d.pick.take(asker{cur: &cur})
+	}
+	other.parts.begin(whole, chunk.BlockSize)
+	part, n, _ := other.parts.next()
+	other.flights.add(part, flight{sent: now, n: int32(n), part: true})
+	if !d.inFlightElsewhere(one, whole) {
+		t.Fatal("a block that another peer is asked for in parts is not in flight")
+	}
+	other.parts.drop(whole)
+	d.lost(one, whole, flight{})
+	if d.pick.stripeOf(3).asked>>3&1 == 1 {
+		t.Error("nobody is asked for the block, and it counts as asked")
+	}
 }

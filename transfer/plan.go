@@ -440,8 +440,8 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	}
 	whole := request{at: block * chunk.BlockSize}
 	age := time.Duration(0)
-	if fl, ok := o.flights.out[whole]; ok && !fl.lost {
-		age = now.Sub(fl.sent)
+	if o.flights.hasWhole(whole) {
+		age = now.Sub(o.flights.out[whole].sent)
 	} else if !o.parts.has(whole) {
 		return false
 	}
