@@ -124,18 +124,21 @@ func (s *siege) press(d time.Duration) {
 	}
 }
 
-// flood has as many of the attacker's addresses prove themselves at once as the table has places.
+// flood has as many of the attacker's addresses prove themselves at once as the table has places for such.
 func (s *siege) flood(t *testing.T) {
 	s.mu.Lock()
-	as := s.moreEvil(MaxPeers)
+	as := s.moreEvil(fullForUninvited)
 	s.mu.Unlock()
 	for _, a := range as {
 		s.victim.receive(a, array(`{"PleaseAlwaysReturnThisMessage":1}`, returning(s.victim, a)))
 	}
-	if all, _ := s.victim.Table.Len(); all < MaxPeers {
+	if all, _ := s.victim.Table.Len(); all < fullForUninvited {
 		t.Errorf("%d entries: that is no siege", all)
 	}
 }
+
+// fullForUninvited is how many entries leave no room for who comes uninvited.
+var fullForUninvited = roomFor(&entry{hops: uninvited})
 
 // networks of an attacker.
 var (
@@ -155,7 +158,7 @@ func TestEclipse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newSiege(t, evil, Config{Bootstrap: []netip.AddrPort{ap("60.7.7.7:24254")}})
+				s := newSiege(t, evil, Config{Bootstrap: []netip.AddrPort{ap("60.7.7.7:24254"), ap("61.7.7.7:24254")}}) // a node knows two from the start
 				defer s.victim.run(t)()
 				s.press(10 * time.Minute)
 				all, _ := s.victim.Table.Len()
@@ -170,7 +173,7 @@ func TestEclipse(t *testing.T) {
 				if kept < 8 {
 					t.Errorf("%d honest peers kept", kept)
 				}
-				if raceFactor == 1 && all < MaxPeers {
+				if raceFactor == 1 && all < fullForUninvited {
 					t.Errorf("%d entries: that was no siege", all)
 				}
 				if err := s.victim.Table.check(); err != nil {

@@ -15,6 +15,7 @@ const (
 	askPeersEvery  = 2 * time.Minute // of one peer at least; with each keepalive while there are few
 	askPeersEach   = 24 * time.Second
 	askPeersMost   = 30 * time.Minute
+	newAsks        = 5 // times a peer is asked every askPeersEvery, before it is asked more seldom
 	fewPeers       = 16
 	missedMost     = 8 // keepalives without a sign of life, then a peer is forgotten: about an hour
 	missedNew      = 4 // the same for one that never answered a question of ours
@@ -37,6 +38,10 @@ func (d errand) late(now time.Time) bool { return !d.at.IsZero() && now.Sub(d.at
 func keepaliveGap(n int) time.Duration {
 	return min(max(KeepaliveGap, time.Duration(n)*keepaliveEach), keepaliveMost)
 }
+
+// gapLocked is the time between two keepalives of an entry. Only those that are as near as it count, so that
+// an attacker who fills the table from afar does not make us ask seldom those who were there before him.
+func (t *Table) gapLocked(e *entry) time.Duration { return keepaliveGap(t.within[e.hops]) }
 
 // twice is twice the rate at which n addresses are asked every gap, a second and as a whole number.
 func twice(n int, gap time.Duration) int { return max(1, int(time.Duration(2*n)*time.Second/gap)) }
@@ -130,6 +135,13 @@ func (t *Table) due(now time.Time) (todo []errand, next time.Time) {
 	probe, _ := RuleFor(Probe, Unproven, Private)
 	paced := t.pace.next(netip.Prefix{}, probe)
 	t.waiting = 0
+	t.within = [uninvited + 1]int{}
+	for _, e := range t.list {
+		t.within[e.hops]++
+	}
+	for i := range uninvited {
+		t.within[i+1] += t.within[i]
+	}
 	for i := 0; i < len(t.list); i++ {
 		e := t.list[i]
 		if e.given && e.proven && e.missed >= missedMost {
@@ -154,7 +166,7 @@ func (t *Table) due(now time.Time) (todo []errand, next time.Time) {
 		case heard:
 			tries = e.errandLocked(at, now, every).insert(tries)
 		default:
-			todo = e.errandLocked(at, now, every).insert(todo)
+			todo = e.errandLocked(at, now, e.askPeersGap(every)).insert(todo)
 		}
 	}
 	if max(len(todo), len(tries)) == maxTodo { // perhaps more
@@ -224,6 +236,15 @@ func (e *entry) dueLocked() (at time.Time, ok bool) {
 	return at, true
 }
 
+// askPeersGap is how often a peer is asked whom it knows, if those that we know well are asked every so
+// often: the first few times oftener, as are those that the user gave and anchors.
+func (e *entry) askPeersGap(every time.Duration) time.Duration {
+	if e.hops == 0 || e.peerAsks < newAsks {
+		return min(every, askPeersEvery)
+	}
+	return every
+}
+
 // errandLocked is what is owed since at; askPeers is how often a peer is asked whom it knows.
 func (e *entry) errandLocked(at, now time.Time, askPeers time.Duration) errand {
 	d := errand{to: e.addr, why: Probe, anchor: e.anchor, at: at}
@@ -284,6 +305,9 @@ func (t *Table) did(d errand, now time.Time, jitter time.Duration) (next time.Ti
 	}
 	if d.peers {
 		e.askedPeers = now
+		if e.peerAsks < newAsks {
+			e.peerAsks++
+		}
 	}
 	if !e.proven {
 		return e.probe.Next()
@@ -291,8 +315,7 @@ func (t *Table) did(d errand, now time.Time, jitter time.Duration) (next time.Ti
 	if e.missed > 0 {
 		e.askedLocked(false) // the last one was not answered
 	}
-	gap := keepaliveGap(len(t.list))
-	most := keepaliveMost
+	gap, most := t.gapLocked(e), keepaliveMost
 	if e.given {
 		most = max(gap, givenMost)
 	}

@@ -10,9 +10,10 @@ import (
 //   - nothing that is unproven ever pushes out a proven entry, and nothing a given one;
 //   - of the unproven, those with more hops than the newcomer go first, then those told by the source
 //     with the most entries;
-//   - a newly proven address pushes out an unproven one, else a proven one of the most crowded
+//   - a newly proven address pushes out an unproven one with no fewer hops, of those with the most, else a proven one of the most crowded
 //     /16 or /32: one that is quiet if there is one, else one of those with the most hops the youngest. So
 //     an attacker with many addresses in few networks competes with himself, and the old ones stay;
+//   - some places are for the near only (roomFor);
 //   - anchors, the longest-lived at the last start, stay while they are heard;
 //   - of the newly proven at most turnover a second push somebody out of a full table, since to find
 //     him takes a look at all of it. Who finds no room is served like others, only not remembered.
@@ -23,8 +24,9 @@ import (
 
 // Tuning of that.
 const (
-	turnover  = 8  // some 50 µs each
-	uninvited = 15 // hops of who came without having been named, and the most that are counted
+	turnover   = 8  // some 50 µs each
+	keptNearer = 96 // places, for each hop beyond the first
+	uninvited  = 15 // hops of who came without having been named, and the most that are counted
 )
 
 // quiet: three keepalives in a row were not answered. It is counted and not timed, so that a
@@ -36,6 +38,10 @@ type netCount struct {
 	n         int
 	fullUntil time.Time // nobody gives way in it before: a sweep through it must not cost a look each
 }
+
+// roomFor is how many entries make the table full for e: the farther it is, the more places it must leave
+// to those that are nearer. Without that whoever fills the table first keeps all who are named later out.
+func roomFor(e *entry) int { return MaxPeers - keptNearer*(int(max(e.hops, 1))-1) }
 
 // addLocked makes room for e and takes it in; nil if there is none.
 func (t *Table) addLocked(e *entry, now time.Time) *entry {
@@ -55,7 +61,7 @@ func (t *Table) addLocked(e *entry, now time.Time) *entry {
 			return nil
 		}
 	}
-	if len(t.list) >= MaxPeers {
+	if len(t.list) >= roomFor(e) {
 		evict := t.evictLocked
 		if !e.proven && !e.given {
 			evict = t.evictUnprovenLocked
@@ -199,7 +205,7 @@ func (t *Table) evictLocked(e *entry, now time.Time) bool {
 	}
 	var victim *entry
 	for _, o := range t.list {
-		if !o.proven && !o.given && !o.anchor && (victim == nil || o.added.Before(victim.added)) {
+		if !o.proven && !o.given && !o.anchor && o.hops >= e.hops && (victim == nil || o.hops > victim.hops || o.hops == victim.hops && o.added.Before(victim.added)) {
 			victim = o
 		}
 	}

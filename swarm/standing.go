@@ -78,7 +78,7 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 		v.gained = t.proveLocked(e, now)
 	}
 	e.last, e.missed, e.via = now, 0, in.via
-	if next := now.Add(keepaliveGap(len(t.list))); in.asked && !v.gained && next.After(e.keep) {
+	if next := now.Add(t.gapLocked(e)); in.asked && !v.gained && next.After(e.keep) {
 		e.keep = next // what it asks and we answer is as good as asking it
 	}
 	if epoch != 0 {

@@ -48,6 +48,7 @@ type Table struct {
 	unsure  int                        // unproven and not given
 	given   int
 	waiting int                           // given and unproven, when due looked last
+	within  [uninvited + 1]int            // entries with so many hops at most, by the last look
 	version uint64                        // changes with what Best chooses from
 	cookies map[[cookieDigits]byte]*entry // by the cookie that came back last; see moved.go
 	bans    map[netip.AddrPort]time.Time  // by banKey, ≤ maxBans
@@ -77,6 +78,7 @@ type entry struct {
 	crowd      *int         // of groups, while proven
 	anchor     bool         // from peers.json, among the longest-lived: tried first
 	hops       uint8        // see room.go
+	peerAsks   uint8        // times it was asked whom it knows, newAsks at most
 	source     netip.Prefix // who told us, while unproven
 	first      time.Time
 	last       time.Time

@@ -241,7 +241,7 @@ func TestFullTable(t *testing.T) {
 			}
 		}
 	}
-	if all, _ := tb.Len(); all != MaxPeers {
+	if all, _ := tb.Len(); all != fullForUninvited {
 		t.Errorf("%d entries", all)
 	}
 	for _, a := range honest {
@@ -249,8 +249,13 @@ func TestFullTable(t *testing.T) {
 			t.Errorf("%s was pushed out", a)
 		}
 	}
-	if tb.Hear(ap("99.9.9.9:1"), honest[0], now) {
-		t.Error("something unproven was let into a table full of proven")
+	for i := 0; tb.Hear(netip.AddrPortFrom(netip.AddrFrom4([4]byte{90, byte(i / 250), byte(i), 9}), 1), honest[0], now); i++ {
+		if i == MaxPeers {
+			t.Fatal("unproven entries find room without end")
+		}
+	}
+	if all, unproven := tb.Len(); all-unproven != fullForUninvited {
+		t.Errorf("something unproven pushed out something proven: %d proven are left of %d", all-unproven, fullForUninvited)
 	}
 	if n := tb.Give(now, ap("99.9.9.9:1")); n != 1 {
 		t.Error("the user's address was not let in")
