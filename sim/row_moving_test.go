@@ -57,14 +57,16 @@ func rowVanish(t *testing.T, r *result) {
 					if p.To == a.At && vanished.IsZero() {
 						open[m.Offset] = asking{m.Offset, m.Offset + m.Length, p.At}
 					}
-					if p.To != b.At || vanished.IsZero() {
+					if p.To != b.At {
 						continue
 					}
 					for off, o := range open {
 						if m.Offset <= o.from && o.from < m.Offset+m.Length {
-							worst = max(worst, p.At.Sub(vanished))
-							reissued++
 							delete(open, off)
+							if !vanished.IsZero() {
+								worst = max(worst, p.At.Sub(vanished))
+								reissued++
+							}
 						}
 					}
 				}

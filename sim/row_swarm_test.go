@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"flag"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -19,6 +20,33 @@ var swarmRows = []row{
 	{id: "N16", fault: "partition of 30 s, 20 nodes, IPv4, IPv6 and both, seeded on one side", bar: "all complete ≤ 30 s after it heals; no IPv4-mapped peers", where: "test", run: rowPartition},
 	{id: "N17", fault: "churn: a node lives exp(60 s)", bar: "p99 of completion ≤ 3 × without churn; tables ≤ caps (C4)", where: "test", run: rowChurn},
 	{id: "N18", fault: "flash crowd: a seeder of 10 Mbit/s, everybody at once", bar: "seeder uploads ≤ 3 copies, last ≤ 4 × size ÷ rate", where: "long", run: rowCrowd},
+}
+
+// sized is what a flag was set to, and otherwise what size says: N17 and N18 run at any size with -sim.nodes, -sim.size and -sim.time.
+func sized[T any](t *testing.T, name string, short, full T, value func() (T, error)) T {
+	t.Helper()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	if !set {
+		return size(short, full)
+	}
+	v, err := value()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func sizedNodes(t *testing.T, short, full int) int {
+	return sized(t, "sim.nodes", short, full, func() (int, error) { return *longNodes, nil })
+}
+
+func sizedBytes(t *testing.T, short, full int) int {
+	return sized(t, "sim.size", short, full, func() (int, error) { return parseSize(*longSize) })
+}
+
+func sizedTime(t *testing.T, short, full time.Duration) time.Duration {
+	return sized(t, "sim.time", short, full, func() (time.Duration, error) { return *longTime, nil })
 }
 
 // uplinks gives each address one link for all that it sends to the others, as an access line is.
@@ -176,7 +204,7 @@ func churn(t *testing.T, r *result, users, bytes int, mean, until time.Duration)
 }
 
 func rowChurn(t *testing.T, r *result) {
-	users, bytes, until := size(12, 50), size(2_000_000, 8_000_000), size(4*time.Minute, time.Hour)
+	users, bytes, until := sizedNodes(t, 12, 50), sizedBytes(t, 2_000_000, 8_000_000), sizedTime(t, 4*time.Minute, time.Hour)
 	calm, _ := churn(t, r, users, bytes, 0, size(time.Minute, 3*time.Minute))
 	times, most := churn(t, r, users, bytes, time.Minute, until)
 	if len(calm) < users || len(times) < users {
@@ -190,7 +218,7 @@ func rowChurn(t *testing.T, r *result) {
 }
 
 func rowCrowd(t *testing.T, r *result) {
-	bytes, leechers := size(2<<20, 100_000_000), size(10, 100)
+	bytes, leechers := sizedBytes(t, 2_000_000, 100_000_000), sizedNodes(t, 10, 100)
 	inBubble(t, Options{Link: access, Poll: size(500*time.Millisecond, 2*time.Second)}, func(w *World) {
 		p := w.picture("flash crowd")
 		s := w.Seeder(node.Config{}, bytes)

@@ -148,19 +148,24 @@ const hintCost = 1 << 20
 
 // holds notes what s says it holds, in bytes; nil is all of it (wire.md section 12).
 func (d *Download) holds(s *source, have []chunk.Range) {
-	before := s.reach.have
 	switch {
-	case have == nil && before == nil:
-		return
-	case have == nil:
-		s.reach = reach{}
-	case before == nil:
-		s.reach = reach{have: blocksOf(have, d.size)}
-	default:
-		s.reach.add(blocksOf(have, d.size))
+	case have != nil:
+		if s.reach.have == nil {
+			s.reach, s.run = holding(), noRun
+		}
+		if d.pick.rarity.gain(s.reach.have, blocksOf(have, d.size)) {
+			s.run.dry = 0
+		}
+	case s.reach.have != nil:
+		d.holdsAll(s)
 	}
-	d.pick.rarity.count(before, -1)
-	d.pick.rarity.count(s.reach.have, +1)
+}
+
+// holdsAll notes that s holds everything, as far as is known.
+func (d *Download) holdsAll(s *source) {
+	d.pick.rarity.lose(s.reach.have)
+	s.reach = reach{}
+	s.run.dry = 0
 }
 
 // believeSize notes the size that s claims. False: the answer is of no use.
@@ -233,6 +238,10 @@ func (d *Download) arriveBlock(s *source, a arrival, r request, fl flight, first
 
 // putBlock takes a whole block that s gave.
 func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now time.Time) {
+	if d.untrusted(s) && s.unchecked(0) { // answers that had been given up and came together
+		d.back(s, request{at: block * chunk.BlockSize})
+		return
+	}
 	st := d.pick.arrived(block, data, s.slot, sure)
 	if st == nil {
 		d.stats.Twice++
@@ -306,16 +315,16 @@ func (d *Download) hasNothing(s *source, a arrival) {
 		return
 	}
 	// What it said before is not so: this is all that is known now.
-	d.pick.rarity.count(s.reach.have, -1)
-	s.reach = reach{have: blocksOf(a.have, d.size)}
-	d.pick.rarity.count(s.reach.have, +1)
+	d.pick.rarity.lose(s.reach.have)
+	s.reach, s.run = holding(), noRun
+	d.pick.rarity.gain(s.reach.have, blocksOf(a.have, d.size))
 	d.giveUp(s, func(r request) bool { return !r.tree && !s.reach.has(r.at/chunk.BlockSize) })
 }
 
 // rest leaves a peer alone for a while that has nothing for us now.
 func (d *Download) rest(s *source, now time.Time) {
 	s.short = 0
-	s.current = -1
+	s.run = noRun
 	s.idle = min(max(2*s.idle, time.Second), 15*time.Second)
 	s.nextAsk = now.Add(s.idle)
 }
@@ -369,8 +378,7 @@ func (d *Download) exclude(s *source, sure bool) {
 		d.started = time.Now() // nobody is left: another search
 	}
 	d.giveUp(s, func(request) bool { return true })
-	d.pick.rarity.count(s.reach.have, -1)
-	s.reach = reach{}
+	d.holdsAll(s) // and counts nowhere
 	if sure && d.cfg.Peers.Proven(s.addr) {
 		d.cfg.Peers.Punish(s.addr)
 	}

@@ -162,6 +162,7 @@ type Download struct {
 	size    int64         // the candidate, -1: none
 	sizeSet time.Time
 	proven  bool
+	crowd   crowd
 	epoch   int  // grows with every start over; outcomes of an earlier one are void
 	resumed bool // an earlier run wrote blocks, nobody knows from whom
 
@@ -210,6 +211,7 @@ func newDownload(c Config, share func() int) *Download {
 		stalled: make(map[int64]int),
 		size:    -1,
 		contID:  []byte(c.ID.String()),
+		pick:    picker{rng: c.Rand},
 	}
 	if c.ID.Kind == chunk.BLAKE3 {
 		d.treeID = []byte(chunk.ID{Kind: chunk.BLAKE3Tree, Hash: c.ID.Hash}.String())

@@ -132,7 +132,7 @@ func TestPartOfADroppedBlockIsNotTheBlock(t *testing.T) {
 	d := &Download{sources: []*source{one, other}}
 	d.pick.reset(64*chunk.BlockSize, chunk.Ranges{})
 	d.pick.limit = 1
-	cur := int64(-1)
+	cur := noRun
 	for b := int64(-1); b != 3; {
 		b, _ = d.pick.take(asker{cur: &cur})
 	}

@@ -100,7 +100,7 @@ func (m *modelControl) answered(now time.Time, st stamp, n, inFlight int) {
 	}
 	if ended {
 		m.rounds++
-		if m.phase == opening && m.queued() {
+		if m.phase == opening && m.queued() && m.rate() > 0 { // without a rate there is nothing to drain to
 			m.enter(drain, at)
 		}
 		m.round = round{}

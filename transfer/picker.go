@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"math/bits"
+	"math/rand/v2"
 	"slices"
 
 	"sharer/chunk"
@@ -31,6 +32,7 @@ type stripe struct {
 	twice    uint64 // in flight to two: the endgame's limit
 	got      uint64 // in buf, not yet checked and written
 	sure     uint64 // came with the cookie of the peer that gave it
+	again    uint64 // missing, and asked for before
 	from     [stripeBlocks]uint8
 	by       [stripeBlocks]uint8 // the peer that was asked last
 	owner    int16               // the peer that took it for its own last, slot + 1; 0: none
@@ -70,13 +72,20 @@ type picker struct {
 	first   []chunk.Range // blocks that readers wait for, the most urgent first; at most maxReaders
 	rarity  rarity        // how many partial holders each part of the content has
 	orphans int           // blocks of active stripes that nobody was asked for; a hint, never too low
+	vain    int           // of them, those that were asked for before
+	crowd   bool          // others fetch it too and give what they have: see takeRare
+	rng     *rand.Rand    // for crowd
+	news    uint64        // grows when what nobody could be asked for may be asked for
 }
 
 // reset starts over for a content of size bytes, of which done are there.
 // Buffers are not kept: a writer may still read one.
 func (p *picker) reset(size int64, done chunk.Ranges) {
 	blocks := (size + chunk.BlockSize - 1) / chunk.BlockSize
-	*p = picker{size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, rarity: newRarity(blocks)}
+	*p = picker{
+		size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, rarity: newRarity(blocks),
+		crowd: p.crowd, rng: p.rng, news: p.news + 1,
+	}
 }
 
 func (p *picker) remaining() int64 { return p.blocks - p.done.Total() }
@@ -130,19 +139,29 @@ func (p *picker) open(index int64, limit int) *stripe {
 	return s
 }
 
+// run is what one peer works on.
+type run struct {
+	stripe int64  // of its own, -1: none
+	at     int64  // crowd: the block that is next, -1: none
+	rare   uint16 // crowd: how many had the first one
+	dry    uint64 // there was nothing for it when news was this
+}
+
+var noRun = run{stripe: -1, at: -1}
+
 // asker is a peer as the picker sees it.
 type asker struct {
 	slot  uint8
 	reach reach
-	cur   *int64                // the stripe that it works on, -1: none
+	cur   *run
 	slow  bool                  // others bring what a reader waits for much sooner
 	busy  func(slot uint8) bool // that peer still works on the stripe that it owns
 }
 
 // take chooses the next block to ask of a peer, and notes it as asked. The order:
-// what is urgent; what a reader waits for; what was lost elsewhere in the peer's own
-// stripe; the first stripe with unasked blocks that no other peer works on; a new
-// stripe, the rarest; any unasked block.
+// what is urgent; what a reader waits for; what was asked before and did not come; in
+// a crowd the rarest; the peer's own stripe; the first stripe with unasked blocks that
+// no other peer works on; a new stripe, the rarest; any unasked block.
 func (p *picker) take(a asker) (block int64, ok bool) {
 	if p.urgent >= 0 && a.reach.has(p.urgent) {
 		if b, ok := p.takeUrgent(); ok {
@@ -156,8 +175,47 @@ func (p *picker) take(a asker) (block int64, ok bool) {
 			}
 		}
 	}
-	if i, ok := p.find(*a.cur); ok {
-		if m := p.active[i].missing() & a.reach.mask(*a.cur); m != 0 {
+	if a.cur.dry == p.news {
+		return 0, false
+	}
+	if block, ok = p.takeWhere(a); !ok {
+		*a.cur = noRun
+		a.cur.dry = p.news
+	}
+	return block, ok
+}
+
+// takeWhere is take for what neither is urgent nor waited for.
+func (p *picker) takeWhere(a asker) (block int64, ok bool) {
+	if p.vain > 0 && !a.slow {
+		for _, s := range p.active {
+			if m := s.again & s.missing() & a.reach.mask(s.index); m != 0 {
+				return p.ask(s, m), true
+			}
+		}
+	}
+	if p.crowd {
+		if b, ok := p.takeRare(a); ok {
+			return b, true
+		}
+	} else if b, ok := p.takeOwn(a); ok {
+		return b, true
+	}
+	if p.orphans > 0 {
+		for _, s := range p.active {
+			if m := s.missing() & a.reach.mask(s.index); m != 0 {
+				return p.ask(s, m), true
+			}
+		}
+		p.orphans = p.countOrphans()
+	}
+	return 0, false
+}
+
+// takeOwn takes from the peer's own stripe, or makes one its own.
+func (p *picker) takeOwn(a asker) (block int64, ok bool) {
+	if i, ok := p.find(a.cur.stripe); ok {
+		if m := p.active[i].missing() & a.reach.mask(a.cur.stripe); m != 0 {
 			return p.ask(p.active[i], m), true
 		}
 	}
@@ -174,20 +232,12 @@ func (p *picker) take(a asker) (block int64, ok bool) {
 	if s := p.next(a.reach); s != nil {
 		return p.own(s, a, s.missing()&a.reach.mask(s.index)), true
 	}
-	if p.orphans > 0 {
-		for _, s := range p.active {
-			if m := s.missing() & a.reach.mask(s.index); m != 0 {
-				return p.ask(s, m), true
-			}
-		}
-		p.orphans = p.countOrphans()
-	}
 	return 0, false
 }
 
 // own makes s the stripe of the asker and takes a block of m.
 func (p *picker) own(s *stripe, a asker, m uint64) int64 {
-	*a.cur = s.index
+	a.cur.stripe = s.index
 	s.owner = int16(a.slot) + 1
 	return p.ask(s, m)
 }
@@ -236,9 +286,18 @@ func (p *picker) again(r reach, fits func(block int64) bool) (block int64, ok bo
 // ask notes the lowest block of m as asked.
 func (p *picker) ask(s *stripe, m uint64) int64 {
 	i := bits.TrailingZeros64(m)
+	p.found(s, i)
 	s.asked |= 1 << i
 	p.orphans--
 	return s.index*stripeBlocks + int64(i)
+}
+
+// found forgets that a block was asked for in vain.
+func (p *picker) found(s *stripe, i int) {
+	if s.again>>i&1 == 1 {
+		s.again &^= 1 << i
+		p.vain--
+	}
 }
 
 // next opens a stripe that is neither done nor active and that the peer has some
@@ -260,7 +319,7 @@ func (p *picker) next(r reach) *stripe {
 			if !ok {
 				break
 			}
-			if n := p.rarity.of(index); n < fewest {
+			if n := p.rarity.of(index * stripeBlocks); n < fewest {
 				best, fewest = index, n
 			}
 			if fewest <= least {
@@ -292,8 +351,8 @@ func (p *picker) candidate(r reach, from, to int64) (index int64, ok bool) {
 			at = end
 			continue
 		}
-		first, ok := r.firstFrom(gap.From)
-		if !ok || first >= to {
+		first, ok := r.firstFrom(gap.From, to)
+		if !ok {
 			return 0, false
 		}
 		switch {
@@ -326,6 +385,7 @@ func (p *picker) arrived(block int64, data []byte, from uint8, sure bool) *strip
 	copy(s.buf[i*chunk.BlockSize:], data)
 	if s.asked&bit == 0 {
 		p.orphans-- // given up, and it came after all
+		p.found(s, int(i))
 	}
 	s.got |= bit
 	s.sure &^= bit
@@ -390,8 +450,17 @@ func (p *picker) lost(block int64, other bool) {
 	s.twice &^= bit
 	if !other {
 		s.asked &^= bit
-		p.orphans++
+		p.missed(s, bit)
 	}
+}
+
+// missed notes blocks of a stripe that were asked for and are wanted still.
+func (p *picker) missed(s *stripe, m uint64) {
+	n := bits.OnesCount64(m)
+	s.again |= m
+	p.vain += n
+	p.orphans += n
+	p.news++
 }
 
 // wrote notes what became of the blocks of a stripe that were handed to the
@@ -401,7 +470,7 @@ func (p *picker) wrote(s *stripe, good, bad uint64) {
 	s.since = 0
 	s.got &^= good | bad
 	s.want &^= good
-	p.orphans += bits.OnesCount64(bad)
+	p.missed(s, bad)
 	for m := good; m != 0; {
 		i := bits.TrailingZeros64(m)
 		n := bits.TrailingZeros64(^(m >> i))
@@ -418,6 +487,9 @@ func (p *picker) close(s *stripe) {
 	if i, ok := p.find(s.index); ok && p.active[i] == s {
 		p.active = slices.Delete(p.active, i, i+1)
 		p.free = append(p.free, s.buf)
+		p.orphans -= bits.OnesCount64(s.missing())
+		p.vain -= bits.OnesCount64(s.again)
+		p.news++
 	}
 }
 

@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"math/bits"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,6 +22,8 @@ func TestPickerModel(t *testing.T) {
 		var p picker
 		p.reset(size, chunk.Ranges{})
 		p.limit = rapid.IntRange(1, 8).Draw(t, "stripes")
+		p.rng = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		p.crowd = rapid.Bool().Draw(t, "crowd")
 		if rapid.Bool().Draw(t, "urgent") {
 			p.urgent = blocks - 1
 		}
@@ -27,12 +31,10 @@ func TestPickerModel(t *testing.T) {
 			from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
 			p.first = []chunk.Range{{From: from, To: from + rapid.Int64Range(1, 200).Draw(t, "window")}}
 		}
-		reaches := []reach{{}, {have: []chunk.Range{{From: 0, To: blocks/2 + 1}}}, {have: []chunk.Range{{From: blocks / 3, To: blocks}}}, {have: []chunk.Range{}}}
-		current := make([]int64, len(reaches))
-		for i := range current {
-			current[i] = -1
-			p.rarity.count(reaches[i].have, +1)
-		}
+		reaches := []reach{{}, holding(), holding(), holding()}
+		p.rarity.gain(reaches[1].have, []chunk.Range{{From: 0, To: blocks/2 + 1}})
+		p.rarity.gain(reaches[2].have, []chunk.Range{{From: blocks / 3, To: blocks}})
+		runs := []run{noRun, noRun, noRun, noRun}
 		out := map[int64]int{} // block → requests in flight
 		done := map[int64]bool{}
 		finish := func(s *stripe, bad uint64) {
@@ -45,6 +47,16 @@ func TestPickerModel(t *testing.T) {
 			p.wrote(s, good, bad)
 		}
 		check := func() {
+			vain := 0
+			for _, s := range p.active {
+				if s.again&^s.missing() != 0 {
+					t.Fatalf("of stripe %d %x counts as asked in vain, %x is missing", s.index, s.again, s.missing())
+				}
+				vain += bits.OnesCount64(s.again)
+			}
+			if vain != p.vain {
+				t.Fatalf("%d blocks were asked for in vain, picker says %d", vain, p.vain)
+			}
 			missing := p.countOrphans()
 			if p.orphans < missing {
 				t.Fatalf("hint says %d orphans, there are %d", p.orphans, missing)
@@ -62,8 +74,11 @@ func TestPickerModel(t *testing.T) {
 			"ask": func(t *rapid.T) {
 				i := rapid.IntRange(0, len(reaches)-1).Draw(t, "peer")
 				slow := rapid.Bool().Draw(t, "slow")
-				b, ok := p.take(asker{slot: uint8(i), reach: reaches[i], cur: &current[i], slow: slow, busy: func(uint8) bool { return rapid.Bool().Draw(t, "busy") }})
+				b, ok := p.take(asker{slot: uint8(i), reach: reaches[i], cur: &runs[i], slow: slow, busy: func(uint8) bool { return rapid.Bool().Draw(t, "busy") }})
 				if !ok {
+					if b, ok := p.unasked(0, reaches[i]); ok && !slow && (len(p.active) < p.limit || p.stripeOf(b) != nil) {
+						t.Fatalf("nothing for peer %d, who holds %d", i, b)
+					}
 					return
 				}
 				if len(p.first) == 1 && p.urgent < 0 && ok && !slow {
@@ -120,7 +135,7 @@ func TestPickerModel(t *testing.T) {
 				p.lost(b, n > 1)
 			}
 		}
-		cur := int64(-1)
+		cur := noRun
 		for range 4 * blocks {
 			b, ok := p.take(asker{slot: 9, cur: &cur, busy: func(uint8) bool { return false }})
 			if !ok {
@@ -158,7 +173,7 @@ func TestPickerRarest(t *testing.T) {
 	}{
 		"nobody is partial":                      {nil, reach{}, 18, []int64{18, 19, 0, 1, 2}},
 		"two hold the start":                     {[][]chunk.Range{{part(0, 10)}, {part(5, 12)}}, reach{}, 0, []int64{12, 13, 14, 15, 16, 17, 18, 19, 0, 1, 2, 3, 4, 10, 11, 5}},
-		"a partial peer gives the rarest it has": {[][]chunk.Range{{part(0, 10)}, {part(0, 8)}}, reach{have: []chunk.Range{part(0, 10)}}, 0, []int64{8, 9, 0, 1}},
+		"a partial peer gives the rarest it has": {[][]chunk.Range{{part(0, 10)}, {part(0, 8)}}, holding(part(0, 10)), 0, []int64{8, 9, 0, 1}},
 		"everybody holds everything":             {[][]chunk.Range{{all}, {all}}, reach{}, 3, []int64{3, 4, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +181,7 @@ func TestPickerRarest(t *testing.T) {
 			p.reset(stripes*stripeBytes, chunk.Ranges{})
 			p.start = tc.start * stripeBlocks
 			for _, have := range tc.partial {
-				p.rarity.count(have, +1)
+				p.rarity.gain(holding().have, have)
 			}
 			for i, want := range tc.want {
 				s := p.next(tc.reach)
@@ -178,34 +193,46 @@ func TestPickerRarest(t *testing.T) {
 	}
 }
 
-// TestRarityCounts compares the counts with a plain sum, and takes everything away
-// again.
+// TestRarityCounts compares the counts, taken as ranges become known, with a plain sum, and takes
+// everything away again.
 func TestRarityCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blocks := rapid.SampledFrom([]int64{1, 64, 1000, 1 << 24}).Draw(t, "blocks")
 		r := newRarity(blocks)
-		if (blocks-1)/stripeBlocks>>r.shift >= maxCells {
-			t.Fatalf("%d blocks need more than %d cells of 2^%d stripes", blocks, maxCells, r.shift)
+		if (blocks-1)>>r.shift >= maxCells {
+			t.Fatalf("%d blocks need more than %d cells of 2^%d blocks", blocks, maxCells, r.shift)
 		}
 		want := map[int64]int{}
-		var holders [][]chunk.Range
+		var holders []*chunk.Ranges
 		for range rapid.IntRange(0, 5).Draw(t, "holders") {
-			var have chunk.Ranges
-			for range rapid.IntRange(0, 4).Draw(t, "ranges") {
-				from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
-				have.Add(from, min(blocks, from+rapid.Int64Range(1, 500).Draw(t, "len")))
+			holder, plain := new(chunk.Ranges), new(chunk.Ranges)
+			for range rapid.IntRange(0, 6).Draw(t, "messages") {
+				var have chunk.Ranges
+				for range rapid.IntRange(0, 3).Draw(t, "ranges") {
+					from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
+					have.Add(from, min(blocks, from+rapid.Int64Range(1, 500).Draw(t, "len")))
+				}
+				before := plain.Total()
+				for _, h := range have.All() {
+					plain.Add(h.From, h.To)
+				}
+				if news := r.gain(holder, have.All()); news != (plain.Total() > before) {
+					t.Fatalf("news %v, %d blocks more", news, plain.Total()-before)
+				}
 			}
-			holders = append(holders, have.All())
+			if !slices.Equal(holder.All(), plain.All()) {
+				t.Fatalf("holds %v, want %v", holder.All(), plain.All())
+			}
 			cells := map[int64]bool{}
-			for _, h := range have.All() {
-				for c := h.From / stripeBlocks >> r.shift; c <= (h.To-1)/stripeBlocks>>r.shift; c++ {
+			for _, h := range plain.All() {
+				for c := h.From >> r.shift; c <= (h.To-1)>>r.shift; c++ {
 					cells[c] = true
 				}
 			}
 			for c := range cells {
 				want[c]++
 			}
-			r.count(have.All(), +1)
+			holders = append(holders, holder)
 		}
 		for c := range int64(len(r.n)) {
 			if int(r.of(c<<r.shift)) != want[c] {
@@ -213,11 +240,39 @@ func TestRarityCounts(t *testing.T) {
 			}
 		}
 		for _, have := range holders {
-			r.count(have, -1)
+			r.lose(have)
 		}
 		for c, n := range r.n {
 			if n != 0 {
 				t.Fatalf("cell %d keeps %d holders", c, n)
+			}
+		}
+	})
+}
+
+// TestReach compares a reach with a set of blocks.
+func TestReach(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const blocks = 300
+		var have []chunk.Range
+		var set [blocks]bool
+		for range rapid.IntRange(0, 5).Draw(t, "ranges") {
+			from := rapid.Int64Range(0, blocks-1).Draw(t, "from")
+			to := rapid.Int64Range(from+1, blocks).Draw(t, "to")
+			have = append(have, chunk.Range{From: from, To: to})
+			for b := from; b < to; b++ {
+				set[b] = true
+			}
+		}
+		r := holding(have...)
+		for b := range int64(blocks) {
+			if r.has(b) != set[b] || r.mask(b/stripeBlocks)>>(b%stripeBlocks)&1 == 1 != set[b] {
+				t.Fatalf("block %d: has %v, mask %x, want %v", b, r.has(b), r.mask(b/stripeBlocks), set[b])
+			}
+			to := rapid.Int64Range(0, blocks).Draw(t, "to")
+			i := int64(slices.Index(set[b:max(b, to)], true))
+			if got, ok := r.firstFrom(b, to); ok != (i >= 0) || ok && got != b+i {
+				t.Fatalf("first in %d ≤ i < %d: %d, %v; want %d", b, to, got, ok, b+i)
 			}
 		}
 	})

@@ -13,8 +13,7 @@ const (
 	unprovenStripes = 3          // stripes in memory while a size is only claimed: less than 1 MiB
 	idleWait        = time.Second
 	minWake         = 100 * time.Microsecond // what a timer can be trusted with
-	pollEvery       = time.Second
-	pollBytes       = 64 // what is asked of a peer to learn the size and what it holds
+	pollBytes       = 64                     // what is asked of a peer to learn the size and what it holds
 )
 
 // plan does what the clock demands and asks what may be asked. It returns how
@@ -32,6 +31,7 @@ func (d *Download) plan(now time.Time) time.Duration {
 		d.lastFind = now
 		d.addSources(d.cfg.Find(maxAsked))
 	}
+	d.gather(now)
 	d.seek(now)
 	d.request(now)
 	d.watch(now)
@@ -115,7 +115,7 @@ func (d *Download) timedOut(s *source, now time.Time) {
 	}
 	s.lastOut = now
 	s.silent++
-	s.current = -1
+	s.run = noRun
 	if s.answers {
 		s.length.silent(now, s.silent)
 	}
@@ -135,8 +135,12 @@ func (d *Download) flushStale(now time.Time) {
 			continue
 		}
 		patience := flushAfter
-		if d.pick.awaited(s) {
+		switch {
+		case d.pick.awaited(s):
 			patience = readerPatience
+			d.wakeAt(now.Add(patience))
+		case d.pick.crowd:
+			patience = shareAfter
 			d.wakeAt(now.Add(patience))
 		}
 		if s.full() || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(patience) {
@@ -193,20 +197,6 @@ func (d *Download) seek(now time.Time) {
 			s.nextAsk = now.Add(idleWait)
 		}
 	}
-}
-
-// poll asks a peer that holds a part, and nothing that is wanted now, what it holds
-// meanwhile.
-func (d *Download) poll(s *source, now time.Time) {
-	if s.reach.have == nil || s.flights.live > 0 || now.Before(s.nextAsk) || now.Sub(s.polled) < pollEvery || now.Sub(s.lastSent) < pollEvery {
-		return
-	}
-	at := int64(0)
-	if len(s.reach.have) > 0 {
-		at = s.reach.have[0].From * chunk.BlockSize
-	}
-	s.polled, s.probe = now, at
-	d.send(s, request{at: at}, flight{n: pollBytes, also: s.also}, 0, now)
 }
 
 // firstLength is how much a peer is asked for that has not answered yet: the
@@ -285,6 +275,9 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 	if !s.usable(d.size, d.proven) || now.Before(s.nextAsk) || d.only != nil && s != d.only {
 		return false
 	}
+	if d.crowd.few && !s.asked && !s.quiet() {
+		return false
+	}
 	if s.quiet() || !d.cfg.Peers.Proven(s.addr) {
 		// One at a time to those who went silent or never proved their address
 		// (RFC 8085 section 3.1.1).
@@ -321,9 +314,14 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 // its strikes.
 const untried = strikes
 
+// untrusted says whether s has yet to prove good, or did not.
+func (d *Download) untrusted(s *source) bool {
+	return (s.gave == 0 || s.bad > 0) && d.cfg.ID.Kind == chunk.BLAKE3 && d.proven
+}
+
 // onTrial says whether what s sent must be checked before it is asked for more blocks.
 func (d *Download) onTrial(s *source) bool {
-	if s.gave > 0 && s.bad == 0 || d.cfg.ID.Kind != chunk.BLAKE3 || !d.proven {
+	if !d.untrusted(s) {
 		return false
 	}
 	out := len(s.parts.units)
@@ -332,6 +330,12 @@ func (d *Download) onTrial(s *source) bool {
 			out++
 		}
 	}
+	return s.unchecked(out)
+}
+
+// unchecked says whether what s sent and is not checked yet, with out blocks more, is all that a
+// peer is trusted with that has not proven good.
+func (s *source) unchecked(out int) bool {
 	return int64(out)+s.came-s.judged >= int64(max(untried-s.bad, 1))
 }
 
@@ -366,7 +370,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 // wanted. A block is asked for in full, so that what is behind a claimed end shows.
 func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, ok bool) {
 	if d.asksTree(s) {
-		if off, n, ok := d.tree.next(); ok {
+		if off, n, ok := d.tree.next(func(block int64) bool { return d.hasPath(s, block) }); ok {
 			return request{tree: true, at: off}, n, n, true
 		}
 	}
@@ -380,18 +384,26 @@ func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, 
 	return request{at: block * chunk.BlockSize}, chunk.BlockSize, d.blockLen(block), true
 }
 
+// hasPath says whether s may be asked for a piece of the path of a block, or of any if block is
+// -1: who holds a part has the paths of what it holds, and is the one to ask for others if nobody
+// else can be.
+func (d *Download) hasPath(s *source, block int64) bool {
+	if s.reach.have == nil || block >= 0 && s.reach.mask(block/stripeBlocks) != 0 {
+		return true
+	}
+	for _, o := range d.sources {
+		if !o.also && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
+			return false
+		}
+	}
+	return true
+}
+
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered.
 func (d *Download) asksTree(s *source) bool {
 	if s.also {
 		return false
-	}
-	if s.reach.have != nil {
-		for _, o := range d.sources {
-			if !o.also && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
-				return false
-			}
-		}
 	}
 	if s.noTree < 4 {
 		return true
@@ -414,7 +426,7 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if s.slow && d.left > 0 && 4*s.rtt.Smoothed() > d.left {
 		return 0, false // the others are done before it answers
 	}
-	b, ok := d.pick.take(asker{slot: s.slot, reach: s.reach, cur: &s.current, slow: s.slow, busy: d.busy})
+	b, ok := d.pick.take(asker{slot: s.slot, reach: s.reach, cur: &s.run, slow: s.slow, busy: d.busy})
 	if !ok {
 		b, ok = d.pick.again(s.reach, func(b int64) bool { return d.worthTwice(s, b, now) })
 	}

@@ -2,74 +2,57 @@ package transfer
 
 import "sharer/chunk"
 
-// reach says what a source can give: nil ranges mean everything.
+// reach says what a source can give, in blocks; nil ranges mean everything.
 type reach struct {
-	have []chunk.Range // in blocks, sorted, half-open
+	have *chunk.Ranges
 }
 
-func (r reach) has(block int64) bool {
-	if r.have == nil {
-		return true
+// holding is the reach of a peer that holds these ranges and nothing else.
+func holding(have ...chunk.Range) reach {
+	r := reach{have: new(chunk.Ranges)}
+	for _, h := range have {
+		r.have.Add(h.From, h.To)
 	}
-	for _, h := range r.have {
-		if block >= h.From && block < h.To {
-			return true
-		}
-	}
-	return false
+	return r
 }
+
+func (r reach) has(block int64) bool { return r.have == nil || r.have.Has(block) }
 
 // mask returns which blocks of stripe i can be given.
 func (r reach) mask(i int64) uint64 {
+	m := ^uint64(0)
 	if r.have == nil {
-		return ^uint64(0)
+		return m
 	}
-	var m uint64
 	first, end := i*stripeBlocks, (i+1)*stripeBlocks
-	for _, h := range r.have {
-		from, to := max(h.From, first), min(h.To, end)
-		if from < to {
-			m |= spanMask(int(from-first), int(to-first))
+	for at := first; ; {
+		gap, ok := r.have.NextGap(at, end)
+		if !ok {
+			return m
 		}
+		m &^= spanMask(int(gap.From-first), int(gap.To-first))
+		at = gap.To
 	}
-	return m
 }
 
-// firstFrom returns the first block at or after from that can be given.
-func (r reach) firstFrom(from int64) (int64, bool) {
+// firstFrom returns the first block in from ≤ i < to that can be given.
+func (r reach) firstFrom(from, to int64) (int64, bool) {
 	if r.have == nil {
-		return from, true
+		return from, from < to
 	}
-	for _, h := range r.have {
-		if h.To > from {
-			return max(h.From, from), true
-		}
+	if gap, ok := r.have.NextGap(from, to); ok && gap.From == from {
+		from = gap.To
 	}
-	return 0, false
+	return from, from < to
 }
 
-// add puts ranges into what can be given; a peer that holds a part gains, it does
-// not lose.
-func (r *reach) add(have []chunk.Range) {
-	var all chunk.Ranges
-	for _, h := range r.have {
-		all.Add(h.From, h.To)
-	}
-	for _, h := range have {
-		all.Add(h.From, h.To)
-	}
-	if r.have = all.All(); r.have == nil {
-		r.have = []chunk.Range{}
-	}
-}
-
-// maxCells bounds the memory of a rarity: 128 KiB.
+// maxCells bounds the memory of a rarity: 128 KiB. Up to 256 MiB of content a cell is a block.
 const maxCells = 1 << 16
 
 // rarity counts for each part of a content how many partial holders have some of
 // it. Those that hold everything count nowhere: they change no comparison.
 type rarity struct {
-	shift int // a cell is 2^shift stripes
+	shift int // a cell is 2^shift blocks
 	n     []uint16
 }
 
@@ -77,31 +60,61 @@ type rarity struct {
 // holder is known.
 func newRarity(blocks int64) rarity {
 	r := rarity{}
-	for (blocks/stripeBlocks)>>r.shift >= maxCells {
+	for blocks>>r.shift >= maxCells {
 		r.shift++
 	}
 	return r
 }
 
-// of is how many partial holders have some of the stripe, or of its neighbours in a
-// content of more than 2^16 stripes.
-func (r *rarity) of(stripe int64) uint16 {
-	if cell := stripe >> r.shift; cell < int64(len(r.n)) {
+// of is how many partial holders have the block, or one of its neighbours in a
+// content of more than 2^16 blocks.
+func (r *rarity) of(block int64) uint16 {
+	if cell := block >> r.shift; cell < int64(len(r.n)) {
 		return r.n[cell]
 	}
 	return 0
 }
 
-// count adds or takes away a holder of ranges.
-func (r *rarity) count(have []chunk.Range, by int) {
-	next := int64(0) // two ranges may touch one cell
+// gain counts what a holder has beyond what it had, and adds it to that. It returns
+// whether there was any.
+func (r *rarity) gain(had *chunk.Ranges, have []chunk.Range) (news bool) {
 	for _, h := range have {
-		for cell := max(next, h.From/stripeBlocks>>r.shift); cell <= (h.To-1)/stripeBlocks>>r.shift; cell++ {
-			for int64(len(r.n)) <= cell {
-				r.n = append(r.n, 0)
+		for at := h.From; ; {
+			gap, ok := had.NextGap(at, h.To)
+			if !ok {
+				break
 			}
-			r.n[cell] += uint16(by)
+			news = true
+			for cell := gap.From >> r.shift; cell <= (gap.To-1)>>r.shift; cell++ {
+				from, to := cell<<r.shift, (cell+1)<<r.shift
+				if none, ok := had.NextGap(from, to); ok && none.From == from && none.To == to {
+					r.add(cell, 1)
+				}
+			}
+			had.Add(gap.From, gap.To)
+			at = gap.To
+		}
+	}
+	return news
+}
+
+// lose takes a holder of ranges away.
+func (r *rarity) lose(have *chunk.Ranges) {
+	if have == nil {
+		return
+	}
+	next := int64(0) // two ranges may touch one cell
+	for _, h := range have.All() {
+		for cell := max(next, h.From>>r.shift); cell <= (h.To-1)>>r.shift; cell++ {
+			r.add(cell, -1)
 			next = cell + 1
 		}
 	}
+}
+
+func (r *rarity) add(cell int64, by int) {
+	for int64(len(r.n)) <= cell {
+		r.n = append(r.n, 0)
+	}
+	r.n[cell] += uint16(by)
 }

@@ -88,12 +88,12 @@ func (d *Download) setSize(size int64, now time.Time) {
 	d.pick.reset(size, d.cfg.File.Done())
 	d.tree = newTreeFetch(shape)
 	for _, s := range d.sources {
-		s.current = -1
+		s.run = noRun
 		s.flights.drop(func(request) bool { return true }, func(request, flight) {})
 		s.parts.clear()
 		s.judged = s.came
 		if s.reach.have != nil { // said at another size: it is asked again
-			s.reach = reach{have: []chunk.Range{}}
+			s.reach = holding()
 			s.polled = time.Time{}
 		}
 	}

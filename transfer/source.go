@@ -43,7 +43,9 @@ type source struct {
 	claim   int64 // the size it says, -1: none
 	sworn   bool  // claim came in a datagram with our cookie
 	reach   reach
-	current int64 // stripe it is working on, -1: none
+	run     run
+	asked   bool  // in a crowd: it is one of the few that are asked now
+	cameBy  int64 // of came, by the crowd's last turn
 
 	badSure  int  // of bad, those that came with its cookie
 	bad      int  // blocks and pieces that contradicted the id
@@ -72,7 +74,7 @@ type source struct {
 
 func newSource(slot uint8, addr netip.AddrPort, c control) *source {
 	return &source{
-		slot: slot, addr: addr, claim: -1, current: -1, probe: -1, extra: answerOverhead,
+		slot: slot, addr: addr, claim: -1, run: noRun, probe: -1, extra: answerOverhead,
 		control: c, flights: newFlights(), rtt: swarm.RTT{Floor: rtoFloor},
 	}
 }

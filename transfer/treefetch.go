@@ -18,24 +18,32 @@ const maxStash = 24
 // waits in the stash.
 type treeFetch struct {
 	shape  chunk.Shape
-	queue  []int // wanted and not out
+	queue  []wantedPiece // and not out
 	queued map[int]bool
-	out    map[int]bool
+	out    map[int]int64 // the block that each is wanted for
 	stash  map[int]stashed
 	cursor int // TreeOnly: pieces below are wanted already
 	path   []int
 }
 
+// wantedPiece is a piece of the tree, and the block that it is wanted for, -1: for none. Who
+// holds the block verified it with that piece.
+type wantedPiece struct {
+	piece int
+	block int64
+}
+
 type stashed struct {
-	data []byte
-	from *source
-	sure bool
+	data  []byte
+	from  *source
+	sure  bool
+	block int64
 }
 
 func newTreeFetch(shape chunk.Shape) treeFetch {
 	return treeFetch{
 		shape: shape, queued: make(map[int]bool),
-		out: make(map[int]bool), stash: make(map[int]stashed),
+		out: make(map[int]int64), stash: make(map[int]stashed),
 	}
 }
 
@@ -47,41 +55,44 @@ func (t *treeFetch) wantLeaf(f *chunk.Tree, block int64) bool {
 	}
 	t.path = t.shape.PathPieces(block, t.path[:0])
 	for _, p := range t.path {
-		t.want(f, p)
+		t.want(f, p, block)
 	}
 	return false
 }
 
-func (t *treeFetch) want(f *chunk.Tree, piece int) {
-	if _, early := t.stash[piece]; early || t.queued[piece] || t.out[piece] || f.Has(piece) {
+func (t *treeFetch) want(f *chunk.Tree, piece int, block int64) {
+	_, early := t.stash[piece]
+	if _, out := t.out[piece]; early || out || t.queued[piece] || f.Has(piece) {
 		return
 	}
 	t.queued[piece] = true
-	t.queue = append(t.queue, piece)
+	t.queue = append(t.queue, wantedPiece{piece, block})
 }
 
-// next takes the first wanted piece.
-func (t *treeFetch) next() (off int64, n int, ok bool) {
-	if len(t.queue) == 0 {
+// next takes the first wanted piece that fits says a peer has, of those for a block.
+func (t *treeFetch) next(fits func(block int64) bool) (off int64, n int, ok bool) {
+	i := slices.IndexFunc(t.queue, func(w wantedPiece) bool { return fits(w.block) })
+	if i < 0 {
 		return 0, 0, false
 	}
-	piece := t.queue[0]
-	t.queue = t.queue[1:]
-	delete(t.queued, piece)
-	off, n = t.shape.Piece(piece)
-	t.out[piece] = true
+	w := t.queue[i]
+	t.queue = slices.Delete(t.queue, i, i+1)
+	delete(t.queued, w.piece)
+	off, n = t.shape.Piece(w.piece)
+	t.out[w.piece] = w.block
 	return off, n, true
 }
 
 // lost queues a piece again whose answer did not come or was of no use.
 func (t *treeFetch) lost(off int64) {
 	piece := t.shape.PieceAt(off)
-	if !t.out[piece] {
+	block, out := t.out[piece]
+	if !out {
 		return
 	}
 	delete(t.out, piece)
 	t.queued[piece] = true
-	t.queue = append([]int{piece}, t.queue...)
+	t.queue = slices.Insert(t.queue, 0, wantedPiece{piece, block})
 }
 
 // complete says whether the whole tree is verified; it queues what is not.
@@ -90,7 +101,7 @@ func (t *treeFetch) complete(f *chunk.Tree) bool {
 		return true
 	}
 	for t.cursor < t.shape.Pieces() && len(t.queue)+len(t.out) < maxStash {
-		t.want(f, t.cursor)
+		t.want(f, t.cursor, -1)
 		t.cursor++
 	}
 	return t.cursor == t.shape.Pieces() && len(t.queue)+len(t.out)+len(t.stash) == 0
@@ -107,7 +118,8 @@ func (d *Download) arriveTree(s *source, a arrival, fl flight) {
 		return
 	}
 	piece := d.tree.shape.PieceAt(whole.at)
-	if !d.tree.out[piece] || !s.usable(d.size, d.proven) {
+	block, out := d.tree.out[piece]
+	if !out || !s.usable(d.size, d.proven) {
 		d.back(s, whole)
 		return
 	}
@@ -122,13 +134,13 @@ func (d *Download) arriveTree(s *source, a arrival, fl flight) {
 		s.noTree, s.short = 0, 0
 		s.parts.drop(whole)
 		delete(d.tree.out, piece)
-		d.putPiece(s, piece, a.data[:a.n], a.proven, a.at)
+		d.putPiece(s, wantedPiece{piece, block}, a.data[:a.n], a.proven, a.at)
 	case fl.part && a.n == int(fl.n):
 		s.noTree, s.short = 0, 0
 		s.lastGot = a.at
 		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
 			delete(d.tree.out, piece)
-			d.putPiece(s, piece, u.data[:u.size], !u.weak, a.at)
+			d.putPiece(s, wantedPiece{piece, block}, u.data[:u.size], !u.weak, a.at)
 			blockPool.Put(u.data)
 		}
 	default:
@@ -145,19 +157,19 @@ func (d *Download) arriveTree(s *source, a arrival, fl flight) {
 }
 
 // putPiece verifies a piece and what waited for it.
-func (d *Download) putPiece(s *source, piece int, data []byte, sure bool, now time.Time) {
-	err := d.cfg.File.Tree().Put(piece, data)
+func (d *Download) putPiece(s *source, w wantedPiece, data []byte, sure bool, now time.Time) {
+	err := d.cfg.File.Tree().Put(w.piece, data)
 	switch {
 	case err == nil:
 	case isNoParent(err):
 		if len(d.tree.stash) < maxStash {
-			d.tree.stash[piece] = stashed{data: append([]byte(nil), data...), from: s, sure: sure}
+			d.tree.stash[w.piece] = stashed{data: append([]byte(nil), data...), from: s, sure: sure, block: w.block}
 			return
 		}
-		d.tree.want(d.cfg.File.Tree(), piece)
+		d.tree.want(d.cfg.File.Tree(), w.piece, w.block)
 		return
 	case isBadTree(err):
-		d.tree.want(d.cfg.File.Tree(), piece)
+		d.tree.want(d.cfg.File.Tree(), w.piece, w.block)
 		d.strike(s, sure)
 		return
 	default:
@@ -167,9 +179,9 @@ func (d *Download) putPiece(s *source, piece int, data []byte, sure bool, now ti
 	d.lastGood = now
 	s.lastGot = now
 	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
-		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == piece {
+		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == w.piece {
 			delete(d.tree.stash, child)
-			d.putPiece(st.from, child, st.data, st.sure, now)
+			d.putPiece(st.from, wantedPiece{child, st.block}, st.data, st.sure, now)
 		}
 	}
 }
