@@ -17,6 +17,7 @@ type delayControl struct {
 	size    float64       // bytes
 	knee    float64       // bytes at which slow start after a timeout ends; 0: at the target
 	lowered time.Duration // when the last slowdown ended
+	queued  int           // answers in a row that met a queue, in a slow start
 	until   int           // rounds that the slowdown that is on still takes; 0: none is
 }
 
@@ -28,6 +29,7 @@ const (
 	meekTarget = 60 * time.Millisecond
 
 	slowExit   = 0.75 // of the target: what the last doubling adds is not seen yet
+	brakeAfter = 4
 	leastCut   = 0.5  // a round never takes more than half away
 	lossCut    = 0.85 // for losses beyond noise
 	meekCut    = 0.5
@@ -62,6 +64,9 @@ func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
 	if d.size == 0 && d.base.is > 0 {
 		d.size = float64(d.start())
 	}
+	if d.meek && d.opening {
+		d.brake()
+	}
 	if d.opening && d.round.full {
 		d.size = min(d.size+float64(n), float64(d.most))
 	}
@@ -70,6 +75,20 @@ func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
 		full := d.round.full && d.inFlight+d.unit > d.window()
 		d.round = round{full: full}
 	}
+}
+
+// brake ends a slow start in the background as soon as brakeAfter answers in a row have met a queue,
+// not with its round, which a queue makes long. What they met is half of what is on its way.
+func (d *delayControl) brake() {
+	if float64(d.queue()) <= slowExit*float64(d.target) {
+		d.queued = 0
+		return
+	}
+	if d.queued++; d.queued < brakeAfter {
+		return
+	}
+	d.size = max(d.size/2, float64(floorAnswers*d.unit))
+	d.opening, d.queued, d.knee = false, 0, 0
 }
 
 func (d *delayControl) lost(now time.Time, _ stamp, _, inFlight int) {
