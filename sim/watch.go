@@ -244,7 +244,9 @@ type forgery struct {
 func (w *watch) forge(from, to netip.AddrPort, data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.forged[forgery{bare(from), bare(to), string(data)}]++
+	if w.lifeLocked(bare(from)) != nil { // nobody else's datagrams are looked at
+		w.forged[forgery{bare(from), bare(to), string(data)}]++
+	}
 }
 
 // forgedLocked reports whether its sender is innocent of a packet.
