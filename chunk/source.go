@@ -51,8 +51,9 @@ const DefaultSources = 128
 // Sources reads users' files through a bounded set of open descriptors, the least recently used being closed first.
 // Safe for concurrent use. Each concurrent ReadAt may hold one descriptor beyond the bound while it lasts.
 type Sources struct {
-	max  int
-	open func(path string) (*os.File, Stamp, error)
+	max   int
+	open  func(path string) (*os.File, Stamp, error)
+	other func() bool
 
 	mu     sync.Mutex
 	closed bool
@@ -111,7 +112,7 @@ func (s *Sources) acquire(path string, want Stamp) (src *source, fresh bool, err
 		return src, false, err
 	}
 	f, stamp, err := s.open(path)
-	for isTooMany(err) && s.evictOne() {
+	for IsTooMany(err) && (s.Spare() || s.other != nil && s.other()) {
 		f, stamp, err = s.open(path)
 	}
 	if err != nil {
@@ -183,8 +184,12 @@ func (s *Sources) dropLocked(src *source) {
 	s.unrefLocked(src)
 }
 
-// evictOne closes the least recently used file that nobody reads; false when there is none.
-func (s *Sources) evictOne() bool {
+// Borrow tells where to ask for a descriptor when none is left and the set has none to spare. It must be called
+// before the first read; spare returns false when it has none.
+func (s *Sources) Borrow(spare func() bool) { s.other = spare }
+
+// Spare closes the least recently used file that nobody reads; false when there is none.
+func (s *Sources) Spare() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.lru.Back(); e != nil; e = e.Prev() {
@@ -222,6 +227,7 @@ func (s *Sources) Close() {
 	}
 }
 
-func isTooMany(err error) bool {
+// IsTooMany says whether an error means that the process or the system has no descriptors left.
+func IsTooMany(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -40,12 +40,17 @@ type library struct {
 const maxRecent = 512
 
 func newLibrary(ctx context.Context, s *state) *library {
-	return &library{
+	l := &library{
 		ctx: ctx, state: s, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
 		fetched: make(map[chunk.ID]transfer.Content),
 		coming:  make(map[chunk.ID]transfer.Content),
 		recent:  make(map[chunk.ID]transfer.Content),
 	}
+	if s != nil { // a node that only fetches has none
+		l.sources.Borrow(s.trees.Spare)
+		s.trees.Borrow(l.sources.Spare)
+	}
+	return l
 }
 
 var _ transfer.Source = (*library)(nil)

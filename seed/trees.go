@@ -43,7 +43,8 @@ type Opener func() (io.ReadCloser, error)
 // <2 hex>/<62 hex>.b3t by BLAKE3. It holds nothing that cannot be made again from the
 // contents. Methods may be called from several goroutines.
 type Trees struct {
-	dir string
+	dir   string
+	other func() bool
 
 	making sync.Mutex // one tree is made at a time: that is the load on the disk, too
 
@@ -100,6 +101,9 @@ type Draft struct {
 // Create begins a tree file. It ends with Commit or Abort.
 func (t *Trees) Create() (*Draft, error) {
 	f, err := os.CreateTemp(t.dir, draftPrefix)
+	for chunk.IsTooMany(err) && t.spare() {
+		f, err = os.CreateTemp(t.dir, draftPrefix)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create tree: %w", err)
 	}
@@ -242,6 +246,9 @@ var errTree = errors.New("tree file is damaged")
 // done to it: its length, its head, and holes.
 func (t *Trees) openFile(root chunk.Hash, size int64) (*os.File, error) {
 	f, stamp, err := chunk.OpenRegular(t.path(root))
+	for chunk.IsTooMany(err) && t.spare() {
+		f, stamp, err = chunk.OpenRegular(t.path(root))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -324,6 +331,25 @@ func (t *Trees) forget(root chunk.Hash) {
 	if e := t.byRoot[root]; e != nil {
 		t.evictLocked(e)
 	}
+}
+
+// Borrow tells where to ask for a descriptor when none is left and no tree can be closed. It must be called
+// before the first read; spare returns false when it has none.
+func (t *Trees) Borrow(spare func() bool) { t.other = spare }
+
+func (t *Trees) spare() bool { return t.Spare() || t.other != nil && t.other() }
+
+// Spare closes the least recently used tree file that nobody reads; false when there is none.
+func (t *Trees) Spare() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e := t.lru.Back(); e != nil; e = e.Prev() {
+		if tr := e.Value.(*tree); tr.refs == 1 && tr.f != nil {
+			t.evictLocked(e)
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Trees) evictLocked(e *list.Element) {

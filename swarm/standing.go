@@ -78,8 +78,8 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 		v.gained = t.proveLocked(e, now)
 	}
 	e.last, e.missed, e.via = now, 0, in.via
-	if next := now.Add(t.gapLocked(e)); in.asked && !v.gained && next.After(e.keep) {
-		e.keep = next // what it asks and we answer is as good as asking it
+	if next := now.Add(t.gapLocked(e)); in.asked && !v.gained && e.answered > 0 && next.After(e.keep) {
+		e.keep = next // what it asks and we answer is as good as asking it, once it has answered us
 	}
 	if epoch != 0 {
 		if e.epoch != epoch { // an address has one cookie in an epoch
