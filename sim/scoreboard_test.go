@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -73,6 +74,7 @@ func runElsewhere(t *testing.T, what string) string {
 	folder, names, _ := strings.Cut(what, " ")
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", names, folder)
 	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "SHARER_E2E=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
