@@ -170,8 +170,8 @@ func TestEclipse(t *testing.T) {
 				}
 				kept := s.kept()
 				t.Logf("%d entries, %d of the %d honest kept, %d of the best 16 are honest", all, kept, siegeHonest, best)
-				if kept < 8 {
-					t.Errorf("%d honest peers kept", kept)
+				if bar := 8 / min(raceFactor, 2); kept < bar { // in a tenth of the time fewer are heard of
+					t.Errorf("%d honest peers kept, want %d", kept, bar)
 				}
 				if raceFactor == 1 && all < fullForUninvited {
 					t.Errorf("%d entries: that was no siege", all)
