@@ -353,6 +353,9 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		if r, n, size, ok = d.nextWhole(s, now); !ok {
 			return false
 		}
+		if s.length.short && size <= partBytes {
+			n = min(n, partBytes) // the last block: the window was looked at for a part
+		}
 		fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
 		if size > partBytes && s.length.short && !(fits && s.length.probe(now)) {
 			s.parts.begin(r, size)
