@@ -11,11 +11,8 @@ import (
 	"time"
 )
 
-// rustPort is where the Rust node listens, rubyPort where the Ruby one does; the latter cannot be told otherwise.
-const (
-	rustPort = "24254"
-	rubyPort = "24257"
-)
+// rustPort is where the Rust node listens.
+const rustPort = "24254"
 
 // rust is a running node of kermit4/cjp2p-rust.
 type rust struct{ *process }
@@ -78,24 +75,4 @@ func (r rust) gets(id, want string, most time.Duration) (time.Duration, error) {
 		return 0, fmt.Errorf("not there after %v", most)
 	}
 	return time.Since(begun), same(r.file(id), want)
-}
-
-// ruby starts a node of kermit4/cjp2p-ruby that has files under their sha256, and fetches id if it is not empty.
-func (p *place) ruby(id string, files map[string]string) (*process, error) {
-	p.t.Helper()
-	path, err := program("SHARER_RUBY")
-	if err != nil {
-		return nil, err
-	}
-	p.swallow() // it ends when a send fails
-	dir := folder(p.t)
-	check(p.t, os.Mkdir(filepath.Join(dir, "shared"), 0o755))
-	for name, from := range files {
-		check(p.t, os.Symlink(from, filepath.Join(dir, "shared", name)))
-	}
-	args := []string{"ruby", path}
-	if id != "" {
-		args = append(args, id)
-	}
-	return p.start(dir, args...), nil
 }
