@@ -101,6 +101,45 @@ func (p *pipe) enqueue(l *Link, now time.Duration, size int) (left time.Duration
 	return p.free, true
 }
 
+// passage is what a link does to a datagram, or to a single packet.
+type passage struct {
+	outcome   Outcome // Delivered, Lost, Overflow, Blocked
+	left, due time.Duration
+	lost      int // of its packets
+	inBurst   bool
+	reordered bool
+	twice     bool
+}
+
+// pass takes so many packets of size bytes together into the queue at a time, and decides their fate. The order in which
+// chance is asked is part of what makes a seed the same in every run.
+func (p *pipe) pass(l *Link, now time.Duration, size, packets int, fragments bool) (r passage) {
+	left, room := p.enqueue(l, now, size)
+	if !room {
+		return passage{outcome: Overflow}
+	}
+	if fragments && l.NoFrags {
+		return passage{outcome: Blocked, left: left}
+	}
+	r.outcome, r.left = Delivered, left
+	r.lost, r.inBurst = p.lose(l, packets)
+	r.due = left + l.Delay
+	if l.Jitter > 0 {
+		r.due = max(r.due+time.Duration(p.rng.Int64N(int64(l.Jitter))), p.last)
+	}
+	if chance(p.rng, l.Reorder) {
+		r.reordered = true
+		r.due += l.ReorderBy
+	} else {
+		p.last = r.due
+	}
+	r.twice = chance(p.rng, l.Duplicate)
+	if r.lost > 0 {
+		r.outcome = Lost
+	}
+	return r
+}
+
 // carryLocked takes a datagram across the link from and to the addresses that it has in its realm, and decides its fate, but for
 // what the receiver decides.
 func (n *Network) carryLocked(e *event) {
@@ -111,28 +150,16 @@ func (n *Network) carryLocked(e *event) {
 		n.dropLocked(e, e.sent, Down)
 		return
 	}
-	left, room := p.enqueue(link, e.sent, size)
-	if !room {
-		n.dropLocked(e, e.sent, Overflow)
+	r := p.pass(link, e.sent, size, e.packets, e.packets > 1)
+	if r.outcome != Delivered && r.outcome != Lost {
+		n.dropLocked(e, e.sent, r.outcome)
 		return
 	}
-	if e.packets > 1 && link.NoFrags {
-		n.dropLocked(e, e.sent, Blocked)
-		return
-	}
-	lost, inBurst := p.lose(link, e.packets)
-	at := left + link.Delay
-	if link.Jitter > 0 {
-		at = max(at+time.Duration(p.rng.Int64N(int64(link.Jitter))), p.last)
-	}
-	if chance(p.rng, link.Reorder) {
+	if r.reordered {
 		c.Reordered++
-		at += link.ReorderBy
-	} else {
-		p.last = at
 	}
-	e.due = max(at, e.due) // a perfect link takes a nanosecond
-	twice := chance(p.rng, link.Duplicate)
+	lost, inBurst, twice := r.lost, r.inBurst, r.twice
+	e.due = max(r.due, e.due) // a perfect link takes a nanosecond
 	if lost > 0 {
 		if inBurst {
 			c.InBurst++

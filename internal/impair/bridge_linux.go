@@ -1,0 +1,183 @@
+//go:build linux
+
+package impair
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sharer/internal/netsim"
+)
+
+// Bridge carries packets between two TUN devices.
+type Bridge struct {
+	start time.Time
+	ways  [2]*way
+	wait  sync.WaitGroup
+}
+
+// way is one direction of a bridge.
+type way struct {
+	start time.Time
+	from  *os.File
+	to    *os.File
+
+	mu    sync.Mutex
+	lane  *Lane
+	some  *sync.Cond // a packet came, or the end
+	ended bool
+}
+
+// OpenTUN makes the TUN device of that name in a network namespace, given by the path of its file, as in /run/netns/NAME. The device
+// lives until the file is closed; its addresses are the caller's to set.
+func OpenTUN(namespace, device string) (*os.File, error) {
+	type result struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine, in the namespace that it has entered.
+		runtime.LockOSThread()
+		f, err := openTUN(namespace, device)
+		done <- result{f, err}
+	}()
+	r := <-done
+	return r.f, r.err
+}
+
+func openTUN(namespace, device string) (*os.File, error) {
+	ns, err := os.Open(namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("setns %s: %w", namespace, err)
+	}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/dev/net/tun: %w", err)
+	}
+	req, err := unix.NewIfreq(device)
+	if err == nil {
+		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("TUN device %s: %w", device, err), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), device), nil
+}
+
+// NewBridge carries packets between a and b, and owns them from now on. There is one link each way.
+func NewBridge(seed uint64, a, b *os.File, aToB, bToA netsim.Link) *Bridge {
+	x := &Bridge{start: time.Now()}
+	for i, l := range []netsim.Link{aToB, bToA} {
+		w := &way{start: x.start, from: a, to: b, lane: NewLane(seed+uint64(i), l)}
+		w.some = sync.NewCond(&w.mu)
+		x.ways[i] = w
+		x.wait.Add(2)
+		go func() { defer x.wait.Done(); w.read() }()
+		go func() { defer x.wait.Done(); w.write() }()
+		a, b = b, a
+	}
+	return x
+}
+
+// Set changes the links: a to b, and b to a.
+func (x *Bridge) Set(aToB, bToA netsim.Link) {
+	for i, l := range []netsim.Link{aToB, bToA} {
+		w := x.ways[i]
+		w.mu.Lock()
+		w.lane.Set(l)
+		w.mu.Unlock()
+	}
+}
+
+// Counts is what became of packets until now: a to b, and b to a.
+func (x *Bridge) Counts() (c [2]Counts) {
+	for i, w := range x.ways {
+		w.mu.Lock()
+		c[i] = w.lane.Counts()
+		w.mu.Unlock()
+	}
+	return c
+}
+
+// Now is the time of the links, for [netsim.Link.Dark].
+func (x *Bridge) Now() time.Duration { return time.Since(x.start) }
+
+// Close ends the devices and waits for all goroutines.
+func (x *Bridge) Close() error {
+	err := errors.Join(x.ways[0].from.Close(), x.ways[0].to.Close())
+	for _, w := range x.ways {
+		w.mu.Lock()
+		w.ended = true
+		w.mu.Unlock()
+		w.some.Signal()
+	}
+	x.wait.Wait()
+	return err
+}
+
+func (w *way) read() {
+	b := make([]byte, 1<<16)
+	for {
+		n, err := w.from.Read(b)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // the device is down as yet
+		}
+		w.mu.Lock()
+		idle := w.lane.Under() == 0
+		w.lane.Take(time.Since(w.start), b[:n])
+		idle = idle && w.lane.Under() > 0
+		w.mu.Unlock()
+		if idle {
+			w.some.Signal()
+		}
+	}
+}
+
+// nap is the longest sleep: a packet that comes meanwhile, and is due earlier, waits no longer than this. It happens only
+// where the link was changed to a shorter delay, since one that is older is due earlier otherwise.
+const nap = 50 * time.Millisecond
+
+func (w *way) write() {
+	runtime.LockOSThread() // sleeps are the kernel's, to some tens of microseconds; the runtime's end on milliseconds
+	defer runtime.UnlockOSThread()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.ended {
+		due, ok := w.lane.Due()
+		if !ok {
+			w.some.Wait()
+			continue
+		}
+		now := time.Since(w.start)
+		if due > now {
+			w.mu.Unlock()
+			t := unix.NsecToTimespec(int64(min(due-now, nap)))
+			_ = unix.Nanosleep(&t, nil) // shorter, when a signal came
+			w.mu.Lock()
+			continue
+		}
+		b := w.lane.Next(now)
+		w.mu.Unlock()
+		_, _ = w.to.Write(b) // a device that is down loses it, as a cable does
+		w.mu.Lock()
+		w.lane.Give(b)
+	}
+}
