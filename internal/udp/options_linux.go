@@ -12,6 +12,9 @@ import (
 // The net package has set SO_BROADCAST already. SO_REUSEADDR is never set.
 func (s *sock) setOptions(fd uintptr, o Options) (int, error) {
 	f := int(fd)
+	if err := s.setUp(f, o); err != nil {
+		return 0, err
+	}
 	if s.v4 {
 		// Without it datagrams up to the MTU of the first link carry the don't-fragment bit, and vanish where a
 		// later link is narrower and the ICMP message about it is eaten.

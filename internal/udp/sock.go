@@ -36,8 +36,10 @@ type sock struct {
 
 	// Of the reader's goroutine.
 	buf    []byte
-	batch  [1]wire.Datagram
-	failed int // reads that failed in a row
+	batch  []wire.Datagram // what the last read brought
+	failed int             // reads that failed in a row
+
+	offload offload
 }
 
 var _ wire.BatchReader = (*sock)(nil)
@@ -48,7 +50,8 @@ func newSock(conn *net.UDPConn, network string) *sock {
 	s := &sock{
 		conn: conn, local: netip.AddrPortFrom(own, local.Port()),
 		v4: own.Is4() || network == "udp", v6: own.Is6(),
-		buf: make([]byte, wire.MaxDatagram+1), // one more, so that a longer one is seen to be too long
+		// More than a datagram, so that a longer one is seen to be too long, and what is received as one fits.
+		buf: make([]byte, 1<<16), batch: make([]wire.Datagram, 0, maxSegments),
 	}
 	if s.v4 {
 		s.p4 = ipv4.NewPacketConn(conn)
@@ -92,7 +95,7 @@ func (s *sock) tune(o Options) (int, error) {
 // returns net.ErrClosed. Other errors pass, such as what an ICMP message said of an earlier
 // datagram; should they not pass, reading slows down instead of spinning.
 func (s *sock) ReadBatch() ([]wire.Datagram, error) {
-	n, from, err := s.conn.ReadFromUDPAddrPort(s.buf)
+	n, from, segment, err := s.read()
 	if err != nil {
 		if errors.Is(err, net.ErrClosed) {
 			return nil, net.ErrClosed
@@ -103,10 +106,8 @@ func (s *sock) ReadBatch() ([]wire.Datagram, error) {
 		return nil, err
 	}
 	s.failed = 0
-	s.batch[0] = wire.Datagram{
-		Addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), Via: s.via, Data: s.buf[:n],
-	}
-	return s.batch[:], nil
+	s.batch = cut(s.batch[:0], wire.Datagram{Addr: from, Via: s.via, Data: s.buf[:n]}, segment)
+	return s.batch, nil
 }
 
 // A socket that fails for ever costs 100 reads a second. ICMP errors come one to a datagram that was
