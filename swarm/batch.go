@@ -118,7 +118,9 @@ func (b *Batch) cookieLen() (n int) {
 
 // Close ends the datagram that Open began: it adds the cookies, behind the elements because some
 // peers echo a cookie only to a question that they have seen before it, fills it up with spaces
-// to padTo bytes as far as the limit allows, and queues it. A datagram without elements is not
+// to padTo bytes as far as the limit allows, and queues it. One to the proven that is a few bytes shorter than
+// the one queued before it to the same address is filled up to its length: the socket sends
+// equal ones together. A datagram without elements is not
 // sent, nor one that is larger than its limit; the latter is counted. It returns the bytes of payload
 // that are sent, 0 for none.
 func (b *Batch) Close(buf []byte, padTo int) (size int) {
@@ -149,6 +151,9 @@ func (b *Batch) Close(buf []byte, padTo int) (size int) {
 		}
 		buf = appendEcho(buf, b.theirs)
 	}
+	if b.grant.limit == 0 {
+		padTo = max(padTo, b.before(len(buf)+1))
+	}
 	for padTo = min(padTo, limit); len(buf) < padTo-1; {
 		buf = append(buf, ' ')
 	}
@@ -163,6 +168,19 @@ func (b *Batch) Close(buf []byte, padTo int) (size int) {
 		}
 	}
 	return size
+}
+
+// before is the length of the datagram queued last, if it goes the same way as the open one of size bytes and is
+// longer by no more than 1/16, 32 bytes at most: digits of an offset. 0 otherwise.
+func (b *Batch) before(size int) int {
+	if len(b.queue) == 0 {
+		return 0
+	}
+	d := &b.queue[len(b.queue)-1]
+	if n := len(d.Data); d.Addr == b.grant.to && d.Via == b.grant.via && n > size && n-size <= min(size/16, 32) {
+		return n
+	}
+	return 0
 }
 
 // Flush sends what is queued. It returns the first error, a *SendError, also of a flush that Close

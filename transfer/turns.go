@@ -15,7 +15,7 @@ const (
 	maxQueuedPeer = 4 << 20
 	maxQueuedAll  = 64 << 20
 	maxUpPeers    = 4096
-	turnBytes     = 64 << 10 // a turn of one peer, and what one read and one send carry
+	turnBytes     = 44 << 10 // a turn of one peer, and what one read and one send carry: eleven blocks in base64 are the segments of one call
 	turnRequests  = 32
 )
 

@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/segmentio/asm/ascii"
 )
 
 // payloadDepth is the nesting around a payload: the datagram's array and the
@@ -211,7 +214,14 @@ const (
 // skipPlain returns the index of the first byte from i on that is a quote, a
 // backslash, a control character or not ASCII; or len(data).
 func skipPlain(data []byte, i int) int {
-	for ; len(data)-i >= 8; i += 8 {
+	for start := i; len(data)-i >= 8; i += 8 {
+		if i-start == longAfter { // base64, nearly always
+			i = skipLong(data, i)
+			start = i + 1 // once
+		}
+		if len(data)-i < 8 {
+			break
+		}
 		x := binary.LittleEndian.Uint64(data[i:])
 		found := (x | (x - each*0x20) | ((x ^ each*'"') - each) | ((x ^ each*'\\') - each)) & high
 		if found != 0 {
@@ -220,6 +230,30 @@ func skipPlain(data []byte, i int) int {
 	}
 	for i < len(data) && data[i] != '"' && data[i] != '\\' && 0x20 <= data[i] && data[i] < 0x80 {
 		i++
+	}
+	return i
+}
+
+// What is plain for longAfter bytes is looked at with vectors, longWindow bytes at a time: a window
+// that turns out to have ended soon costs little, so there is no input of which many are dear.
+const (
+	longAfter  = 64
+	longWindow = 2048
+)
+
+// skipLong passes plain bytes from i on as skipPlain does, but may stop before the last.
+func skipLong(data []byte, i int) int {
+	for i < len(data) {
+		window := data[i:min(i+longWindow, len(data))]
+		if end := bytes.IndexByte(window, '"'); end >= 0 {
+			window = window[:end]
+		}
+		if bytes.IndexByte(window, '\\') >= 0 || !ascii.ValidPrint(window) {
+			return i
+		}
+		if i += len(window); len(window) < longWindow {
+			return i
+		}
 	}
 	return i
 }
