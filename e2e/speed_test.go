@@ -14,7 +14,7 @@ import (
 )
 
 // TestLoopback compares a get with curl from nginx, the same file, one after the other: the
-// bar of issue 3. The benchmark proper, with more runs, is go run ./bench.
+// bar is what was reached with room for noise. The benchmark proper, with more runs, is go run ./bench.
 func TestLoopback(t *testing.T) {
 	needs(t, "nginx", "curl")
 	const runs = 5
@@ -48,8 +48,8 @@ func TestLoopback(t *testing.T) {
 	}
 	ratio := median(theirs).Seconds() / median(ours).Seconds()
 	t.Logf("get %v, curl from nginx %v: %.2f × curl", ours, theirs, ratio)
-	if timed() && ratio < 0.17 {
-		t.Errorf("get reaches %.2f × curl, want 0.17", ratio)
+	if timed() && ratio < 0.3 {
+		t.Errorf("get reaches %.2f × curl, want 0.3", ratio)
 	}
 	atMost(t, "seed", up(), 150*mib)
 	atMost(t, "get", down, 150*mib)

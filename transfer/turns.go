@@ -17,6 +17,8 @@ const (
 	maxUpPeers    = 4096
 	turnBytes     = 44 << 10 // a turn of one peer, and what one read and one send carry: eleven blocks in base64 are the segments of one call
 	turnRequests  = 32
+	tellHolders   = time.Second
+	spareQueues   = 8 // emptied ones that are kept, with room for a window each: 1 MiB
 )
 
 // want is one request that will be answered.
@@ -49,6 +51,8 @@ type upPeer struct {
 	bytes  int64 // requested content in the queue
 	inRing bool
 	used   time.Time // last request
+	named  chunk.ID  // the content that Holders were told last that it asks for
+	when   time.Time // of that
 
 	answered time.Time // last turn
 	steady   bool      // in turns.steady
@@ -67,6 +71,7 @@ type upPeer struct {
 // turn of turnBytes for each in the ring. Pure: the owner locks and tells the time.
 type turns struct {
 	peers    map[netip.AddrPort]*upPeer
+	spare    [][]want  // emptied, at most spareQueues
 	ring     []*upPeer // those with something queued, the next one first
 	steady   []*upPeer // those that ask steadily, or did until a moment ago (silence.go)
 	look     time.Time // when they are looked at next
@@ -82,22 +87,26 @@ func newTurns(limit *Limit) *turns {
 	return &turns{peers: make(map[netip.AddrPort]*upPeer), limit: limit, capPeer: maxQueuedPeer, capTotal: maxQueuedAll}
 }
 
-// push queues a request, dropping what the bounds do not allow.
-func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
+// push queues a request, dropping what the bounds do not allow. It says whether the peer's interest in the content
+// is news to Holders: it asks for another than before, or tellHolders has passed.
+func (t *turns) push(addr netip.AddrPort, w want, now time.Time) (news bool) {
 	p := t.peers[addr]
 	if p == nil {
 		if len(t.peers) >= maxUpPeers && !t.forget() {
 			t.dropped++
-			return
+			return true
 		}
 		p = &upPeer{addr: addr, queued: make(map[wantKey]struct{})}
 		t.peers[addr] = p
 	}
 	t.heard(p, now)
 	p.used = now
+	if id := contentID(w.id); p.named != id || now.Sub(p.when) >= tellHolders {
+		p.named, p.when, news = id, now, true
+	}
 	if _, ok := p.queued[w.key()]; ok {
 		t.again++ // it will be answered: one answer is enough for an asker that grew impatient
-		return
+		return news
 	}
 	cost := w.cost()
 	for p.bytes+cost > t.capPeer && p.head < len(p.queue) {
@@ -106,7 +115,10 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 	}
 	if t.bytes+cost > t.capTotal {
 		t.dropped++
-		return
+		return news
+	}
+	if n := len(t.spare); p.queue == nil && n > 0 {
+		p.queue, t.spare = t.spare[n-1], t.spare[:n-1]
 	}
 	p.queue = append(p.queue, w)
 	p.queued[w.key()] = struct{}{}
@@ -116,6 +128,7 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) {
 		p.inRing = true
 		t.ring = append(t.ring, p)
 	}
+	return news
 }
 
 func (t *turns) pop(p *upPeer) want {
@@ -127,6 +140,9 @@ func (t *turns) pop(p *upPeer) want {
 	t.bytes -= w.cost()
 	if p.head == len(p.queue) {
 		if p.queue, p.head = p.queue[:0], 0; cap(p.queue) > 64 {
+			if len(t.spare) < spareQueues {
+				t.spare = append(t.spare, p.queue)
+			}
 			p.queue = nil // a thousand peers with a window each would keep 100 MiB
 		}
 	} else if p.head >= 1024 {

@@ -134,10 +134,12 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 	if !from.Proven {
 		return u.sample(from, id, c, m)
 	}
-	u.cfg.Holders.Asked(contentID(id), from.Addr, now)
 	u.mu.Lock()
-	u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
+	news := u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
 	u.mu.Unlock()
+	if news {
+		u.cfg.Holders.Asked(contentID(id), from.Addr, now)
+	}
 	select {
 	case u.wake <- struct{}{}:
 	default: // it is awake
