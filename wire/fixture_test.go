@@ -62,6 +62,14 @@ var decoders = map[string]func([]byte) (Message, error){
 	"IJustSawThis":                  decoder(ParseIJustSawThis),
 	"YouShouldSeeThis":              decoder(ParseYouShouldSeeThis),
 	"ChatMessage":                   decoder(ParseChatMessage),
+	"MyPublicKey":                   decoder(ParseMyPublicKey),
+	"SignedMessage":                 decoder(ParseSignedMessage),
+	"EncryptedMessages":             decoder(ParseEncryptedMessages),
+	"FastEncryptedMessages":         decoder(ParseFastEncryptedMessages),
+	"WhereAreThey":                  decoder(ParseWhereAreThey),
+	"Forwarded":                     decoder(ParseForwarded),
+	"GetLatest":                     decoder(ParseGetLatest),
+	"Latest":                        decoder(ParseLatest),
 }
 
 func decoder[M Message](parse func([]byte) (M, error)) func([]byte) (Message, error) {

@@ -78,12 +78,20 @@ func FuzzReturnedMessage(f *testing.F)         { fuzz(f, "ReturnedMessage") }
 func FuzzPleaseAlwaysReturnThisMessage(f *testing.F) {
 	fuzz(f, "PleaseAlwaysReturnThisMessage")
 }
-func FuzzAlwaysReturned(f *testing.F)    { fuzz(f, "AlwaysReturned") }
-func FuzzPleaseListContent(f *testing.F) { fuzz(f, "PleaseListContent") }
-func FuzzContentList(f *testing.F)       { fuzz(f, "ContentList") }
-func FuzzIJustSawThis(f *testing.F)      { fuzz(f, "IJustSawThis") }
-func FuzzYouShouldSeeThis(f *testing.F)  { fuzz(f, "YouShouldSeeThis") }
-func FuzzChatMessage(f *testing.F)       { fuzz(f, "ChatMessage") }
+func FuzzAlwaysReturned(f *testing.F)        { fuzz(f, "AlwaysReturned") }
+func FuzzPleaseListContent(f *testing.F)     { fuzz(f, "PleaseListContent") }
+func FuzzContentList(f *testing.F)           { fuzz(f, "ContentList") }
+func FuzzIJustSawThis(f *testing.F)          { fuzz(f, "IJustSawThis") }
+func FuzzYouShouldSeeThis(f *testing.F)      { fuzz(f, "YouShouldSeeThis") }
+func FuzzChatMessage(f *testing.F)           { fuzz(f, "ChatMessage") }
+func FuzzMyPublicKey(f *testing.F)           { fuzz(f, "MyPublicKey") }
+func FuzzSignedMessage(f *testing.F)         { fuzz(f, "SignedMessage") }
+func FuzzEncryptedMessages(f *testing.F)     { fuzz(f, "EncryptedMessages") }
+func FuzzFastEncryptedMessages(f *testing.F) { fuzz(f, "FastEncryptedMessages") }
+func FuzzWhereAreThey(f *testing.F)          { fuzz(f, "WhereAreThey") }
+func FuzzForwarded(f *testing.F)             { fuzz(f, "Forwarded") }
+func FuzzGetLatest(f *testing.F)             { fuzz(f, "GetLatest") }
+func FuzzLatest(f *testing.F)                { fuzz(f, "Latest") }
 
 // FuzzCookie checks that every text survives as a cookie, as far as it is UTF-8.
 func FuzzCookie(f *testing.F) {
