@@ -162,6 +162,12 @@ func (o *Opener) fast(w Work, from wire.Sender, e wire.Element, now time.Time) (
 	if err != nil {
 		return Letter{}, err
 	}
+	// Who carries it can turn the sender into its negative, which has the same secret.
+	if u, err := PublicKey(m.Sender).x25519(); err != nil {
+		return Letter{}, err
+	} else if k, ok := o.Places.ByX25519(u); ok && k != PublicKey(m.Sender) {
+		return Letter{}, ErrUnknown
+	}
 	return o.once(Letter{Kind: Fast, From: m.Sender, Payload: plain}, once, now)
 }
 
