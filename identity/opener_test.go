@@ -223,6 +223,9 @@ func TestReplaysAreBounded(t *testing.T) {
 	if r.Seen(id(99), now) || !r.Seen(id(100), now) || r.Add(id(100), now) {
 		t.Error("not the oldest was forgotten")
 	}
+	if later := now.Add(replayFor - 1); !r.Seen(id(100), later) || r.Add(id(100), later) {
+		t.Error("forgotten within ten minutes")
+	}
 	if later := now.Add(replayFor); r.Seen(id(100), later) || !r.Add(id(100), later) || len(r.seen) != 1 {
 		t.Errorf("%d remembered after ten minutes", len(r.seen))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +74,9 @@ func TestPlaceMovesByProofAlone(t *testing.T) {
 		t.Error("not proven")
 	}
 	at(addrs[0], true)
+	if got, _ := p.Of(alice.Public()); len(got.Former) > 0 {
+		t.Errorf("it never moved: %+v", got)
+	}
 	if !p.Prove(letter(t, returned(alice, addrs[2])), addrs[2], oursFor(addrs[2]), now.Add(time.Hour)) {
 		t.Error("not proven")
 	}
@@ -83,12 +87,18 @@ func TestPlaceMovesByProofAlone(t *testing.T) {
 	}
 	claim(addrs[1])
 	at(addrs[2], true)
+	u, _ := alice.Public().x25519()
+	p.claim(alice.Public(), u, addrs[1], now) // as of two goroutines that both found it unknown
+	at(addrs[2], true)
 	// The same cookie inside a sealed letter proves too.
 	l, err := o.Open(NewWork(), wire.Sender{Addr: addrs[1]}, elementOf(t, sealed(t, alice, bob, 1, wire.AlwaysReturned{Value: cookieFor(addrs[1])})), now)
 	if err != nil || !p.Prove(l, addrs[1], oursFor(addrs[1]), now) {
 		t.Error(err)
 	}
 	at(addrs[1], true)
+	if got, _ := p.Of(alice.Public()); !slices.Equal(got.Former, []netip.AddrPort{addrs[2], addrs[0]}) {
+		t.Errorf("it was at %v", got.Former)
+	}
 	f, ok := p.Answer(wire.WhereAreThey{Ed25519: alice.Public()})
 	if k, a, err := Hint(f); !ok || err != nil || k != alice.Public() || a != addrs[1] || f.Spoofed {
 		t.Errorf("%+v: %v, %v", f, a, err)
