@@ -54,15 +54,8 @@ func (d *Download) arrive(a arrival) {
 		d.stats.Unrequested++
 		return
 	}
-	if !a.proven && d.cfg.Peers.Proven(a.from) {
-		// It returns cookies, and here is none: this may be somebody else's. At first
-		// contact it left before our cookie was there: ask again, once.
+	if !d.believes(s, a) {
 		d.stats.Unproven++
-		if !s.answers && !s.doubted && s.flights.live > 0 {
-			s.doubted = true
-			s.flights.giveUp(func(r request, fl flight) { d.lost(s, r, fl) })
-			s.nextAsk = time.Time{}
-		}
 		return
 	}
 	if a.none {
@@ -109,6 +102,42 @@ func (d *Download) arrive(a arrival) {
 	d.holds(s, a.have)
 	d.arriveBlock(s, a, r, fl, first)
 }
+
+// believes says whether an answer is taken for that of s. One without our cookie, from an address that has
+// proven itself, may be somebody else's; at first contact it left before our cookie was there: what is out is asked for
+// again, once. Small nodes answer pings, by which they are proven, and never return a cookie with
+// content (wire.md section 11): one that is asked again, and has given nothing else for a
+// while, is such a node, until a cookie comes.
+func (d *Download) believes(s *source, a arrival) bool {
+	switch {
+	case a.proven:
+		s.vouched, s.bare = true, false
+		return true
+	case s.bare || !d.cfg.Peers.Proven(a.from):
+		return true
+	case s.vouched:
+		return false
+	case s.doubted.IsZero():
+		if s.flights.live > 0 {
+			s.doubted = a.at
+			s.flights.giveUp(func(r request, fl flight) { d.lost(s, r, fl) })
+			s.nextAsk = time.Time{}
+		}
+		return false
+	case a.none || !s.flights.has(request{tree: a.tree, at: a.offset}):
+		return false
+	case a.at.Sub(s.doubted) < bareAfter: // it is asked again when there is time for a cookie to have come
+		s.flights.giveUp(func(r request, fl flight) { d.lost(s, r, fl) })
+		s.nextAsk = s.doubted.Add(bareAfter)
+		return false
+	}
+	s.bare = true
+	return true
+}
+
+// bareAfter is how long a peer has to answer with our cookie, before it counts as one that returns none: more than a round
+// trip, lest who forges gets between.
+const bareAfter = time.Second
 
 // stranger takes an answer from an address that was not asked. When it fits a request
 // that is out, a peer may have got another address (its router has forgotten it, or it

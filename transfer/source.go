@@ -37,11 +37,13 @@ type source struct {
 	overtakenAt time.Time
 	slow        bool // its answers take much longer than those of the best
 
-	doubted bool  // an answer of it came without its cookie, before any with it
-	also    bool  // it is asked by the other hash of the content
-	answers bool  // it sent content for this id at least once
-	claim   int64 // the size it says, -1: none
-	sworn   bool  // claim came in a datagram with our cookie
+	doubted time.Time // when an answer of it came without our cookie, before any with it; zero: never
+	vouched bool      // an answer of it came with our cookie: one without is not its own
+	bare    bool      // it returns no cookie with its answers
+	also    bool      // it is asked by the other hash of the content
+	answers bool      // it sent content for this id at least once
+	claim   int64     // the size it says, -1: none
+	sworn   bool      // claim came in a datagram with our cookie
 	reach   reach
 	run     run
 	asked   bool  // in a crowd: it is one of the few that are asked now
