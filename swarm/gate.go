@@ -113,9 +113,11 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 	case ar.self(in.addr):
 		return g.drop(DropSelf)
 	}
-	n := 0
+	n, content := 0, false
 	for i := range es {
 		switch es[i].Name {
+		case "Content":
+			content = true
 		case "AlwaysReturned":
 			if n < len(in.returned) {
 				in.returned[n] = es[i].Payload
@@ -151,7 +153,7 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 		g.counts.cookiesWrong.Add(1)
 	}
 	g.counts.handled.Add(1)
-	from := wire.Sender{Addr: in.addr, Via: d.Via, Proven: v.proven, Size: in.size}
+	from := wire.Sender{Addr: in.addr, Via: d.Via, Proven: v.proven, Size: in.size, Content: content}
 	if v.proven {
 		from.Room = wire.MaxElements * wire.CustomarySize
 		return from

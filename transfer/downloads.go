@@ -172,8 +172,8 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	return nil
 }
 
-// maybe hands the news of other holders to the download. Alone in a datagram it
-// also says that its sender has not what was asked.
+// maybe hands the news of other holders to the download. Without a Content in the same
+// datagram it also says that its sender has not what was asked.
 func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 	m, err := wire.ParseMaybeTheyHaveSome(e.Payload)
 	if err != nil {
@@ -189,6 +189,9 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 		default:
 			d.over.Add(1)
 		}
+	}
+	if from.Content && m.Have == nil {
+		return nil // it rides along
 	}
 	d.deliver(arrival{
 		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),

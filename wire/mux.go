@@ -12,6 +12,8 @@ type Sender struct {
 	Proven bool  // this datagram carried our cookie, or came over loopback
 	Room   int   // bytes of reply elements that may still be sent for this datagram, each counting one for its comma
 	Size   int   // bytes of the datagram as received
+
+	Content bool // the datagram holds a Content, whatever else is in it
 }
 
 // A Handler is told about one element and returns its replies, which are encoded
