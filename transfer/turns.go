@@ -18,7 +18,8 @@ const (
 	turnBytes     = 44 << 10 // a turn of one peer, and what one read and one send carry: eleven blocks in base64 are the segments of one call
 	turnRequests  = 32
 	tellHolders   = time.Second
-	spareQueues   = 8 // emptied ones that are kept, with room for a window each: 1 MiB
+	spareQueues   = 8  // emptied ones that are kept, with room for a window each: 1 MiB
+	maxRepeats    = 16 // a second of the same request by one peer
 )
 
 // want is one request that will be answered.
@@ -55,9 +56,10 @@ type upPeer struct {
 	when   time.Time // of that
 
 	answered time.Time // last turn
-	steady   bool      // in turns.steady
-	asks     int       // requests in a row
-	calls    int       // times it was asked since whether it is there
+	repeats  repeats
+	steady   bool // in turns.steady
+	asks     int  // requests in a row
+	calls    int  // times it was asked since whether it is there
 
 	// Of whoever answers, without the owner's lock.
 	answers int64     // sent so far
@@ -79,6 +81,7 @@ type turns struct {
 	limit    *Limit // of each peer
 	dropped  int64
 	again    int64 // requests for what was queued already
+	repeated int64 // requests for what the peer was given too often just now
 	capPeer  int64
 	capTotal int64
 }
@@ -106,6 +109,10 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) (news bool) {
 	}
 	if _, ok := p.queued[w.key()]; ok {
 		t.again++ // it will be answered: one answer is enough for an asker that grew impatient
+		return news
+	}
+	if p.repeats.over(w.key(), now) {
+		t.repeated++
 		return news
 	}
 	cost := w.cost()

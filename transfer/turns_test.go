@@ -99,12 +99,13 @@ func TestTurnsLimitEachPeer(t *testing.T) {
 	const perSecond = 100_000
 	q, start := newTurns(NewUpLimit(0, perSecond)), time.Unix(1000, 0)
 	a, b := peerAddr(1), peerAddr(2)
-	sent := map[netip.AddrPort]int{}
+	sent, next := map[netip.AddrPort]int{}, int64(0)
 	now := start
 	for now.Sub(start) < 10*time.Second {
 		for _, p := range []netip.AddrPort{a, b} {
 			if q.peers[p] == nil || len(q.peers[p].queue)-q.peers[p].head < 10 {
-				q.push(p, want{length: chunk.BlockSize}, now)
+				q.push(p, want{offset: next, length: chunk.BlockSize}, now)
+				next += chunk.BlockSize
 			}
 		}
 		p, ws, wait := q.next(nil, now)

@@ -72,6 +72,7 @@ type UploadStats struct {
 	Answered int64
 	Bytes    int64 // of content sent
 	Again    int64 // requests for what was in the queue already
+	Repeated int64 // requests for what the asker was given too often in that second
 	Dropped  int64 // requests beyond the bounds of the queues
 	Failed   int64 // reads that failed; changed files are among them
 }
@@ -106,11 +107,11 @@ func (u *Uploads) Register(mux *wire.Mux) {
 // Stats returns the counts so far.
 func (u *Uploads) Stats() UploadStats {
 	u.mu.Lock()
-	dropped, again := u.turns.dropped, u.turns.again
+	dropped, again, repeated := u.turns.dropped, u.turns.again, u.turns.repeated
 	u.mu.Unlock()
 	return UploadStats{
 		Asked: u.asked.Load(), Unknown: u.unknown.Load(), Answered: u.answered.Load(),
-		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped, Again: again,
+		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped, Again: again, Repeated: repeated,
 	}
 }
 
