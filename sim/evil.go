@@ -1,9 +1,12 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +34,11 @@ type Evil struct {
 	asked  int
 	mute   bool // returns no cookie
 	stale  bool // returns the first cookie for ever
+
+	wary     bool                    // wants a cookie of its own to be returned
+	known    map[netip.AddrPort]bool // returned it with the latest datagram
+	together int                     // answers to one datagram go in one, of so many bytes at most; 0: each goes alone
+	joint    []wire.Message          // what answers the datagram that is read
 }
 
 // A Behaviour is one way of being a peer. They are composed: each hook of each behaviour is called in order. Hooks run under the
@@ -52,7 +60,8 @@ type Ask struct {
 	From           netip.AddrPort
 	ID             chunk.ID
 	Offset, Length int64
-	N              int // requests so far, this one included
+	N              int  // requests so far, this one included
+	Proven         bool // it came with the cookie of a wary peer
 	text           []byte
 }
 
@@ -61,6 +70,7 @@ type Answer struct {
 	wire.Content
 	After time.Duration
 	From  netip.AddrPort // forged source; zero: none
+	Ahead []wire.Message // what stands before it in the same datagram
 }
 
 // Evil starts a peer.
@@ -70,7 +80,7 @@ func (w *World) Evil(bs ...Behaviour) *Evil { return w.EvilAt(w.Addr(), bs...) }
 func (w *World) EvilAt(at netip.AddrPort, bs ...Behaviour) *Evil {
 	e := &Evil{
 		At: at, Conn: w.Host(at), w: w, bs: bs, done: make(chan struct{}),
-		rng: w.Rand(), theirs: map[netip.AddrPort][]byte{}, did: map[string]int{},
+		rng: w.Rand(), theirs: map[netip.AddrPort][]byte{}, did: map[string]int{}, known: map[netip.AddrPort]bool{},
 	}
 	w.mu.Lock()
 	w.evils = append(w.evils, e)
@@ -165,7 +175,17 @@ func (e *Evil) array(to netip.AddrPort, ms ...wire.Message) []byte {
 	if p := e.theirs[to]; p != nil && !e.mute {
 		ms = append(ms[:len(ms):len(ms)], wire.AlwaysReturned{Value: p})
 	}
+	if e.wary && !e.known[to] {
+		ms = append(ms[:len(ms):len(ms)], wire.PleaseAlwaysReturnThisMessage{Value: e.own(to)})
+	}
 	return wire.AppendArray(nil, ms...)
+}
+
+// own is the cookie of a wary peer for an address.
+func (e *Evil) own(to netip.AddrPort) []byte {
+	h := fnv.New32a()
+	h.Write([]byte(e.At.String() + to.String()))
+	return wire.CookieValue(fmt.Sprintf("%08x", h.Sum32()))
 }
 
 // Raw sends bytes.
@@ -210,6 +230,9 @@ func (e *Evil) datagram(d wire.Datagram) {
 			e.theirs[d.Addr] = append([]byte(nil), el.Payload...)
 		}
 	}
+	e.known[d.Addr] = slices.ContainsFunc(es, func(el wire.Element) bool {
+		return el.Name == "AlwaysReturned" && bytes.Equal(el.Payload, e.own(d.Addr))
+	})
 	for _, el := range es {
 		switch el.Name {
 		case "PleaseReturnThisMessage":
@@ -217,6 +240,17 @@ func (e *Evil) datagram(d wire.Datagram) {
 		case "PleaseSendContent":
 			e.request(d.Addr, el)
 		}
+	}
+	if len(e.joint) > 0 {
+		if len(e.joint) > 1 {
+			e.Note("several")
+		}
+		if data := e.array(d.Addr, e.joint...); len(data) > e.together {
+			e.Note("too much")
+		} else {
+			e.rawLocked(d.Addr, data)
+		}
+		e.joint = nil
 	}
 }
 
@@ -230,7 +264,7 @@ func (e *Evil) request(from netip.AddrPort, el wire.Element) {
 		return
 	}
 	e.asked++
-	q := Ask{From: from, ID: id, Offset: m.Offset, Length: m.Length, N: e.asked, text: append([]byte(nil), m.ID...)}
+	q := Ask{From: from, ID: id, Offset: m.Offset, Length: m.Length, N: e.asked, Proven: e.known[from], text: append([]byte(nil), m.ID...)}
 	var as []Answer
 	for _, b := range e.bs {
 		if b.Answer != nil {
@@ -246,7 +280,12 @@ func (e *Evil) answer(q Ask, a Answer) {
 	if a.ID == nil {
 		a.ID = q.text
 	}
-	data := e.array(q.From, a.Content)
+	ms := append(a.Ahead[:len(a.Ahead):len(a.Ahead)], a.Content)
+	if e.together > 0 {
+		e.joint = append(e.joint, ms...)
+		return
+	}
+	data := e.array(q.From, ms...)
 	send := func() {
 		if a.From.IsValid() {
 			e.w.Inject(a.From, q.From, data)

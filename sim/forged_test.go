@@ -247,11 +247,6 @@ func TestForgedConversationsDie(t *testing.T) {
 // Exchanges with a running node of the swarm: where ours is asked the same from an
 // address that has proven itself, the answer means the same.
 func TestAnswersMeanWhatTheSwarmsDo(t *testing.T) {
-	type exchange struct {
-		What, Request string
-		Verified      bool
-		Reply         *string
-	}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, Options{})
@@ -284,11 +279,7 @@ func TestAnswersMeanWhatTheSwarmsDo(t *testing.T) {
 			}
 		})
 		compared := 0
-		for _, line := range vectorLines(t, "exchanges.jsonl") {
-			var x exchange
-			if err := json.Unmarshal(line, &x); err != nil {
-				t.Fatal(err)
-			}
+		for _, x := range recorded(t, "exchanges.jsonl") {
 			es, _, err := wire.Split(nil, []byte(x.Request))
 			if len(es) > 0 && err == nil && (es[0].Name == "WhereAreThey" || es[0].Name == "GetLatest") {
 				continue // keys and names come later
@@ -361,12 +352,26 @@ func meaning(t *testing.T, datagrams ...[]byte) (out []string) {
 	return out
 }
 
-// vectorLines reads a file of the recorded wire.
-func vectorLines(t *testing.T, name string) [][]byte {
+// exchange is a datagram that was sent to a running node of the swarm, and what it said.
+type exchange struct {
+	What, Request string
+	Verified      bool
+	Reply         *string // nil: nothing
+}
+
+// recorded reads a file of the recorded wire.
+func recorded(t *testing.T, name string) (all []exchange) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "vectors", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	for line := range bytes.Lines(bytes.TrimSpace(text)) {
+		var x exchange
+		if err := json.Unmarshal(line, &x); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, x)
+	}
+	return all
 }

@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sharer/chunk"
+	"sharer/internal/netsim"
+	"sharer/node"
+	"sharer/wire"
+)
+
+// content draws one and tells the checkers.
+func (w *World) content(size int) *Content {
+	w.t.Helper()
+	c, err := randomContent(w.Rand(), size)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Know(c)
+	return c
+}
+
+// quickly fetches an id, which may take so long.
+func quickly(t *testing.T, n *Host, id chunk.ID, most time.Duration) {
+	t.Helper()
+	start := time.Now()
+	n.Fetch(id)
+	if took := time.Since(start); took > most {
+		t.Errorf("%s took %v, want %v at most", id, took, most)
+	}
+}
+
+// A small node answers pings, by which it is proven, and returns no cookie with content: it is fetched from all the same.
+func TestPeerWithoutCookies(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 4096, 4097, 300_000} {
+		synctest.Test(t, func(t *testing.T) {
+			w := New(t, Options{Link: plain})
+			defer w.Close()
+			c := w.content(size)
+			e := w.Evil(Truth(c), Mute())
+			n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+			time.Sleep(time.Second) // it is proven before it is asked
+			quickly(t, n, c.SHA256(), 5*time.Second)
+		})
+	}
+}
+
+// Who gives little to strangers, ignores some of their questions and has no answer for too many at once is fetched from.
+func TestDeployedPeer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		c := w.content(300_000)
+		e := w.Evil(Deployed(c)...)
+		nodes := 0
+		for ; nodes < 100 && (e.Count("little") == 0 || e.Count("ignored") == 0); nodes++ {
+			n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+			kind := []chunk.Kind{chunk.SHA256, chunk.BLAKE3}[nodes%2]
+			quickly(t, n, c.ID(kind), 10*time.Second)
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		t.Logf("%d nodes: little %d, ignored %d, several %d", nodes, e.Count("little"), e.Count("ignored"), e.Count("several"))
+		if e.Count("little") == 0 || e.Count("ignored") == 0 {
+			t.Error("it gave to strangers as to friends")
+		}
+		if k := e.Count("too much"); k > 0 {
+			t.Errorf("%d datagrams asked for more than one can answer", k)
+		}
+		// It would have been counted.
+		ask := make([]wire.Message, 12)
+		for i := range ask {
+			ask[i] = wire.PleaseSendContent{ID: []byte(c.BLAKE3().String()), Offset: int64(i) * chunk.BlockSize, Length: chunk.BlockSize}
+		}
+		stranger := w.Addr()
+		ask = append(ask, wire.AlwaysReturned{Value: e.own(stranger)})
+		w.Inject(stranger, e.At, wire.AppendArray(nil, ask...))
+		time.Sleep(time.Second)
+		if e.Count("too much") != 1 {
+			t.Error("twelve blocks in one datagram are not too much for it")
+		}
+	})
+}
+
+// Who knows others that may have it is no source, and leads to one. Content that comes along with such a hint is taken.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, 300_000)
+		nobody := w.Addr()
+		e := w.Evil(Elsewhere(nobody, s.At))
+		n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+		quickly(t, n, s.Contents[0].BLAKE3(), 15*time.Second)
+		if e.Count("elsewhere") == 0 {
+			t.Error("it did not say who else may have it")
+		}
+
+		c := w.content(300_000)
+		h := w.Evil(Truth(c), Hints(nobody))
+		n = w.Node(node.Config{Peers: []netip.AddrPort{h.At}})
+		quickly(t, n, c.BLAKE3(), 10*time.Second)
+		if h.Count("instead") == 0 || h.Count("hints") == 0 {
+			t.Errorf("%d hints instead of content, %d with it", h.Count("instead"), h.Count("hints"))
+		}
+	})
+}
+
+// Addresses that are of use to their teller alone are skipped, and those between them are not.
+func TestUselessAddresses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		good := w.Node(node.Config{})
+		e := w.Evil(Tells("127.0.0.1:24254", "[fe80::1%7]:24254", "[fe80::1]:24254", "192.168.1.7:24254", "224.0.0.1:24254", "example.org:24254", "", good.At.String(), "[::1]:24254"))
+		var mu sync.Mutex
+		sent := map[netip.Addr]bool{}
+		n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+		w.OnPacket(func(p netsim.Packet) {
+			mu.Lock()
+			defer mu.Unlock()
+			if p.From == n.At {
+				sent[p.To.Addr()] = true
+			}
+		})
+		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Count("tells") == 0 || !sent[good.At.Addr()] {
+			t.Errorf("told %d times, sent to %v", e.Count("tells"), sent)
+		}
+		for a := range sent {
+			if a != e.At.Addr() && a != good.At.Addr() {
+				t.Errorf("sent to %s", a)
+			}
+		}
+		for _, p := range n.Peers() {
+			if !slices.Contains([]netip.AddrPort{e.At, good.At}, p.Addr) {
+				t.Errorf("%s is kept", p.Addr)
+			}
+		}
+	})
+}
+
+// One that asks for one block for ever costs its seeder next to nothing, and those who fetch meanwhile nothing.
+func TestLoop(t *testing.T) {
+	t.Parallel()
+	fetch := func(t *testing.T, loops bool) (took time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			w := New(t, Options{Link: netsim.Link{Delay: 100 * time.Microsecond, Rate: 1e6, Queue: 1 << 17, MTU: 1500}})
+			defer w.Close()
+			s := w.Seeder(node.Config{Up: 1_000_000}, chunk.BlockSize, 8_000_000)
+			if loops {
+				e := w.Evil(Loops(s.At, s.Contents[0].BLAKE3()))
+				const span = 10
+				time.Sleep(span * time.Second)
+				// A second more than they are, for that which begins with the first answer.
+				if k := e.Count("loop"); k < span*10 || k > (span+2)*20 {
+					t.Errorf("%d answers in %d s", k, span)
+				}
+				if s.Stats().Uploads.Repeated == 0 {
+					t.Error("nothing was repeated too often")
+				}
+			} else {
+				time.Sleep(10 * time.Second)
+			}
+			n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
+			start := time.Now()
+			n.Fetch(s.Contents[1].BLAKE3())
+			took = time.Since(start)
+		})
+		return took
+	}
+	alone, meanwhile := fetch(t, false), fetch(t, true)
+	if meanwhile > alone*11/10 {
+		t.Errorf("8 MB take %v while another one loops, %v without", meanwhile, alone)
+	}
+}
