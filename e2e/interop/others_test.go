@@ -4,15 +4,20 @@ package interop
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 )
 
-// rustPort is where the Rust node listens.
-const rustPort = "24254"
+// rustPort is where the Rust node listens, rubyPort where the Ruby one does; the latter cannot be told otherwise.
+const (
+	rustPort = "24254"
+	rubyPort = "24257"
+)
 
 // rust is a running node of kermit4/cjp2p-rust.
 type rust struct{ *process }
@@ -75,4 +80,46 @@ func (r rust) gets(id, want string, most time.Duration) (time.Duration, error) {
 		return 0, fmt.Errorf("not there after %v", most)
 	}
 	return time.Since(begun), same(r.file(id), want)
+}
+
+// ruby starts a node of kermit4/cjp2p-ruby that has files under their sha256, and fetches id if it is not empty.
+func (p *place) ruby(id string, files map[string]string) (*process, error) {
+	p.t.Helper()
+	path, err := program("SHARER_RUBY")
+	if err != nil {
+		return nil, err
+	}
+	dir := folder(p.t)
+	check(p.t, os.Mkdir(filepath.Join(dir, "shared"), 0o755))
+	for name, from := range files {
+		check(p.t, os.Symlink(from, filepath.Join(dir, "shared", name)))
+	}
+	args := []string{"ruby", path}
+	if id != "" {
+		args = append(args, id)
+	}
+	return p.start(dir, args...), nil
+}
+
+// netcat sends one datagram and returns what came back within a second.
+func (p *place) netcat(addr, text string) (string, error) {
+	p.t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	check(p.t, err)
+	cmd := exec.Command("ip", "netns", "exec", p.name, "nc", "-u", "-w1", host, port)
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// meets waits until a node tells of a peer.
+func (p *place) meets(addr, peer string) {
+	p.t.Helper()
+	c := p.client("127.0.0.1", 0)
+	if !until(patience, func() bool {
+		ms, _, err := c.ask(addr, `[{"PleaseSendPeers":{}}]`, has("Peers"))
+		return err == nil && strings.Contains(string(payload(ms, "Peers")), `"`+peer+`"`)
+	}) {
+		p.t.Fatalf("%s does not tell of %s", addr, peer)
+	}
 }

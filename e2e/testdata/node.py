@@ -1,6 +1,6 @@
 # A whole LCDP node with the habits of the quick start's: it echoes a cookie, whole payload,
 # only when an earlier element of the same array made it answer. It fetches one content by its
-# sha256, a block of 4096 bytes at a time.   node.py IP PORT SHA256 FILE PEER...
+# sha256, a block of 4096 bytes at a time, and gives it then.   node.py IP PORT SHA256 FILE PEER...
 import base64, hashlib, json, socket, sys
 ip, port, sha, path, *known = sys.argv[1:]
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -16,6 +16,9 @@ while True:
     out, addr = [], "%s:%d" % addr
     for m in json.loads(data):
         if "PleaseSendPeers" in m: out.append({"Peers": {"peers": list(peers)[:20]}})
+        if done and m.get("PleaseSendContent", {}).get("id") == sha:
+            at = m["PleaseSendContent"]["offset"]; block = content[at:at + min(m["PleaseSendContent"]["length"], 4096)]
+            out.append({"Content": {"id": sha, "offset": at, "base64": base64.b64encode(block).decode(), "eof": len(content)}})
         if "Peers" in m: peers.update(m["Peers"]["peers"])
         if "Content" in m and m["Content"]["offset"] == len(content) and not done:
             block, end = base64.b64decode(m["Content"]["base64"]), m["Content"]["eof"]
