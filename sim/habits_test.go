@@ -3,6 +3,7 @@ package sim
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,5 +185,55 @@ func TestLoop(t *testing.T) {
 	alone, meanwhile := fetch(t, false), fetch(t, true)
 	if meanwhile > alone*11/10 {
 		t.Errorf("8 MB take %v while another one loops, %v without", meanwhile, alone)
+	}
+}
+
+// What the peers here do by habit is what was recorded of the best-known node.
+func TestHabitsAreThoseRecorded(t *testing.T) {
+	t.Parallel()
+	compared := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: time.Millisecond}})
+		defer w.Close()
+		data := make([]byte, 100_000)
+		for i := range data {
+			data[i] = byte(i % 251)
+		}
+		c := contentOf(t, data)
+		asker := netip.MustParseAddrPort("20.77.0.9:24254")
+		for _, x := range recorded(t, "habits.jsonl") {
+			var got [][]byte
+			var mu sync.Mutex
+			for range 5 { // one in 27 is ignored
+				e := w.Evil(append(Deployed(c), Elsewhere(netip.MustParseAddrPort("20.77.0.3:24254")), Tells("127.0.0.1:24254", "[fe80::1%7]:24254"))...)
+				w.Tap(func(p netsim.Packet) {
+					mu.Lock()
+					defer mu.Unlock()
+					if p.From == e.At {
+						got = append(got, append([]byte(nil), p.Data...))
+					}
+				})
+				request := x.Request
+				if x.Verified {
+					request = strings.Replace(request, `{"cookie":"5afa97d4"}`, string(e.own(asker)), 1)
+				}
+				w.Inject(asker, e.At, []byte(request))
+				time.Sleep(time.Second)
+				if len(got) > 0 {
+					break
+				}
+			}
+			var want []string
+			if x.Reply != nil {
+				want = meaning(t, []byte(*x.Reply))
+			}
+			if g := meaning(t, got...); !slices.Equal(g, want) {
+				t.Errorf("%s:\n got %.300q\nwant %.300q", x.What, g, want)
+			}
+			compared++
+		}
+	})
+	if compared < 5 {
+		t.Errorf("only %d habits were compared", compared)
 	}
 }
