@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/internal/portmap"
 	"sharer/swarm"
 	"sharer/transfer"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Log        *slog.Logger        // nil: silent
 
 	DownPerPeer int64 // as UpPerPeer, for what comes from each peer
+
+	Mapping *portmap.Config // nil: the router is asked for nothing, nor if Isolated; V4 and V6 are what the node listens on
 
 	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own, and knows no public node
 	Rand io.Reader  // nil: crypto/rand; secrets and choices are drawn from it

@@ -18,6 +18,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/internal/portmap"
 	"sharer/internal/udp"
 	"sharer/swarm"
 	"sharer/talk"
@@ -39,6 +40,7 @@ type Node struct {
 	library   *library
 	state     *state          // nil without a state folder of our own
 	up, down  *transfer.Limit // nil: none
+	keeper    *portmap.Keeper // nil: no port mapping
 	notes     []string
 	stop      context.CancelFunc
 	unwatch   func()
@@ -98,6 +100,7 @@ func Start(c Config) (n *Node, err error) {
 		return nil, errors.Join(err, n.conn.Close())
 	}
 	n.run()
+	n.openRouter()
 	return n, nil
 }
 
@@ -261,6 +264,9 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	n.stop()
 	n.unwatch()
+	if n.keeper != nil {
+		n.wg.Go(n.keeper.Close) // a second at most, while the rest ends too
+	}
 	err := n.conn.Close()
 	n.wg.Wait()
 	err = errors.Join(err, n.library.close())

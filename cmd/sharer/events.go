@@ -52,6 +52,17 @@ type readyEvent struct {
 	Bytes  int64    `json:"bytes"`
 }
 
+// mappingEvent says what has become of the port at the router, for one family of addresses.
+type mappingEvent struct {
+	V        int    `json:"v"`
+	Type     string `json:"type"` // "mapping"
+	Internal string `json:"internal"`
+	External string `json:"external,omitempty"` // if there is a mapping and the router knows its address
+	Protocol string `json:"protocol,omitempty"` // "PCP", "NAT-PMP", "UPnP", if there is a mapping
+	Public   bool   `json:"public"`             // strangers can come in by External
+	Message  string `json:"message"`
+}
+
 // gotEvent is a download that is complete, verified and under its final name.
 type gotEvent struct {
 	V          int     `json:"v"`

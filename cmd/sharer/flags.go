@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"sharer/internal/portmap"
 )
 
 // options are the flags that several verbs share. A verb has those that mean
@@ -26,6 +28,7 @@ type options struct {
 	listen      []string
 	peers       []string
 	isolated    bool
+	mapping     string // auto, off, or the address of the router; empty: the verb asks no router
 	bwlimit     rateLimit
 	bwlimitPeer rateLimit
 	background  bool
@@ -69,6 +72,13 @@ func (c *command) nodeFlags() {
 		fs.BoolVar(&o.isolated, "isolated", false, "stay on loopback and the own subnets: no bootstrap, no announcements")
 		fs.CountVarP(&o.verbose, "verbose", "v", "say more; twice: much more")
 		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the node's log lines on stderr: text, json")
+	})
+}
+
+// mappingFlag is that of the verbs whose node lives long.
+func (c *command) mappingFlag() {
+	c.add(func(fs *pflag.FlagSet) {
+		fs.StringVar(&c.options.mapping, "port-mapping", "auto", "`ROUTER` that is asked to open the port: auto, off, or its address")
 	})
 }
 
@@ -126,6 +136,11 @@ func (o *options) validate(fs *pflag.FlagSet) error {
 			return usagef("--progress-interval %s: want more than 0", o.interval)
 		}
 	}
+	if f := fs.Lookup("port-mapping"); f != nil {
+		if _, err := o.router(); err != nil {
+			return err
+		}
+	}
 	for _, l := range o.listen {
 		if err := checkListen(l); err != nil {
 			return err
@@ -137,6 +152,21 @@ func (o *options) validate(fs *pflag.FlagSet) error {
 		}
 	}
 	return nil
+}
+
+// router is what --port-mapping says; nil: nobody is asked.
+func (o *options) router() (*portmap.Config, error) {
+	switch o.mapping {
+	case "", "off":
+		return nil, nil
+	case "auto":
+		return &portmap.Config{}, nil
+	}
+	a, err := netip.ParseAddr(o.mapping)
+	if err != nil || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() {
+		return nil, usagef("--port-mapping %q: want auto, off, or the address of the router", shorten(o.mapping, 80))
+	}
+	return &portmap.Config{Gateway: a}, nil
 }
 
 // checkListen takes ADDR:PORT and :PORT; port 0 lets the system choose.

@@ -84,6 +84,7 @@ func TestEventLines(t *testing.T) {
 		seededEvent{V: 1, Type: "file", Path: "/a/<b>", Size: 3, BLAKE3: "b3", SHA256: "sha", Link: "lcdp://blake3/b3/b?s=3&h=sha256:x"},
 		seededEvent{V: 1, Type: "file", Path: "bad\xff", PathBytes: pathBytes("bad\xff")},
 		readyEvent{V: 1, Type: "ready", Listen: []string{"127.0.0.1:40001"}, Files: 1, Bytes: 3},
+		mappingEvent{V: 1, Type: "mapping", Internal: "192.168.1.7:24254", External: "203.0.113.7:24254", Protocol: "PCP", Public: true, Message: "port 24254 is open to the world as 203.0.113.7:24254 (PCP)"},
 		gotEvent{V: 1, Type: "file", Job: "g1", ID: "blake3/3f", Path: "x", Size: 5, Seconds: 1.5, Fetched: 5},
 		warningEvent{V: 1, Type: "warning", Code: "not_found", Job: "g2", Message: "no"},
 		summaryEvent{V: 1, Type: "summary", Job: "g7", ID: "blake3/3f2a", Path: "ubuntu.iso", Files: 1, Bytes: 3303444480, Seconds: 284.2, Verified: true, Code: "done"},

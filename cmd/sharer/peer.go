@@ -81,9 +81,16 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 	if o.background {
 		congestion = transfer.Background
 	}
+	mapping, err := o.router()
+	if err != nil {
+		return nil, err
+	}
+	if mapping != nil {
+		mapping.Changed = scr.mapping
+	}
 	p, err := scr.s.start(node.Config{
-		Congestion: congestion,
-		Listen:     o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
+		Congestion: congestion, Mapping: mapping,
+		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
 		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
 	})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sharer/internal/portmap"
 )
 
 // defaultLineInterval is the time between plain lines of progress (cli.md section 1.3).
@@ -90,6 +92,23 @@ func (scr *screen) note(format string, args ...any) {
 func (scr *screen) detail(format string, args ...any) {
 	if scr.opts.verbose > 0 && !scr.opts.quiet {
 		scr.put(fmt.Sprintf(format, args...))
+	}
+}
+
+// mapping tells what has become of the port at the router. That a router opens none is nothing
+// new to most people, and nothing that they can act upon at once.
+func (scr *screen) mapping(m portmap.Status) {
+	switch {
+	case scr.opts.json:
+		e := mappingEvent{V: 1, Type: "mapping", Internal: m.Internal.String(), Protocol: m.Protocol, Public: m.Public(), Message: m.String()}
+		if m.External.Addr().IsValid() {
+			e.External = m.External.String()
+		}
+		scr.event(e)
+	case m.Protocol != "":
+		scr.note("%s", m)
+	default:
+		scr.detail("%s", m)
 	}
 }
 

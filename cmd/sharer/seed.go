@@ -46,6 +46,7 @@ sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
 	c.outputFlags()
 	c.progressFlags()
 	c.nodeFlags()
+	c.mappingFlag()
 	c.transferFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runSeed(ctx, o, args, s) }
 	return c
