@@ -17,6 +17,7 @@ var movingRows = []row{
 	{id: "N15/address", fault: "the downloader's NAT gets another address in mid-transfer", bar: "stall ≤ 2 s; ≤ 2 × bytes before the cookie (C3)", where: "test", run: rowRebind(true)},
 	{id: "N15/seeder", fault: "the seeder's NAT gets another address in mid-transfer", bar: "stall ≤ 2 s; ≤ 2 × bytes before the cookie (C3)", where: "test", run: rowSeederMoves},
 	{id: "N15/idle", fault: "NAT timeout 30 s, ten minutes of rest before a download from behind it", bar: "first block ≤ 3 s", where: "test", run: rowIdleNAT},
+	{id: "N15/introduced", fault: "both behind NATs that let in only whom they have spoken to; a public peer knows them", bar: "the file comes within 10 s", where: "test", run: rowIntroduced},
 }
 
 // asking is a run of bytes that was asked for.
