@@ -160,7 +160,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.swarm.Gate.Meter(meterOf(n.up), meterOf(n.down))
 	answers := n.swarm.Gate.NewBatch()
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping,
+		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping, InVain: n.downloads.AskedInVain,
 	})
 	answers.Failed = n.uploads.Failed
 	n.chat = talk.NewChat(n.cfg.Version)

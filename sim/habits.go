@@ -57,6 +57,23 @@ func Elsewhere(peers ...netip.AddrPort) Behaviour {
 	}}
 }
 
+// Grows makes a peer that gives a download on: it has what is before its edge and nothing else, and the edge
+// moves by so many bytes a second from the first question on. What was asked beyond it is "beyond".
+func Grows(rate int64) Behaviour {
+	var first time.Time
+	return Behaviour{Name: "grows", Answer: func(e *Evil, q Ask, as []Answer) []Answer {
+		if first.IsZero() {
+			first = time.Now()
+		}
+		edge := int64(time.Since(first).Seconds()*float64(rate)) / chunk.BlockSize * chunk.BlockSize
+		if q.ID.Kind == chunk.BLAKE3Tree || q.Offset+q.Length <= max(edge, chunk.BlockSize) {
+			return as
+		}
+		e.Note("beyond")
+		return nil
+	}}
+}
+
 // Hints names others ahead of all content that it gives to the proven, and instead of content to others: a download that runs there.
 func Hints(peers ...netip.AddrPort) Behaviour {
 	return Behaviour{Name: "hints", Set: func(e *Evil) { e.wary = true }, Answer: func(e *Evil, q Ask, as []Answer) []Answer {
@@ -109,6 +126,55 @@ func Loops(from netip.AddrPort, id chunk.ID) Behaviour {
 				e.sendLocked(from, ask)
 				if e.Draw(101) == 0 {
 					e.sendLocked(from, ask)
+				}
+			}
+			return false
+		},
+	}
+}
+
+// InOrder fetches as the best-known node does: first the tree, then the content. Of each it asks for the next 64 blocks of a content in order,
+// and after a second in which nothing came for the first that is missing. Each block of the content is "got", of the tree "tree", each second in which nothing came
+// "again".
+func InOrder(from netip.AddrPort, c *Content) Behaviour {
+	const window = 64             // blocks
+	var next, asked, before int64 // blocks
+	ids, sizes, name := []chunk.ID{c.TreeID(), c.BLAKE3()}, []int64{int64(len(c.Tree())), c.Size()}, "tree"
+	ask := func(e *Evil, block int64) {
+		e.sendLocked(from, wire.PleaseSendContent{ID: []byte(ids[0].String()), Offset: block * chunk.BlockSize, Length: chunk.BlockSize})
+	}
+	return Behaviour{
+		Name: "in order",
+		Run: func(e *Evil) {
+			for e.Sleep(time.Second) {
+				e.mu.Lock()
+				if next == before {
+					e.Note("again")
+					asked = next + 1
+					ask(e, next)
+				}
+				before = next
+				e.mu.Unlock()
+			}
+		},
+		Heard: func(e *Evil, d wire.Datagram) bool {
+			es, _, err := wire.Split(nil, d.Data)
+			if err != nil || d.Addr != from {
+				return false
+			}
+			for _, el := range es {
+				m, err := wire.ParseContent(el.Payload)
+				if el.Name != "Content" || err != nil || string(m.ID) != ids[0].String() || m.Offset != next*chunk.BlockSize || m.DecodedLen() < int(min(chunk.BlockSize, sizes[0]-m.Offset)) {
+					continue
+				}
+				e.Note(name)
+				next++
+				if next*chunk.BlockSize >= sizes[0] && len(ids) > 1 {
+					next, asked, before, name = 0, 0, -1, "got"
+					ids, sizes = ids[1:], sizes[1:]
+				}
+				for asked = max(asked, next); asked < min(next+window, (sizes[0]+chunk.BlockSize-1)/chunk.BlockSize); asked++ {
+					ask(e, asked)
 				}
 			}
 			return false

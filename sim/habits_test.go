@@ -237,3 +237,47 @@ func TestHabitsAreThoseRecorded(t *testing.T) {
 		t.Errorf("only %d habits were compared", compared)
 	}
 }
+
+// Who gets a content in order and says no ranges gives it on while it arrives.
+func TestPeerThatFetchesInOrder(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) { // of where a download begins
+		synctest.Test(t, func(t *testing.T) {
+			w := New(t, Options{Link: plain, Seed: 1 + seed})
+			defer w.Close()
+			c := w.content(8_000_000)
+			nobody := w.Addr()
+			e := w.Evil(Truth(c), Grows(1_000_000), Elsewhere(nobody))
+			n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+			quickly(t, n, c.BLAKE3(), 12*time.Second) // it is there after eight
+			if e.Count("beyond") == 0 {
+				t.Error("it had everything")
+			}
+		})
+	}
+}
+
+// Who asks in order, and again when nothing comes, gets a content while it arrives here.
+func TestPeerThatAsksInOrder(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		synctest.Test(t, func(t *testing.T) {
+			w := New(t, Options{Link: plain, Seed: 1 + seed})
+			defer w.Close()
+			s := w.Seeder(node.Config{Up: 1_000_000}, 8_000_000)
+			c := s.Contents[0]
+			n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
+			e := w.Evil(InOrder(n.At, c))
+			start := time.Now()
+			n.Fetch(c.BLAKE3())
+			took := time.Since(start)
+			if got := e.Count("got"); int64(got)*chunk.BlockSize < c.Size()/5 {
+				t.Errorf("%d blocks of %d came while it arrived, in %v", got, c.Size()/chunk.BlockSize, took)
+			}
+			if e.Count("again") == 0 {
+				t.Error("it never asked in vain")
+
+			}
+		})
+	}
+}

@@ -100,6 +100,10 @@ func (d *Download) arrive(a arrival) {
 	s.idle = 0
 	s.nextAsk = time.Time{}
 	d.holds(s, a.have)
+	if s.front > 0 {
+		s.front.came()
+		s.run.dry = 0 // what it may be asked for has moved
+	}
 	d.arriveBlock(s, a, r, fl, first)
 }
 
@@ -335,6 +339,10 @@ func (d *Download) hasNothing(s *source, a arrival) {
 	if a.have == nil {
 		d.giveUp(s, func(request) bool { return true })
 		d.rest(s, a.at)
+		if s.answers {
+			s.front.shut()
+			s.nextAsk = a.at.Add(min(s.idle, frontIdle))
+		}
 		return
 	}
 	s.answers = true

@@ -146,6 +146,7 @@ type Download struct {
 	inbox  chan arrival
 	hints  chan hint
 	gained chan netip.AddrPort
+	vain   chan vain
 	looks  chan chan<- Look // each has room for its answer
 	ended  chan struct{}    // closed when the loop has ended
 	jobs   chan job
@@ -154,17 +155,19 @@ type Download struct {
 	over   counter
 	strays counter
 
-	sources []*source
-	byAddr  map[netip.AddrPort]*source
-	pick    picker
-	tree    treeFetch
-	stalled map[int64]int // how often each claimed size led nowhere
-	size    int64         // the candidate, -1: none
-	sizeSet time.Time
-	proven  bool
-	crowd   crowd
-	epoch   int  // grows with every start over; outcomes of an earlier one are void
-	resumed bool // an earlier run wrote blocks, nobody knows from whom
+	sources   []*source
+	byAddr    map[netip.AddrPort]*source
+	pick      picker
+	tree      treeFetch
+	stalled   map[int64]int // how often each claimed size led nowhere
+	size      int64         // the candidate, -1: none
+	sizeSet   time.Time
+	proven    bool
+	crowd     crowd
+	vains     vains
+	wholeTree bool // somebody who asked us needs it
+	epoch     int  // grows with every start over; outcomes of an earlier one are void
+	resumed   bool // an earlier run wrote blocks, nobody knows from whom
 
 	hashing    int     // sha256: wholes that the writer has to hash
 	mismatched bool    // sha256: a whole was wrong
@@ -203,6 +206,7 @@ func newDownload(c Config, share func() int) *Download {
 		inbox:   make(chan arrival, 4096), // two full windows of the shortest answers; beyond that the loop is too slow and loss is right
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
+		vain:    make(chan vain, 16),
 		looks:   make(chan chan<- Look),
 		ended:   make(chan struct{}),
 		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
@@ -273,6 +277,8 @@ func (d *Download) run(ctx context.Context) error {
 			d.hinted(h)
 		case a := <-d.gained:
 			d.addSources([]netip.AddrPort{a})
+		case v := <-d.vain:
+			d.askedInVain(v)
 		case answer := <-d.looks:
 			answer <- d.look()
 		case <-news:

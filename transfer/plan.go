@@ -24,9 +24,11 @@ func (d *Download) plan(now time.Time) time.Duration {
 	d.expire(now)
 	d.flushStale(now)
 	d.wantTree()
+	d.pick.first = d.pick.first[:0]
 	if d.cfg.Demand != nil {
-		d.pick.first = d.cfg.Demand.windows(d.pick.first[:0])
+		d.pick.first = d.cfg.Demand.windows(d.pick.first)
 	}
+	d.pick.first = d.vains.windows(d.pick.first, maxReaders, now)
 	if now.Sub(d.lastFind) >= findEvery || len(d.sources) == 0 && d.lastFind.IsZero() {
 		d.lastFind = now
 		d.addSources(d.cfg.Find(maxAsked))
@@ -156,6 +158,9 @@ func (d *Download) wantTree() {
 	}
 	if d.pick.urgent >= 0 {
 		d.tree.wantLeaf(d.cfg.File.Tree(), d.pick.urgent)
+	}
+	if d.wholeTree {
+		d.tree.complete(d.cfg.File.Tree())
 	}
 	for _, s := range d.pick.active {
 		if !s.leaves {
@@ -429,9 +434,10 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if s.slow && d.left > 0 && 4*s.rtt.Smoothed() > d.left {
 		return 0, false // the others are done before it answers
 	}
-	b, ok := d.pick.take(asker{slot: s.slot, reach: s.reach, cur: &s.run, slow: s.slow, busy: d.busy})
+	reach := d.reachOf(s)
+	b, ok := d.pick.take(asker{slot: s.slot, reach: reach, cur: &s.run, slow: s.slow, busy: d.busy})
 	if !ok {
-		b, ok = d.pick.again(s.reach, func(b int64) bool { return d.worthTwice(s, b, now) })
+		b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) })
 	}
 	if ok {
 		d.pick.stripeOf(b).by[b%stripeBlocks] = s.slot

@@ -45,6 +45,7 @@ type source struct {
 	claim   int64     // the size it says, -1: none
 	sworn   bool      // claim came in a datagram with our cookie
 	reach   reach
+	front   front
 	run     run
 	asked   bool  // in a crowd: it is one of the few that are asked now
 	cameBy  int64 // of came, by the crowd's last turn

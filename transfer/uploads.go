@@ -61,6 +61,9 @@ type UploadConfig struct {
 	Batch   Batch  // used by the loop only
 	Limit   *Limit // of what leaves, charged by its owner for all that is sent; nil: none
 
+	// InVain is told of requests of proven peers for what is being fetched and not here yet, and must not wait; nil: nobody is.
+	InVain func(id chunk.ID, from netip.AddrPort, offset int64)
+
 	// Ping asks an address that was proven whether it is there, and must not wait; nil: nobody is asked.
 	Ping func(to netip.AddrPort)
 }
@@ -395,7 +398,7 @@ func (a *answerer) missing(ctx context.Context, p *upPeer, w want, err error) bo
 	if !errors.Is(err, chunk.ErrNotHeld) {
 		return true // changed or unreadable: silence, and Source offers it no more
 	}
-	for _, m := range a.u.elsewhere(wire.Sender{Addr: p.addr, Proven: true}, w.id, w.content.Have(w.offset, maxHave), time.Now()) {
+	for _, m := range a.u.unavailable(p.addr, w, time.Now()) {
 		if !a.pace(ctx, answerOverhead) {
 			return false
 		}
