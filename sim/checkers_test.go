@@ -78,14 +78,23 @@ func array(size int, ms ...wire.Message) []byte {
 	return append(b, ']')
 }
 
+// rest is what follows the array of an answer.
+func rest(m wire.Content) []byte {
+	if m.For == 0 {
+		return nil
+	}
+	return m.Data
+}
+
 func TestCheckerOfContent(t *testing.T) {
 	c := contentOf(t, bytes.Repeat([]byte("sharer"), 2000))
+	id, tree := []byte(c.BLAKE3().String()), []byte(c.TreeID().String())
 	send := func(m wire.Content) Rule {
 		s := newScene(t, limits{})
 		s.w.know(c)
-		s.hears(peerAt, array(10, wire.PleaseSendContent{ID: m.ID, Length: 4096})) // C3 is another matter
+		s.hears(peerAt, array(10, wire.PleaseSendContent{ID: m.ID, Length: 4096}, wire.PleaseSendContent{ID: id, Length: 4096, Raw: 7})) // C3 is another matter
 		s.w.late = nil
-		s.says(peerAt, wire.AppendArray(nil, m))
+		s.says(peerAt, append(wire.AppendArray(nil, m), rest(m)...))
 		for _, r := range s.found {
 			if r == C1 {
 				return r
@@ -95,7 +104,6 @@ func TestCheckerOfContent(t *testing.T) {
 	}
 	flipped := bytes.Clone(c.Data[:4096])
 	flipped[77] ^= 4
-	id, tree := []byte(c.BLAKE3().String()), []byte(c.TreeID().String())
 	for _, tc := range []struct {
 		name string
 		m    wire.Content
@@ -106,6 +114,9 @@ func TestCheckerOfContent(t *testing.T) {
 		{"a piece of the tree", wire.Content{ID: tree, Offset: 0, Data: c.Tree()[:64], EOF: int64(len(c.Tree()))}, ""},
 		{"nothing past the end", wire.Content{ID: id, Offset: 1 << 40, Data: []byte{}, EOF: c.Size()}, ""},
 		{"another content", wire.Content{ID: []byte(chunk.ID{Kind: chunk.BLAKE3}.String()), Data: flipped, EOF: 3}, ""},
+		{"raw", wire.Content{For: 7, Offset: 4096, Data: c.Data[4096:8192], EOF: -1}, ""},
+		{"raw, one bit", wire.Content{For: 7, Data: flipped, EOF: -1}, C1},
+		{"raw, unasked", wire.Content{For: 8, Data: c.Data[:4096], EOF: -1}, C1},
 		{"one bit", wire.Content{ID: id, Data: flipped, EOF: c.Size()}, C1},
 		{"another offset", wire.Content{ID: id, Offset: 4095, Data: c.Data[4096:8192], EOF: c.Size()}, C1},
 		{"bytes past the end", wire.Content{ID: id, Offset: c.Size() - 1, Data: []byte{c.Data[len(c.Data)-1], 0}, EOF: c.Size()}, C1},
@@ -237,7 +248,7 @@ func TestCheckerOfWindows(t *testing.T) {
 		s.found, s.texts = nil, nil
 		return s
 	}
-	each := answerBytes(4096)
+	each := answerBytes(wire.PleaseSendContent{Length: 4096})
 
 	s := start()
 	look(s, 5*each, 5*each)

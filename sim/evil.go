@@ -27,14 +27,16 @@ type Evil struct {
 	close sync.Once
 	wg    sync.WaitGroup
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	theirs map[netip.AddrPort][]byte // cookies that are to be returned
-	did    map[string]int
-	asked  int
-	mute   bool // returns no cookie
-	stale  bool // returns the first cookie for ever
+	mu         sync.Mutex
+	rng        *rand.Rand
+	theirs     map[netip.AddrPort][]byte // cookies that are to be returned
+	did        map[string]int
+	asked      int
+	rawAnswers int
+	mute       bool // returns no cookie
+	stale      bool // returns the first cookie for ever
 
+	raw      bool                    // answers raw where that is asked for
 	wary     bool                    // wants a cookie of its own to be returned
 	known    map[netip.AddrPort]bool // returned it with the latest datagram
 	together int                     // answers to one datagram go in one, of so many bytes at most; 0: each goes alone
@@ -63,6 +65,7 @@ type Ask struct {
 	N              int  // requests so far, this one included
 	Proven         bool // it came with the cookie of a wary peer
 	text           []byte
+	raw            wire.Handle
 }
 
 // Answer is one Content, and how it is sent.
@@ -264,7 +267,7 @@ func (e *Evil) request(from netip.AddrPort, el wire.Element) {
 		return
 	}
 	e.asked++
-	q := Ask{From: from, ID: id, Offset: m.Offset, Length: m.Length, N: e.asked, Proven: e.known[from], text: append([]byte(nil), m.ID...)}
+	q := Ask{From: from, ID: id, Offset: m.Offset, Length: m.Length, N: e.asked, Proven: e.known[from], text: append([]byte(nil), m.ID...), raw: m.Raw}
 	var as []Answer
 	for _, b := range e.bs {
 		if b.Answer != nil {
@@ -285,7 +288,15 @@ func (e *Evil) answer(q Ask, a Answer) {
 		e.joint = append(e.joint, ms...)
 		return
 	}
+	if e.raw && q.raw != 0 && len(a.Ahead) == 0 {
+		a.Content.For = q.raw
+		ms[0] = a.Content
+		e.rawAnswers++
+	}
 	data := e.array(q.From, ms...)
+	if a.Content.For != 0 {
+		data = append(data, a.Content.Data...)
+	}
 	send := func() {
 		if a.From.IsValid() {
 			e.w.Inject(a.From, q.From, data)

@@ -28,11 +28,12 @@ func questions(c *Content) map[string][]wire.Message {
 	return map[string][]wire.Message{
 		"PleaseSendContent": {
 			wire.PleaseSendContent{ID: id(c.BLAKE3()), Length: 4096},
+			wire.PleaseSendContent{ID: id(c.BLAKE3()), Length: 4096, Raw: 7},
 			wire.PleaseSendContent{ID: id(c.SHA256()), Length: 1 << 40},
 			wire.PleaseSendContent{ID: id(c.TreeID()), Length: 40960},
 			wire.PleaseSendContent{ID: id(chunk.ID{Kind: chunk.BLAKE3}), Length: 4096},
 		},
-		"Content":                       {wire.Content{ID: id(c.BLAKE3()), Data: []byte("x"), EOF: 1}},
+		"Content":                       {wire.Content{ID: id(c.BLAKE3()), Data: []byte("x"), EOF: 1}, wire.Content{For: 7, EOF: 1}},
 		"MaybeTheyHaveSome":             {wire.MaybeTheyHaveSome{ID: id(c.BLAKE3()), Peers: []netip.AddrPort{some}}},
 		"PleaseSendPeers":               {wire.PleaseSendPeers{}},
 		"Peers":                         {wire.Peers{Peers: []netip.AddrPort{some}}},

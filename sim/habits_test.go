@@ -183,7 +183,8 @@ func TestLoop(t *testing.T) {
 		return took
 	}
 	alone, meanwhile := fetch(t, false), fetch(t, true)
-	if meanwhile > alone*11/10 {
+	// Sixteen answers a second are a tenth of this link.
+	if meanwhile > alone*115/100 {
 		t.Errorf("8 MB take %v while another one loops, %v without", meanwhile, alone)
 	}
 }

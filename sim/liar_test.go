@@ -59,6 +59,12 @@ func TestOneHonestPeerSuffices(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { besideALiar(t, kind, script) })
 			})
+			t.Run(name+map[chunk.Kind]string{chunk.BLAKE3: ", blake3", chunk.SHA256: ", sha256"}[kind]+", raw", func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					besideALiar(t, kind, func(c *Content) []Behaviour { return append(script(c), Raw()) })
+				})
+			})
 		}
 	}
 }

@@ -20,6 +20,9 @@ func Truth(contents ...*Content) Behaviour {
 	}}
 }
 
+// Raw answers raw who asks for that, whatever the answer is.
+func Raw() Behaviour { return Behaviour{Name: "raw", Set: func(e *Evil) { e.raw = true }} }
+
 // slice is the honest answer of one who has data.
 func slice(data []byte, q Ask) wire.Content {
 	size := int64(len(data))

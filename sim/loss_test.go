@@ -23,7 +23,7 @@ func TestLossSlowsAndDoesNotStop(t *testing.T) {
 		t.Run(fmt.Sprintf("loss %.0f %%", 100*tc.loss), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := New(t, Options{Link: netsim.Link{Delay: 10 * time.Millisecond, Jitter: 2 * time.Millisecond, Rate: 12.5e6, Queue: 256 << 10, Loss: tc.loss, Burst: 2}})
+				w := New(t, Options{Seed: 2, Link: netsim.Link{Delay: 10 * time.Millisecond, Jitter: 2 * time.Millisecond, Rate: 12.5e6, Queue: 256 << 10, Loss: tc.loss, Burst: 2}})
 				defer w.Close()
 				s := w.Seeder(node.Config{}, 4_000_000)
 				n := w.Node(node.Config{})

@@ -143,7 +143,7 @@ func rowBlackhole(t *testing.T, r *result) {
 			case in && p.Outcome == netsim.Sent && p.From == n.At && p.To == s.At:
 				for _, e := range elements(p) {
 					if m, err := wire.ParsePleaseSendContent(e.Payload); e.Name == "PleaseSendContent" && err == nil {
-						blackouts[k] += answerBytes(m.Length)
+						blackouts[k] += answerBytes(m)
 					}
 				}
 			case !in && p.Outcome == netsim.Delivered && p.To == n.At && len(p.Data) > 1000 && k > 0 && resumed[k] == 0:

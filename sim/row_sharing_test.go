@@ -186,11 +186,11 @@ func (w *World) timeline(to netip.AddrPort, c *Content) *timeline {
 			if e.Name != "Content" {
 				continue
 			}
-			m, err := wire.ParseContent(e.Payload)
+			m, err := w.watch.content(&e, to)
 			if err != nil || string(m.ID) != id {
 				continue
 			}
-			n := int64(m.DecodedLen())
+			n := int64(m.Raw)
 			l.came += n
 			for at := m.Offset; at < m.Offset+n; at++ {
 				if at%512 != 0 || l.seen[at] {

@@ -8,41 +8,37 @@ import (
 	"time"
 
 	"sharer/chunk"
-	"sharer/wire"
 )
 
-// contentLocked is C1 on the wire: bytes of a known id that an honest node sends are those of the content.
-func (w *watch) contentLocked(l *life, d *datagram) {
+// truthLocked is C1 on the wire: bytes of a known id that an honest node sends are those of the content.
+func (w *watch) truthLocked(l *life, d *datagram) {
 	for i := range d.es {
 		if d.es[i].Name != "Content" {
 			continue
 		}
-		m, err := wire.ParseContent(d.es[i].Payload)
+		m, err := w.contentLocked(&d.es[i], d.to)
 		if err != nil {
 			w.foundLocked(C1, fmt.Sprintf("%s sends a Content that cannot be read: %v", l, err), d)
 			continue
+		}
+		if len(m.ID) == 0 {
+			w.foundLocked(C1, fmt.Sprintf("%s sends a raw answer to who did not ask for it", l), d)
 		}
 		t, known := w.truths[string(m.ID)]
 		if !known {
 			continue
 		}
-		w.traffic.sent(d, t.kind, m.DecodedLen())
+		w.traffic.sent(d, t.kind, len(m.Data))
 		size := int64(len(t.data))
 		from := min(m.Offset, size)
-		want := t.data[from:min(from+int64(m.DecodedLen()), size)]
-		if !sameBase64(m, want) {
-			w.foundLocked(C1, fmt.Sprintf("%s sends %d bytes at %d of %s that are not the content's", l, m.DecodedLen(), m.Offset, m.ID), d)
+		want := t.data[from:min(from+int64(len(m.Data)), size)]
+		if !bytes.Equal(m.Data, want) {
+			w.foundLocked(C1, fmt.Sprintf("%s sends %d bytes at %d of %s that are not the content's", l, len(m.Data), m.Offset, m.ID), d)
 		}
 		if m.EOF >= 0 && m.EOF != size && t.kind != chunk.SHA256 {
 			w.foundLocked(C1, fmt.Sprintf("%s says that %s has %d bytes, it has %d", l, m.ID, m.EOF, size), d)
 		}
 	}
-}
-
-func sameBase64(m wire.Content, want []byte) bool {
-	var room [8192]byte
-	got, err := m.AppendData(room[:0])
-	return err == nil && bytes.Equal(got, want)
 }
 
 // lane is one direction between two addresses.
@@ -115,9 +111,9 @@ func (w *watch) cameLocked(d *datagram) {
 		if d.es[i].Name != "Content" {
 			continue
 		}
-		if m, err := wire.ParseContent(d.es[i].Payload); err == nil {
+		if m, err := w.contentLocked(&d.es[i], d.to); err == nil {
 			if t, known := w.truths[string(m.ID)]; known {
-				w.traffic.came(d, t.kind, m.DecodedLen(), d.at.Sub(w.start))
+				w.traffic.came(d, t.kind, len(m.Data), d.at.Sub(w.start))
 			}
 		}
 	}

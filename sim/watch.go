@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -60,12 +61,14 @@ type watch struct {
 	lives    map[netip.AddrPort]*life
 	behind   map[netip.Addr]*life // by the outside address of its NAT, whatever the port
 	truths   map[string]truth
+	handles  map[handle]string // the ids that were asked for raw
 	trace    trace
 	told     map[Rule]int
 	follower []func(netsim.Packet)
 	wanted   map[*life]bool
 	forged   map[forgery]int // that tests sent in the name of others, and that are not on their way yet
 	es       []wire.Element
+	decoded  []byte // of contentLocked
 	traffic  traffic
 	progress *Progress // nil: nobody wants to know
 	worst    float64   // C3: the largest ratio of bytes out to bytes in of an unproven address
@@ -78,6 +81,50 @@ type truth struct {
 	kind chunk.Kind
 }
 
+// handle is what an asker calls an id.
+type handle struct {
+	asker netip.AddrPort
+	wire.Handle
+}
+
+// handledLocked notes the handles in what asks.
+func (w *watch) handledLocked(d *datagram) {
+	for i := range d.es {
+		if d.es[i].Name != "PleaseSendContent" {
+			continue
+		}
+		if m, err := wire.ParsePleaseSendContent(d.es[i].Payload); err == nil && m.Raw != 0 {
+			w.handles[handle{d.from, m.Raw}] = string(m.ID)
+		}
+	}
+}
+
+// contentLocked is a Content that goes to an address, with its id and its bytes, which live until the next call, however it is sent. Of a raw one that was not asked for the id is empty.
+func (w *watch) contentLocked(e *wire.Element, to netip.AddrPort) (m wire.Content, err error) {
+	if m, err = wire.ParseContent(e.Payload); err != nil {
+		return m, err
+	}
+	if m.For == 0 {
+		m.Data, err = m.AppendData(w.decoded[:0])
+		w.decoded = m.Data
+		return m, err
+	}
+	if m.Data = e.Rest; len(e.Rest) != m.Raw {
+		return m, fmt.Errorf("%d bytes follow, %d are announced", len(e.Rest), m.Raw)
+	}
+	m.ID = []byte(w.handles[handle{to, m.For}])
+	return m, nil
+}
+
+// content is contentLocked for followers, without the bytes: Raw is how many they are.
+func (w *watch) content(e *wire.Element, to netip.AddrPort) (m wire.Content, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m, err = w.contentLocked(e, bare(to))
+	m.Raw, m.Data = len(m.Data), nil
+	return m, err
+}
+
 // lateReport is a violation that was found under the lock, and is told without it.
 type lateReport struct {
 	rule      Rule
@@ -88,7 +135,7 @@ type lateReport struct {
 func newWatch(start time.Time, report func(Rule, string, []string)) *watch {
 	return &watch{
 		start: start, report: report, demand: make(chan struct{}, 1),
-		lives: map[netip.AddrPort]*life{}, behind: map[netip.Addr]*life{}, truths: map[string]truth{}, told: map[Rule]int{},
+		lives: map[netip.AddrPort]*life{}, behind: map[netip.Addr]*life{}, truths: map[string]truth{}, handles: map[handle]string{}, told: map[Rule]int{},
 		wanted: map[*life]bool{}, forged: map[forgery]int{}, traffic: traffic{map[lane]*Carried{}},
 	}
 }
@@ -218,11 +265,12 @@ func (w *watch) seenLocked(p *netsim.Packet) {
 		// What is no array has no elements, for the node as for us.
 		w.es, _, _ = wire.Split(w.es[:0], p.Data)
 		d.es = w.es
+		w.handledLocked(&d)
 	}
 	w.trace.add(p, d.es)
 	switch {
 	case out:
-		w.contentLocked(from, &d)
+		w.truthLocked(from, &d)
 		w.spentLocked(from, &d)
 		w.askedLocked(from, &d)
 		w.pacedLocked(from, &d, true)

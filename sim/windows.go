@@ -18,9 +18,13 @@ import (
 // sampled: each so many'th request of a pair is followed by a look.
 const sampled = 16
 
-// answerBytes is the least that the answer to a request for so many bytes takes on the wire: base64 and the headers.
-func answerBytes(length int64) int {
-	return int(min(length, chunk.BlockSize)+2)/3*4 + wire.HeaderBytes
+// answerBytes is the least that the answer to a request takes on the wire: base64, unless raw is asked for, and the headers.
+func answerBytes(m wire.PleaseSendContent) int {
+	n := int(min(m.Length, chunk.BlockSize))
+	if m.Raw == 0 {
+		n = (n + 2) / 3 * 4
+	}
+	return n + wire.HeaderBytes
 }
 
 // pairWindow is what a node has asked of one peer.
@@ -69,7 +73,7 @@ func (w *watch) askedLocked(l *life, d *datagram) {
 			p = newPairWindow()
 			l.windows[d.to] = p
 		}
-		p.ask(asked{requestKey(m.ID, m.Offset), d.at, answerBytes(m.Length)})
+		p.ask(asked{requestKey(m.ID, m.Offset), d.at, answerBytes(m)})
 		if p.n%sampled == 1 || p.young(d.at) > p.window {
 			w.wantLocked(l)
 		}
@@ -84,7 +88,7 @@ func (w *watch) answeredLocked(l *life, d *datagram) {
 	}
 	for i := range d.es {
 		if d.es[i].Name == "Content" {
-			if m, err := wire.ParseContent(d.es[i].Payload); err == nil {
+			if m, err := w.contentLocked(&d.es[i], d.to); err == nil {
 				p.answer(requestKey(m.ID, m.Offset), d.at)
 			}
 		}

@@ -123,7 +123,10 @@ func (b *Batch) cookieLen() (n int) {
 // equal ones together. A datagram without elements is not
 // sent, nor one that is larger than its limit; the latter is counted. It returns the bytes of payload
 // that are sent, 0 for none.
-func (b *Batch) Close(buf []byte, padTo int) (size int) {
+func (b *Batch) Close(buf []byte, padTo int) (size int) { return b.CloseWith(buf, padTo, nil) }
+
+// CloseWith is Close with what follows the array: see [wire.Content].Raw.
+func (b *Batch) CloseWith(buf []byte, padTo int, rest []byte) (size int) {
 	if len(buf) == 0 || len(buf) == 1 && !b.alone {
 		return 0
 	}
@@ -131,7 +134,7 @@ func (b *Batch) Close(buf []byte, padTo int) (size int) {
 	if b.grant.limit > 0 {
 		limit = min(limit, b.grant.limit)
 	}
-	size = len(buf) + b.cookieLen() + 1
+	size = len(buf) + b.cookieLen() + 1 + len(rest)
 	if len(buf) == 1 {
 		size-- // no comma before the first
 	}
@@ -152,12 +155,12 @@ func (b *Batch) Close(buf []byte, padTo int) (size int) {
 		buf = appendEcho(buf, b.theirs)
 	}
 	if b.grant.limit == 0 {
-		padTo = max(padTo, b.before(len(buf)+1))
+		padTo = max(padTo, b.before(len(buf)+1+len(rest)))
 	}
-	for padTo = min(padTo, limit); len(buf) < padTo-1; {
+	for padTo = min(padTo, limit) - len(rest); len(buf) < padTo-1; {
 		buf = append(buf, ' ')
 	}
-	buf = append(buf, ']')
+	buf = append(append(buf, ']'), rest...)
 	b.queue = append(b.queue, wire.Datagram{Addr: b.grant.to, Via: b.grant.via, Data: buf[:len(buf):len(buf)]})
 	b.whys = append(b.whys, b.grant.why)
 	b.used += len(buf)

@@ -23,6 +23,7 @@ type arrival struct {
 	size   int // of the datagram, bytes of payload
 	tree   bool
 	also   bool // under the other hash of the content
+	raw    bool // not in base64
 	none   bool // MaybeTheyHaveSome: the peer has not what was asked
 	offset int64
 	data   *blockBuf // from the pool, nil when n is 0
@@ -70,15 +71,16 @@ func (d *Download) arrive(a arrival) {
 	}
 	if fl.stamp.late = s.trip(fl, a.at); fl.stamp.late {
 		d.stats.Late++
-		s.length.found(fl.n > partBytes)
+		s.length.found(fl.long())
 		s.cameLate(fl, a.at)
-	} else if long := a.n > partBytes; long == (fl.n > partBytes) {
+	} else if long := a.n > rawPartBytes; long == fl.long() {
 		s.length.outcome(a.at, long, false)
 	}
 	if !fl.lost {
 		d.cfg.Down.Return(a.at, s.addr, int(fl.cost)-a.size-wire.HeaderBytes)
 	}
 	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
+	s.learnRaw(fl, a)
 	s.learnCost(a.n, a.size)
 	s.via = a.via
 	s.silent, s.nones = 0, 0

@@ -38,6 +38,8 @@ func (e *HintError) Error() string {
 type Batch interface {
 	Open(to netip.AddrPort, via uint8, why swarm.Reason) (buf []byte, ok bool)
 	Close(buf []byte, padTo int) (size int) // of the payload, 0: it does not leave
+	// CloseWith is Close with the bytes of a raw answer, which follow the array.
+	CloseWith(buf []byte, padTo int, rest []byte) (size int)
 	Flush() error
 }
 
@@ -178,6 +180,7 @@ type Download struct {
 	contID       []byte
 	alsoID       []byte // nil: none
 	treeID       []byte
+	handle       wire.Handle
 	started      time.Time
 	lastGood     time.Time
 	lastFind     time.Time

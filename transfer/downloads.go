@@ -19,6 +19,7 @@ type Downloads struct {
 	mu      sync.RWMutex
 	running map[chunk.Hash]map[chunk.Kind]*Download // by the hash asked; Kind SHA256 or BLAKE3
 	named   map[string]*named
+	handles map[wire.Handle]*Download // by the first of each one's handles
 	count   atomic.Int64
 }
 
@@ -28,7 +29,7 @@ func NewDownloads(receiveBuffer int) *Downloads {
 	// A datagram of 5.7 KB takes about 8 KiB of a receive buffer with the
 	// kernel's own bookkeeping, one of 1.3 KB 2 KiB.
 	budget := min(max(receiveBuffer*2/3, 32*5700), maxWindow)
-	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download), named: map[string]*named{}}
+	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download), named: map[string]*named{}, handles: map[wire.Handle]*Download{}}
 }
 
 // Run fetches one content and returns what was seen when it ends. Only one
@@ -62,6 +63,10 @@ func (ds *Downloads) add(d *Download) bool {
 		ds.putLocked(also, d)
 		d.alsoID = []byte(also.String())
 	}
+	for d.handle == 0 || ds.handles[d.handle] != nil {
+		d.handle = newHandle(d.cfg.Rand)
+	}
+	ds.handles[d.handle] = d
 	ds.count.Add(1)
 	return true
 }
@@ -86,6 +91,7 @@ func (ds *Downloads) remove(d *Download) {
 			delete(ds.running, id.Hash)
 		}
 	}
+	delete(ds.handles, d.handle)
 	ds.count.Add(-1)
 }
 
@@ -143,18 +149,17 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	if err != nil {
 		return nil
 	}
+	if m.For != 0 {
+		ds.rawContent(from, m, e.Rest)
+		return nil
+	}
 	d, tree, also := ds.find(m.ID)
 	if d == nil {
 		ds.namedContent(from, m)
 		return nil
 	}
-	a := arrival{
-		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(), size: from.Size,
-		tree: tree, also: also, offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
-	}
-	if h, err := chunk.ParseHash(m.BLAKE3); err == nil {
-		a.blake3 = h
-	}
+	a := answered(from, m)
+	a.tree, a.also = tree, also
 	if n := m.DecodedLen(); n > chunk.BlockSize {
 		d.strays.Add(1) // no request is longer than a block
 		return nil
@@ -170,6 +175,18 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	d.deliver(a)
 	return nil
+}
+
+// answered is what an answer says, its bytes and what it belongs to apart.
+func answered(from wire.Sender, m wire.Content) arrival {
+	a := arrival{
+		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(), size: from.Size,
+		offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
+	}
+	if h, err := chunk.ParseHash(m.BLAKE3); err == nil {
+		a.blake3 = h
+	}
+	return a
 }
 
 // maybe hands the news of other holders to the download. Without a Content in the same

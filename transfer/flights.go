@@ -19,8 +19,12 @@ type flight struct {
 	lost  bool  // given up; a late answer still counts
 	part  bool  // of a block or piece that is asked for in parts
 	also  bool  // asked for by the other hash of the content
+	raw   bool  // asked for raw
 	stamp stamp // of the congestion control
 }
+
+// long says whether the answer is more than a packet: that asked for is then no part.
+func (fl *flight) long() bool { return fl.n > rawPartBytes }
 
 // flights is the table of what one peer was asked. An answer that is not in it
 // was not asked for. Pure: it is told the time.

@@ -136,7 +136,7 @@ func TestPartOfADroppedBlockIsNotTheBlock(t *testing.T) {
 	for b := int64(-1); b != 3; {
 		b, _ = d.pick.take(asker{cur: &cur})
 	}
-	other.parts.begin(whole, chunk.BlockSize)
+	other.parts.begin(whole, chunk.BlockSize, partBytes)
 	part, n, _ := other.parts.next()
 	other.flights.add(part, flight{sent: now, n: int32(n), part: true})
 	if !d.inFlightElsewhere(one, whole) {

@@ -15,8 +15,9 @@ import (
 // 60 for the rest of Content, 30 for a range of have, 65 for a cookie echo, 28 of
 // headers), which passes where 1400 bytes do, IPv6 over tunnels included.
 const (
-	partBytes  = 832
-	blockParts = (chunk.BlockSize + partBytes - 1) / partBytes // 5
+	partBytes    = 832
+	rawPartBytes = 1024                                          // the same where answers are raw: a datagram of about 1200 bytes
+	blockParts   = (chunk.BlockSize + partBytes - 1) / partBytes // 5
 )
 
 // parts are the blocks and pieces that one peer is asked for in parts. All parts of
@@ -32,25 +33,26 @@ type unit struct {
 	whole request
 	data  *blockBuf
 	size  int
+	each  int   // bytes of a part
 	left  uint8 // parts that have not come, as bits
 	weak  bool  // some part came without the peer's cookie
 }
 
 // part returns the i-th part.
 func (u *unit) part(i int) (r request, n int) {
-	return request{u.whole.tree, u.whole.at + int64(i*partBytes)}, min(partBytes, u.size-i*partBytes)
+	return request{u.whole.tree, u.whole.at + int64(i*u.each)}, min(u.each, u.size-i*u.each)
 }
 
-func (u *unit) index(r request) int { return int(r.at-u.whole.at) / partBytes }
+func (u *unit) index(r request) int { return int(r.at-u.whole.at) / u.each }
 
-// begin splits what is size bytes long, at most a block, into parts that are to be asked.
-func (p *parts) begin(whole request, size int) {
+// begin splits what is size bytes long, at most a block, into parts of each bytes that are to be asked.
+func (p *parts) begin(whole request, size, each int) {
 	if p.units == nil {
 		p.units, p.of = make(map[request]*unit), make(map[request]*unit)
 	}
 	p.drop(whole)
-	u := &unit{whole: whole, data: blockPool.Get().(*blockBuf), size: size}
-	for i := 0; i*partBytes < size; i++ {
+	u := &unit{whole: whole, data: blockPool.Get().(*blockBuf), size: size, each: each}
+	for i := 0; i*each < size; i++ {
 		u.left |= 1 << i
 		r, _ := u.part(i)
 		p.of[r] = u
@@ -92,7 +94,7 @@ func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) 
 		return nil, false
 	}
 	i := u.index(r)
-	copy(u.data[i*partBytes:], data)
+	copy(u.data[i*u.each:], data)
 	u.left &^= 1 << i
 	u.weak = u.weak || !sure
 	delete(p.of, r)
@@ -108,7 +110,7 @@ func (p *parts) drop(whole request) {
 	if u == nil {
 		return
 	}
-	for i := 0; i*partBytes < u.size; i++ {
+	for i := 0; i*u.each < u.size; i++ {
 		if r, _ := u.part(i); p.of[r] == u {
 			delete(p.of, r)
 		}

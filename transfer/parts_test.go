@@ -27,7 +27,7 @@ func TestPartsModel(t *testing.T) {
 					t.Fatalf("%d units, want %d", len(p.units), len(size))
 				}
 				for whole, u := range p.units {
-					for i := 0; i*partBytes < u.size; i++ {
+					for i := 0; i*u.each < u.size; i++ {
 						if r, _ := u.part(i); (u.left>>i&1 == 1) != (p.of[r] == u) {
 							t.Fatalf("part %d of %v: left %b, known %v", i, whole, u.left, p.of[r] == u)
 						}
@@ -39,16 +39,16 @@ func TestPartsModel(t *testing.T) {
 				if p.has(whole) {
 					return
 				}
-				size[whole] = rapid.IntRange(partBytes+1, chunk.BlockSize).Draw(t, "size")
+				size[whole] = rapid.IntRange(rawPartBytes+1, chunk.BlockSize).Draw(t, "size")
 				sure[whole] = true
-				p.begin(whole, size[whole])
+				p.begin(whole, size[whole], rapid.SampledFrom([]int{partBytes, rawPartBytes}).Draw(t, "each"))
 			},
 			"ask": func(t *rapid.T) {
 				r, n, ok := p.next()
 				if !ok {
 					return
 				}
-				if n <= 0 || n > partBytes {
+				if n <= 0 || n > rawPartBytes {
 					t.Fatalf("a part of %d bytes", n)
 				}
 				out[r] = n

@@ -96,7 +96,7 @@ func (d *Download) expire(now time.Time) {
 			s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 			fl.lost = true
 			if byOrder {
-				s.length.outcome(now, fl.n > partBytes, true)
+				s.length.outcome(now, fl.long(), true)
 			}
 			if r.tree {
 				s.noTree++
@@ -270,7 +270,7 @@ func (d *Download) request(now time.Time) {
 // nextLength is about how long the next request to s will be.
 func (d *Download) nextLength(s *source) int {
 	if s.length.short {
-		return partBytes
+		return s.part()
 	}
 	return chunk.BlockSize
 }
@@ -358,12 +358,12 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		if r, n, size, ok = d.nextWhole(s, now); !ok {
 			return false
 		}
-		if s.length.short && size <= partBytes {
-			n = min(n, partBytes) // the last block: the window was looked at for a part
+		if s.length.short && size <= s.part() {
+			n = min(n, s.part()) // the last block: the window was looked at for a part
 		}
 		fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
-		if size > partBytes && s.length.short && !(fits && s.length.probe(now)) {
-			s.parts.begin(r, size)
+		if size > s.part() && s.length.short && !(fits && s.length.probe(now)) {
+			s.parts.begin(r, size, s.part())
 			r, n, part = s.parts.next()
 		}
 	}
@@ -496,6 +496,9 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 		d.ask.ID = d.treeID
 	case fl.also:
 		d.ask.ID = d.alsoID
+	}
+	if d.ask.Raw = 0; s.wantsRaw() {
+		d.ask.Raw, fl.raw = d.handleOf(r.tree, fl.also), true
 	}
 	if size := d.cfg.Batch.Close(wire.AppendMessage(buf, &d.ask), pad); size > 0 {
 		d.cfg.Up.TakeAll(now, size+wire.HeaderBytes)

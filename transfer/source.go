@@ -31,7 +31,8 @@ type source struct {
 	length      length
 	least       time.Duration // the smallest round trip seen, 0: none
 	rtt         swarm.RTT
-	extra       int           // bytes of an answer beyond 4/3 of its content, headers included; learned
+	raw         rawness
+	extra       int           // bytes of an answer beyond its content as it is encoded, headers included; learned
 	granted     int           // the largest window while any request that is out was sent
 	overtaken   time.Duration // by how much answers have come after such that were asked for later
 	overtakenAt time.Time
@@ -83,11 +84,11 @@ func newSource(slot uint8, addr netip.AddrPort, c control) *source {
 }
 
 // cost is how many bytes of the wire an answer with n bytes of content takes.
-func (s *source) cost(n int) int { return n*4/3 + s.extra }
+func (s *source) cost(n int) int { return s.encoded(n) + s.extra }
 
 // learnCost is told how long a datagram with n bytes of content was.
 func (s *source) learnCost(n, datagram int) {
-	extra := datagram + wire.HeaderBytes - n*4/3
+	extra := datagram + wire.HeaderBytes - s.encoded(n)
 	s.extra = min(max((7*s.extra+extra)/8, 64), 1500)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/wire"
 )
 
 // Bounds of what is queued for answering. A peer may have 4 MiB of requested
@@ -28,16 +29,26 @@ type want struct {
 	via     uint8 // the socket by which it came
 	content Content
 	offset  int64
-	length  int64 // at most maxAnswer
+	length  int64       // at most maxAnswer
+	raw     wire.Handle // asked for raw; 0: not
 }
 
 // wantKey names what is wanted.
 type wantKey struct {
 	id             chunk.ID
 	offset, length int64
+	raw            wire.Handle
 }
 
-func (w want) key() wantKey { return wantKey{w.id, w.offset, w.length} }
+func (w want) key() wantKey { return wantKey{w.id, w.offset, w.length, w.raw} }
+
+// wire is what its answer takes of the wire if it has n bytes of content.
+func (w want) wire(n int64) int {
+	if w.raw != 0 {
+		return int(n) + answerOverhead
+	}
+	return answerCost(n)
+}
 
 // cost is what a request counts against the bounds: at least so much that many
 // small ones cannot take more memory than they ask for content.
@@ -64,7 +75,7 @@ type upPeer struct {
 	// Of whoever answers, without the owner's lock.
 	answers int64     // sent so far
 	hinted  time.Time // last MaybeTheyHaveSome that rode along
-	toldOf  chunk.ID  // content of which it was told last what is here
+	toldOf  wantKey   // content, and handle, of which it was told last what is here
 	told    time.Time
 	fit     fit // how long its answers may be
 }
@@ -197,10 +208,10 @@ func (t *turns) turn(p *upPeer, dst []want, now time.Time) (ws []want, until tim
 		if bytes += w.length; bytes > turnBytes && len(ws) > 0 {
 			break
 		}
-		if until = t.limit.WaitPeer(now, p.addr, answerCost(w.length)); until > 0 {
+		if until = t.limit.WaitPeer(now, p.addr, w.wire(w.length)); until > 0 {
 			break
 		}
-		t.limit.TakePeer(now, p.addr, answerCost(w.length))
+		t.limit.TakePeer(now, p.addr, w.wire(w.length))
 		ws = append(ws, t.pop(p))
 	}
 	return ws, until

@@ -139,7 +139,7 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 		return u.sample(from, id, c, m)
 	}
 	u.mu.Lock()
-	news := u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer)}, now)
+	news := u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer), raw: m.Raw}, now)
 	u.mu.Unlock()
 	if news {
 		u.cfg.Holders.Asked(contentID(id), from.Addr, now)
@@ -334,7 +334,7 @@ func (a *answerer) run(ctx context.Context, p *upPeer, ws []want) bool {
 	for _, w := range ws {
 		part := data[:min(int64(len(data)), w.length)]
 		data = data[len(part):]
-		if !a.pace(ctx, answerCost(int64(len(part)))) {
+		if !a.pace(ctx, w.wire(int64(len(part)))) {
 			return false
 		}
 		a.send(p, w, part)
@@ -350,29 +350,40 @@ func (a *answerer) send(p *upPeer, w want, part []byte) {
 		return
 	}
 	a.id, _ = w.id.AppendText(a.id[:0]) // never fails
-	a.msg = wire.Content{ID: a.id, Offset: w.offset, Data: part, EOF: w.content.Size()}
+	a.msg = wire.Content{ID: a.id, For: w.raw, Offset: w.offset, Data: part, EOF: w.content.Size()}
 	now := time.Now()
 	room := p.fit.room(w.length, now)
 	ranges := 1
-	if p.toldOf != w.id || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {
-		p.toldOf, p.told = w.id, now
+	if of := (wantKey{id: w.id, raw: w.raw}); p.toldOf != of || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {
+		p.toldOf, p.told = of, now
 		a.msg.BLAKE3 = hintOf(a.hex[:0], w.id, w.content)
 		if room == 0 || w.length <= pollBytes {
 			ranges = maxHave
 		}
+	} else if w.raw != 0 && len(part) > 0 {
+		a.msg.EOF = -1 // it knows
 	}
 	a.msg.Have = wireRanges(w.content.Have(w.offset, ranges))
 	start := len(buf)
 	buf = wire.AppendMessage(buf, &a.msg)
-	if over := len(buf) + len("]") - room; room > 0 && over > 0 {
-		part = part[:max(0, len(part)-(over+3)/4*3)] // four bytes of base64 stand for three
+	var rest []byte
+	if w.raw != 0 {
+		rest = part
+	}
+	if over := len(buf) + len("]") + len(rest) - room; room > 0 && over > 0 {
+		keep := len(part) - (over+3)/4*3 // four bytes of base64 stand for three
+		if w.raw != 0 {
+			keep = len(part) - over
+		}
+		part = part[:max(0, keep)]
+		rest = rest[:min(len(rest), len(part))]
 		a.msg.Data = part
 		buf = wire.AppendMessage(buf[:start], &a.msg)
 	} else if p.answers%64 == 0 && room == 0 {
 		buf = a.hint(buf, p, w)
 	}
 	p.answers++
-	u.cfg.Batch.Close(buf, 0)
+	u.cfg.Batch.CloseWith(buf, 0, rest)
 	u.answered.Add(1)
 	u.bytes.Add(int64(len(part)))
 }

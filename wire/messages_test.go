@@ -21,8 +21,11 @@ var messages = []struct {
 	m       Message
 	payload string
 }{
-	{PleaseSendContent{[]byte("blake3/ab"), 0, 4096}, `{"id":"blake3/ab","offset":0,"length":4096}`},
-	{PleaseSendContent{[]byte("x"), math.MaxInt64 - 1, 1}, `{"id":"x","offset":9223372036854775806,"length":1}`},
+	{PleaseSendContent{[]byte("blake3/ab"), 0, 4096, 0}, `{"id":"blake3/ab","offset":0,"length":4096}`},
+	{PleaseSendContent{[]byte("x"), 0, 1, math.MaxUint32}, `{"id":"x","offset":0,"length":1,"raw":4294967295}`},
+	{Content{For: 7, Raw: 4096, Offset: 8192, EOF: -1}, `{"raw":4096,"for":7,"offset":8192}`},
+	{Content{For: math.MaxUint32, Offset: 8192, EOF: 9000, Have: []Range{{0, 1}}, BLAKE3: hex64}, `{"raw":0,"for":4294967295,"offset":8192,"eof":9000,"have":[[0,1]],"blake3":"` + string(hex64) + `"}`},
+	{PleaseSendContent{[]byte("x"), math.MaxInt64 - 1, 1, 0}, `{"id":"x","offset":9223372036854775806,"length":1}`},
 	{Content{ID: []byte("x"), Offset: 4096, Base64: []byte("QUJD"), EOF: 4099}, `{"id":"x","offset":4096,"base64":"QUJD","eof":4099}`},
 	{Content{ID: []byte("x"), Base64: []byte{}, EOF: -1}, `{"id":"x","offset":0,"base64":""}`},
 	{Content{ID: []byte("x"), Base64: []byte("+/=="), EOF: 0, Have: []Range{{0, 4096}, {8192, 9000}}, BLAKE3: hex64},
@@ -118,6 +121,11 @@ func TestAppendArray(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, payload string }{
+		{"Content", `{"raw":3,"for":7}`},
+		{"Content", `{"raw":-3,"for":7,"offset":0}`},
+		{"Content", `{"raw":65508,"for":7,"offset":0}`},
+		{"Content", `{"raw":3,"for":0,"offset":0}`},
+		{"Content", `{"raw":3,"offset":0,"id":"x"}`},
 		{"PleaseSendContent", `{"id":"x","offset":0}`},
 		{"PleaseSendContent", `{"id":"x","length":1}`},
 		{"PleaseSendContent", `{"offset":0,"length":1}`},
@@ -236,9 +244,16 @@ func TestTolerated(t *testing.T) {
 		name, payload string
 		want          Message
 	}{
-		{"PleaseSendContent", `{"id":"x","offset":-0,"length":1}`, PleaseSendContent{[]byte("x"), 0, 1}},
-		{"PleaseSendContent", `{"i\u0064":"\u0078","offset":0,"length":1}`, PleaseSendContent{[]byte("x"), 0, 1}},
-		{"PleaseSendContent", `{"id":"x","offset":10,"length":9223372036854775807}`, PleaseSendContent{[]byte("x"), 10, math.MaxInt64 - 10}},
+		{"PleaseSendContent", `{"id":"x","offset":-0,"length":1}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":0}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":-7}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":4294967296}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":{"a":[1]}}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"Content", `{"raw":3,"for":7,"id":"x","offset":0,"base64":"QUJD"}`, Content{ID: []byte("x"), Base64: []byte("QUJD"), EOF: -1}},
+		{"Content", `{"raw":"x","for":null,"id":"x","offset":0,"base64":"QUJD"}`, Content{ID: []byte("x"), Base64: []byte("QUJD"), EOF: -1}},
+		{"Content", `{"raw":3,"for":7,"id":"x","offset":1}`, Content{For: 7, Raw: 3, Offset: 1, EOF: -1}},
+		{"PleaseSendContent", `{"i\u0064":"\u0078","offset":0,"length":1}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":10,"length":9223372036854775807}`, PleaseSendContent{ID: []byte("x"), Offset: 10, Length: math.MaxInt64 - 10}},
 		{"Content", head + `,"eof":null}`, content},
 		{"Content", `{"id":"x","offset":0,"base64":"a\/b="}`, with(func(c *Content) { c.Base64 = []byte("a/b=") })},
 		{"Content", head + `,"have":null}`, content},

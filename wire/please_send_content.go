@@ -7,6 +7,7 @@ type PleaseSendContent struct {
 	ID     []byte // not empty; aliases the payload unless it had escapes
 	Offset int64  // bytes, >= 0
 	Length int64  // bytes, >= 1; Offset+Length does not overflow
+	Raw    Handle // asks for a raw answer under this handle; 0: not asked for
 }
 
 func (PleaseSendContent) Name() string { return "PleaseSendContent" }
@@ -15,11 +16,14 @@ func (m PleaseSendContent) AppendPayload(dst []byte) []byte {
 	dst = appendText(dst, `{"id":`, m.ID)
 	dst = appendInt(dst, `,"offset":`, m.Offset)
 	dst = appendInt(dst, `,"length":`, m.Length)
+	if m.Raw != 0 {
+		dst = appendInt(dst, `,"raw":`, int64(m.Raw))
+	}
 	return append(dst, '}')
 }
 
 // ParsePleaseSendContent needs all three fields. A length that reaches beyond
-// the largest int64 is shortened to it.
+// the largest int64 is shortened to it. A raw that is no handle asks for nothing.
 func ParsePleaseSendContent(payload []byte) (PleaseSendContent, error) {
 	const name = "PleaseSendContent"
 	m := PleaseSendContent{Offset: -1}
@@ -32,6 +36,8 @@ func ParsePleaseSendContent(payload []byte) (PleaseSendContent, error) {
 			m.Offset, ok = o.integer(0)
 		case "length":
 			m.Length, ok = o.integer(1)
+		case "raw":
+			m.Raw, ok = o.handle()
 		default:
 			ok = o.pass()
 		}

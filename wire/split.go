@@ -15,6 +15,7 @@ type Element struct {
 	Name    string
 	Payload []byte // the raw JSON value, byte for byte
 	Raw     []byte // the whole {"Name":payload}
+	Rest    []byte // of the first element: what follows the array, if that may be (raw.go)
 }
 
 // Split appends the elements of a datagram to dst. An element that is not an
@@ -61,8 +62,13 @@ func Split(dst []Element, data []byte) (es []Element, bad int, err error) {
 	}
 }
 
-// finish refuses what follows the array's closing bracket at data[end].
+// finish refuses what follows the array's closing bracket at data[end], unless the first element says
+// that it does.
 func finish(dst, es []Element, bad int, data []byte, end int) ([]Element, int, error) {
+	if rest := data[end+1:]; len(es) > len(dst) && len(rest) > 0 && es[len(dst)].follows(len(rest)) {
+		es[len(dst)].Rest = rest[:len(rest):len(rest)]
+		return es, bad, nil
+	}
 	if skipSpace(data, end+1) != len(data) {
 		return dst, 0, ErrNotArray
 	}

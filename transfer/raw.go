@@ -1,0 +1,109 @@
+package transfer
+
+import (
+	"math/rand/v2"
+
+	"sharer/chunk"
+	"sharer/wire"
+)
+
+// A download gives itself three handles for raw answers (wire/raw.go), of its content, of its tree, and of its content by
+// the other hash. They are drawn at random, so that what comes late to an address that has had another download
+// belongs to none.
+const (
+	handleTree = 1
+	handleAlso = 2
+	handleMask = 3 // the lowest bits say which of a download's it is
+)
+
+func newHandle(rng *rand.Rand) wire.Handle { return wire.Handle(rng.Uint32()) &^ handleMask }
+
+func (d *Download) handleOf(tree, also bool) wire.Handle {
+	switch {
+	case tree:
+		return d.handle | handleTree
+	case also:
+		return d.handle | handleAlso
+	}
+	return d.handle
+}
+
+// rawContent hands a raw answer to the download that gave the handle.
+func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
+	ds.mu.RLock()
+	d := ds.handles[m.For&^handleMask]
+	ds.mu.RUnlock()
+	which := m.For & handleMask
+	if d == nil {
+		return
+	}
+	if len(data) != m.Raw || m.Raw > chunk.BlockSize || which == handleMask {
+		d.strays.Add(1)
+		return
+	}
+	a := answered(from, m)
+	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
+	if len(data) > 0 {
+		a.data = blockPool.Get().(*blockBuf)
+		a.n = copy(a.data[:], data)
+	}
+	d.deliver(a)
+}
+
+// rawness is whether a peer answers raw.
+type rawness struct {
+	speaks bool // its last answers of some length were raw
+	heard  bool // it has answered a question with the field, in whatever way
+	plain  int  // long answers in a row that were in base64 though they were asked for raw
+	asks   int  // questions while it had not
+}
+
+// plainLeast is after how many such answers a peer is not asked for raw ones any more, and strictEach how often one is that
+// has answered other questions only: it may be a program that takes nothing but what it knows, and its other answers may
+// have been lost.
+const (
+	plainLeast = 4
+	strictEach = 64
+)
+
+// wantsRaw says whether the next question to s asks for a raw answer. Who has not answered at all is asked with the field
+// twice, and twice without.
+func (s *source) wantsRaw() bool {
+	if !s.answers {
+		return (s.seeks-1)&2 == 0
+	}
+	if !s.raw.heard {
+		s.raw.asks++
+		return s.raw.asks%strictEach == 0
+	}
+	return s.raw.speaks || s.raw.plain < plainLeast
+}
+
+// learnRaw is told of an answer. One that is short says nothing: to who has no proof all are in base64.
+func (s *source) learnRaw(fl flight, a arrival) {
+	s.raw.heard = s.raw.heard || fl.raw
+	switch {
+	case a.raw:
+		s.raw = rawness{speaks: true, heard: true}
+	case fl.raw && a.n == int(fl.n) && a.n > pollBytes:
+		if s.raw.plain++; s.raw.plain >= plainLeast {
+			s.raw.speaks = false
+		}
+	}
+}
+
+// encoded is how many bytes of the wire n bytes of content take, what is around them apart.
+func (s *source) encoded(n int) int {
+	if s.raw.speaks {
+		return n
+	}
+	return n * 4 / 3
+}
+
+// part is the length of a part that makes one packet.
+func (s *source) part() int {
+	if s.raw.speaks {
+		return rawPartBytes
+	}
+	return partBytes
+}
