@@ -26,8 +26,10 @@ type arrival struct {
 	raw    bool // not in base64
 	none   bool // MaybeTheyHaveSome: the peer has not what was asked
 	offset int64
-	data   *blockBuf // from the pool, nil when n is 0
+	data   []byte // in block or run
 	n      int
+	block  *blockBuf // from the pools, nil: none
+	run    *runBuf
 	eof    int64
 	have   []chunk.Range // in bytes, nil: not said
 	blake3 chunk.Hash    // what the peer says the BLAKE3 is, zero: not said
@@ -37,15 +39,51 @@ type arrival struct {
 // for: 4096 bytes are 1366 groups of three, two of which are padding.
 type blockBuf [chunk.BlockSize + 2]byte
 
-// blockPool recycles the memory in which blocks wait for the loop.
-var blockPool = sync.Pool{New: func() any { return new(blockBuf) }}
+// runBuf holds a raw answer of several blocks.
+type runBuf [maxAnswer]byte
+
+// blockPool and runPool recycle the memory in which blocks wait for the loop.
+var (
+	blockPool = sync.Pool{New: func() any { return new(blockBuf) }}
+	runPool   = sync.Pool{New: func() any { return new(runBuf) }}
+)
+
+// free gives the memory back.
+func (a *arrival) free() {
+	if a.block != nil {
+		blockPool.Put(a.block)
+	}
+	if a.run != nil {
+		runPool.Put(a.run)
+	}
+}
 
 // arrive takes one answer. Whatever is not an answer to a request that is out,
 // from the address that was asked, changes nothing.
 func (d *Download) arrive(a arrival) {
-	if a.data != nil {
-		defer blockPool.Put(a.data)
+	defer a.free()
+	if a.n <= chunk.BlockSize || a.tree {
+		d.arriveOne(a)
+		return
 	}
+	around := (a.size - a.n) / (a.n / chunk.BlockSize)
+	if cut := a.n % chunk.BlockSize; cut > 0 && a.offset+int64(a.n) < d.size {
+		if s := d.byAddr[a.from]; s != nil {
+			s.near = false // less than was asked for is what passes
+		}
+		a.n -= cut
+	}
+	for at := 0; at < a.n; at += chunk.BlockSize {
+		one := a
+		one.data = a.data[at:min(at+chunk.BlockSize, a.n)]
+		one.n = len(one.data)
+		one.offset, one.size = a.offset+int64(at), one.n+around
+		d.arriveOne(one)
+	}
+}
+
+// arriveOne takes the answer to one request.
+func (d *Download) arriveOne(a arrival) {
 	s := d.byAddr[a.from]
 	if s == nil {
 		d.stranger(a)

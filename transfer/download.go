@@ -176,7 +176,7 @@ type Download struct {
 	only       *source // sha256: after that the whole is asked of one peer
 	onlySince  time.Time
 
-	ask          wire.PleaseSendContent
+	asking       asking
 	contID       []byte
 	alsoID       []byte // nil: none
 	treeID       []byte
@@ -258,6 +258,7 @@ func (d *Download) run(ctx context.Context) error {
 			return nil
 		}
 		next := d.plan(now)
+		d.closeAsk(now)
 		if err := d.cfg.Batch.Flush(); err != nil {
 			d.stats.Unsent++ // asked again after its timeout
 		}

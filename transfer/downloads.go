@@ -164,14 +164,14 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 		d.strays.Add(1) // no request is longer than a block
 		return nil
 	} else if n > 0 {
-		a.data = blockPool.Get().(*blockBuf)
-		data, err := m.AppendData(a.data[:0])
-		if err != nil || len(data) > chunk.BlockSize {
-			blockPool.Put(a.data)
+		a.block = blockPool.Get().(*blockBuf)
+		a.data, err = m.AppendData(a.block[:0])
+		if err != nil || len(a.data) > chunk.BlockSize {
+			a.free()
 			d.strays.Add(1)
 			return nil
 		}
-		a.n = len(data)
+		a.n = len(a.data)
 	}
 	d.deliver(a)
 	return nil
@@ -224,9 +224,7 @@ func (d *Download) deliver(a arrival) {
 	case d.inbox <- a:
 	default:
 		d.over.Add(1)
-		if a.data != nil {
-			blockPool.Put(a.data)
-		}
+		a.free()
 	}
 }
 

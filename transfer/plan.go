@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"sharer/chunk"
-	"sharer/swarm"
-	"sharer/wire"
 )
 
 const (
@@ -484,25 +482,11 @@ func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
 
 // send opens a datagram for one request. One request a datagram: an answer of
 // several would be one datagram of many fragments from the best-known node, and
-// nothing at all above 65507 bytes (wire.md section 5).
+// nothing at all above 65507 bytes (wire.md section 5). Blocks that follow one another are
+// one request where the way to a peer has no fragments: see asking.
 func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time) bool {
-	buf, ok := d.cfg.Batch.Open(s.addr, s.via, swarm.Request)
-	if !ok {
+	if !d.asking.extend(s, r, &fl) && !d.openAsk(s, r, &fl, pad, now) {
 		return false
-	}
-	d.ask.ID, d.ask.Offset, d.ask.Length = d.contID, r.at, int64(fl.n)
-	switch {
-	case r.tree:
-		d.ask.ID = d.treeID
-	case fl.also:
-		d.ask.ID = d.alsoID
-	}
-	if d.ask.Raw = 0; s.wantsRaw() {
-		d.ask.Raw, fl.raw = d.handleOf(r.tree, fl.also), true
-	}
-	if size := d.cfg.Batch.Close(wire.AppendMessage(buf, &d.ask), pad); size > 0 {
-		d.cfg.Up.TakeAll(now, size+wire.HeaderBytes)
-		d.cfg.Up.TakePeer(now, s.addr, size+wire.HeaderBytes)
 	}
 	cost := s.cost(int(fl.n))
 	if s.flights.live == 0 {

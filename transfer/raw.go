@@ -37,15 +37,21 @@ func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 	if d == nil {
 		return
 	}
-	if len(data) != m.Raw || m.Raw > chunk.BlockSize || which == handleMask {
+	if len(data) != m.Raw || m.Raw > maxAnswer || which == handleMask {
 		d.strays.Add(1)
 		return
 	}
 	a := answered(from, m)
 	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
 	if len(data) > 0 {
-		a.data = blockPool.Get().(*blockBuf)
-		a.n = copy(a.data[:], data)
+		if len(data) <= chunk.BlockSize {
+			a.block = blockPool.Get().(*blockBuf)
+			a.data = a.block[:len(data)]
+		} else {
+			a.run = runPool.Get().(*runBuf)
+			a.data = a.run[:len(data)]
+		}
+		a.n = copy(a.data, data)
 	}
 	d.deliver(a)
 }

@@ -22,6 +22,7 @@ const (
 type source struct {
 	slot uint8
 	addr netip.AddrPort
+	near bool // on this machine: datagrams of any length pass whole
 	via  uint8
 
 	control     control
@@ -78,7 +79,7 @@ type source struct {
 
 func newSource(slot uint8, addr netip.AddrPort, c control) *source {
 	return &source{
-		slot: slot, addr: addr, claim: -1, run: noRun, probe: -1, extra: answerOverhead,
+		slot: slot, addr: addr, near: addr.Addr().IsLoopback(), claim: -1, run: noRun, probe: -1, extra: answerOverhead,
 		control: c, flights: newFlights(), rtt: swarm.RTT{Floor: rtoFloor},
 	}
 }
