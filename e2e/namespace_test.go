@@ -56,14 +56,7 @@ func wire(t *testing.T) (a, b *namespace) {
 // received is the bytes that came in by an interface.
 func (n *namespace) received(device string) int64 {
 	n.t.Helper()
-	text := run(n.t, "ip", "netns", "exec", n.name, "cat", "/proc/net/dev")
-	for line := range strings.Lines(text) {
-		if name, rest, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == device {
-			return number(n.t, strings.Fields(rest)[0])
-		}
-	}
-	n.t.Fatalf("%s has no %s", n.name, device)
-	return 0
+	return n.device(device)[receivedBytes]
 }
 
 // octets is the bytes of IP datagrams, headers included, that came in and went out.

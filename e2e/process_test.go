@@ -9,7 +9,7 @@
 // runs it all; without SHARER_E2E every test is skipped. SHARER_E2E_SIZE (default 1G) is
 // the size of the large content, SHARER_E2E_BIG=1 adds 8 GiB, SHARER_E2E_SEED repeats the
 // random choices of a run, SHARER_E2E_DIR is where files lie (default: the system's temporary
-// folder), SHARER_E2E_BIN a binary that was built already.
+// folder), SHARER_E2E_LADDER=1 adds what is measured on impaired links for minutes, SHARER_E2E_BIN a binary that was built already.
 package e2e
 
 import (
@@ -50,6 +50,7 @@ type event struct {
 	Fetched   int64    `json:"bytes_fetched"`
 	Resumed   int64    `json:"bytes_resumed"`
 	Existed   bool     `json:"existed"`
+	Seconds   float64  `json:"seconds"`
 	Code      string   `json:"code"`
 	Exit      int      `json:"exit"`
 	Message   string   `json:"message"`
@@ -67,14 +68,17 @@ type process struct {
 
 	mu      sync.Mutex
 	events  []event
+	plain   []string      // lines that are no events
 	changed chan struct{} // closed, and made anew, with each event
 }
 
 // how says how a process is started. The zero value is as it comes.
 type how struct {
 	through []string // a command that runs it: ip netns exec NAME
+	dir     string   // its folder; empty: the test's own
 	stdin   string
-	uid     uint32 // 0: the test's own
+	typed   *os.File // its standard input instead
+	uid     uint32   // 0: the test's own
 }
 
 // sharer starts the program with a state folder of its own, unless args name one.
@@ -93,7 +97,11 @@ func start(t *testing.T, h how, args ...string) *process {
 	p := &process{t: t, name: strings.Join(args[len(h.through):][:min(2, len(args)-len(h.through))], " "), ended: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Stderr = &p.errors
-	if h.stdin != "" {
+	p.cmd.Dir = h.dir
+	switch {
+	case h.typed != nil:
+		p.cmd.Stdin = h.typed
+	case h.stdin != "":
 		p.cmd.Stdin = strings.NewReader(h.stdin)
 	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -132,17 +140,19 @@ var starter = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-// follow reads the events until the process has ended. Lines that are not JSON are ignored.
+// follow reads the events until the process has ended. Lines that are not JSON are kept apart.
 func (p *process) follow(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue
-		}
+		err := json.Unmarshal(lines.Bytes(), &e)
 		p.mu.Lock()
-		p.events = append(p.events, e)
+		if err != nil {
+			p.plain = append(p.plain, lines.Text())
+		} else {
+			p.events = append(p.events, e)
+		}
 		close(p.changed)
 		p.changed = make(chan struct{})
 		p.mu.Unlock()

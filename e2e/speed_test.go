@@ -100,6 +100,12 @@ func nginx(t *testing.T, dir string) (url string) {
 	check(t, err)
 	addr := l.Addr().String()
 	check(t, l.Close())
+	return nginxAt(t, how{}, addr, dir)
+}
+
+// nginxAt serves a folder at an address, from wherever how says, until the test ends.
+func nginxAt(t *testing.T, h how, addr, dir string) (url string) {
+	t.Helper()
 	home := folder(t)
 	conf := filepath.Join(home, "nginx.conf")
 	check(t, os.WriteFile(conf, fmt.Appendf(nil, `daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
@@ -110,11 +116,12 @@ http {
 	server { listen %[2]s; root %[3]s; }
 }
 `, home, addr, dir), 0o600))
-	p := start(t, how{}, "nginx", "-p", home, "-c", conf)
+	p := start(t, h, "nginx", "-p", home, "-c", conf)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for range 500 {
-		if exec.Command("curl", "-sS", "-o", "/dev/null", "http://"+addr).Run() == nil {
+		knock := append(append([]string(nil), h.through...), "curl", "-sS", "-o", "/dev/null", "http://"+addr)
+		if exec.Command(knock[0], knock[1:]...).Run() == nil {
 			return "http://" + addr
 		}
 		select {

@@ -28,10 +28,18 @@ type way struct {
 	from  *os.File
 	to    *os.File
 
-	mu    sync.Mutex
-	lane  *Lane
-	some  *sync.Cond // a packet came, or the end
-	ended bool
+	mu     sync.Mutex
+	lane   *Lane
+	some   *sync.Cond // a packet came, or the end
+	tap    Tap
+	ended  bool
+	failed error // why nothing is read any more
+}
+
+// Tap hears of the packets of one direction, by one goroutine at a time; a nil function hears nothing. Packets are valid during the call.
+type Tap struct {
+	Came func(b []byte) // before anything is decided
+	Left func(b []byte) // about to be handed over
 }
 
 // OpenTUN makes the TUN device of that name in a network namespace, given by the path of its file, as in /run/netns/NAME. The device
@@ -114,10 +122,21 @@ func (x *Bridge) Counts() (c [2]Counts) {
 	return c
 }
 
+// Tap has packets told from now on: of a to b, and of b to a.
+func (x *Bridge) Tap(aToB, bToA Tap) {
+	for i, t := range []Tap{aToB, bToA} {
+		w := x.ways[i]
+		w.mu.Lock()
+		w.tap = t
+		w.mu.Unlock()
+	}
+}
+
 // Now is the time of the links, for [netsim.Link.Dark].
 func (x *Bridge) Now() time.Duration { return time.Since(x.start) }
 
-// Close ends the devices and waits for all goroutines.
+// Close ends the devices and waits for all goroutines. Its error says so where a device went before, as with its namespace: close
+// bridges before namespaces.
 func (x *Bridge) Close() error {
 	err := errors.Join(x.ways[0].from.Close(), x.ways[0].to.Close())
 	for _, w := range x.ways {
@@ -127,7 +146,7 @@ func (x *Bridge) Close() error {
 		w.some.Signal()
 	}
 	x.wait.Wait()
-	return err
+	return errors.Join(err, x.ways[0].failed, x.ways[1].failed)
 }
 
 func (w *way) read() {
@@ -137,10 +156,14 @@ func (w *way) read() {
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue // the device is down as yet
+		if err != nil { // the device has gone; while it is down there is only nothing to read
+			w.failed = err
+			return
 		}
 		w.mu.Lock()
+		if w.tap.Came != nil {
+			w.tap.Came(b[:n])
+		}
 		idle := w.lane.Under() == 0
 		w.lane.Take(time.Since(w.start), b[:n])
 		idle = idle && w.lane.Under() > 0
@@ -175,9 +198,15 @@ func (w *way) write() {
 			continue
 		}
 		b := w.lane.Next(now)
+		if w.tap.Left != nil {
+			w.tap.Left(b)
+		}
 		w.mu.Unlock()
-		_, _ = w.to.Write(b) // a device that is down loses it, as a cable does
+		_, err := w.to.Write(b)
 		w.mu.Lock()
+		if err != nil {
+			w.lane.counts.Refused++ // by a device that is down: it loses packets, as a cable does
+		}
 		w.lane.Give(b)
 	}
 }

@@ -25,6 +25,7 @@ type Counts struct {
 	InBurst                    int64 // of Lost
 	Fragments                  int64 // of Packets
 	Reordered, Duplicated      int64
+	Refused                    int64         // of Delivered: the device did not take it
 	Late                       time.Duration // the most that a packet was handed over after it was due
 	Sojourn                    Sojourn
 }
