@@ -204,9 +204,10 @@ func (d *Download) seek(now time.Time) {
 
 // firstLength is how much a peer is asked for that has not answered yet: the
 // first few for a block, so that a small content needs no second question, the
-// others for just enough to learn the size and what they hold.
+// others for just enough to learn the size and what they hold. Who does not answer
+// that is not asked so again: a way that eats fragments eats such answers.
 func (d *Download) firstLength(s *source) int {
-	if d.size < 0 && d.stats.Requests < 3 && !s.length.short {
+	if d.size < 0 && d.stats.Requests < 3 && s.seeks == 1 && !s.length.short {
 		return chunk.BlockSize
 	}
 	return pollBytes
