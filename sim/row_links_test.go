@@ -13,6 +13,10 @@ import (
 
 // Rows of one seeder and one downloader on one link.
 var linkRows = concat(ladderRows(), lossRows(), []row{
+	{id: "N4", fault: "1 % of packets lost at 100 Mbit/s, then none", bar: "never 2 s without a verified block, ≥ 0.85 of the attainable, answers of one packet within 3 s, of 4 KiB again within 60 s of the last loss", where: "test", run: rowBlackout},
+	{id: "N5", fault: "fragments blocked entirely", bar: "first verified byte < 3 s, completes", where: "test", run: rowNoFragments},
+	{id: "N6/1280", fault: "path MTU 1280", bar: "completes, no stall > 3 s", where: "test", run: rowNarrow(1280)},
+	{id: "N6/1400", fault: "path MTU 1400", bar: "completes, no stall > 3 s", where: "test", run: rowNarrow(1400)},
 	{id: "N7", fault: "reorder 10 % by 50 ms, duplicate 20 %", bar: "goodput ≥ 0.9 of clean, each block written once, no rate cut", where: "test", run: rowReorder},
 	{id: "N8", fault: "round trip 750 ms, 10 Mbit/s, queue of 25 packets", bar: "≥ 80 % of the attainable within 20 round trips", where: "test", run: rowLongFat},
 	{id: "N9", fault: "blackhole 2 s each 5 s", bar: "resumes ≤ 1 RTT + 500 ms after light; ≤ window + 10 % requests each blackout", where: "test", run: rowBlackhole},
@@ -164,4 +168,100 @@ func rowBlackhole(t *testing.T, r *result) {
 	r.bar(worst <= rtt+500*time.Millisecond, "resumed %v after light at worst", worst)
 	r.bar(float64(most) <= 1.1*float64(window), "answers of %d bytes asked for in a blackout at most, the largest window was %d", most, window)
 	r.figure("%s", mbit(f.goodput()))
+}
+
+// pace is how a download went on, as the node told of what was verified.
+type pace struct {
+	first   time.Duration // from the start of the world to the first verified byte
+	longest time.Duration // between two looks at which more was verified
+}
+
+const paceTick = 50 * time.Millisecond
+
+// pace follows the one download of a node, by timers alone: nothing is left when the world closes.
+func (w *World) pace(n *Host, p *pace) {
+	done, last := int64(0), w.Now()
+	var look func()
+	look = func() {
+		for _, d := range n.Stats().Downloads {
+			if d.Done == done {
+				continue
+			}
+			if done == 0 {
+				p.first = w.Now()
+			} else {
+				p.longest = max(p.longest, w.Now()-last)
+			}
+			done, last = d.Done, w.Now()
+		}
+		time.AfterFunc(paceTick, look)
+	}
+	time.AfterFunc(paceTick, look)
+}
+
+// rowBlackout: at 1 % of packets lost, broken datagrams fill the pool in which a receiver puts fragments together.
+func rowBlackout(t *testing.T, r *result) {
+	lossy := netsim.Link{Rate: 12.5e6, Queue: 1_250_000, Delay: 8 * time.Millisecond, Loss: 0.01, MTU: 1500}
+	clean := lossy
+	clean.Loss = 0
+	span := size(5*time.Second, 60*time.Second) // of loss
+	type answers struct{ short, long int }
+	var seconds [300]answers
+	var p pace
+	var reached, possible float64
+	f := oneToOne(t, lossy, size(40<<20, 1<<30), func(w *World, s, n *Host) {
+		w.pace(n, &p)
+		w.OnPacket(func(p netsim.Packet) {
+			if p.Outcome != netsim.Sent || p.From != s.At || p.To != n.At || len(p.Data) < 1000 {
+				return
+			}
+			if a := &seconds[p.At.Sub(w.Start)/time.Second]; len(p.Data) > 1472 {
+				a.long++
+			} else {
+				a.short++
+			}
+		})
+		time.AfterFunc(span, func() {
+			c := w.Carried(s.At, n.At)
+			reached = float64(c.Came) / span.Seconds()
+			possible = attainable(lossy, c.Sent, w.Counts(s.At.Addr(), n.At.Addr()))
+			w.SetDefault(clean)
+		})
+	})
+	r.bar(f.got.Duration > span, "%v in all, %v of them with loss", f.got.Duration.Round(time.Millisecond), span)
+	r.bar(p.longest <= 2*time.Second, "%v without a verified block at most", p.longest)
+	r.bar(reached >= 0.85*possible, "%s of %s attainable while packets were lost: %.1f %%", mbit(reached), mbit(possible), 100*reached/possible)
+	fits, back := -1, -1
+	for i, a := range seconds[:int(f.got.Duration.Seconds())] {
+		in := i < int(span.Seconds())
+		if in && fits < 0 && a.short > a.long {
+			fits = i
+		}
+		if !in && back < 0 && a.long > a.short {
+			back = i - int(span.Seconds())
+		}
+	}
+	r.bar(fits >= 0 && fits <= 3, "most answers fit a packet from second %d on", fits)
+	if *long {
+		r.bar(back >= 0 && back <= 60, "most answers are of 4 KiB again %d s after the last loss", back)
+	}
+}
+
+func rowNoFragments(t *testing.T, r *result) {
+	link := netsim.Link{Rate: 2.5e6, Queue: 250_000, Delay: 20 * time.Millisecond, MTU: 1500, NoFrags: true}
+	var p pace
+	f := oneToOne(t, link, size(4<<20, 32<<20), func(w *World, _, n *Host) { w.pace(n, &p) })
+	r.bar(f.ok && p.first <= 3*time.Second, "first verified byte after %v", p.first)
+	r.bar(p.longest <= 3*time.Second, "%v without a verified block at most", p.longest)
+	r.bar(f.counts.Blocked > 0, "%d datagrams blocked; %s of %s attainable: %.1f %%", f.counts.Blocked, mbit(f.goodput()), mbit(f.attainable), 100*f.share())
+}
+
+func rowNarrow(mtu int) func(t *testing.T, r *result) {
+	return func(t *testing.T, r *result) {
+		link := netsim.Link{Rate: 2.5e6, Queue: 250_000, Delay: 20 * time.Millisecond, MTU: mtu}
+		var p pace
+		f := oneToOne(t, link, size(4<<20, 32<<20), func(w *World, _, n *Host) { w.pace(n, &p) })
+		r.bar(f.ok && p.longest <= 3*time.Second, "%v without a verified block at most", p.longest)
+		r.figure("%s of %s attainable: %.1f %%", mbit(f.goodput()), mbit(f.attainable), 100*f.share())
+	}
 }
