@@ -148,6 +148,7 @@ type meter struct {
 	parts       map[uint16]*assembly
 	content     int64 // bytes, trees not counted
 	short, long int64 // datagrams with content that are one packet, and fragments
+	tcp         int64 // bytes of IP
 }
 
 type assembly struct {
@@ -165,9 +166,21 @@ func (m *meter) figures() (content, short, long int64) {
 	return m.content, m.short, m.long
 }
 
-// packet takes an IPv4 packet; what is not UDP is passed over.
+// stream is the bytes of TCP that were counted until now, with their headers.
+func (m *meter) stream() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tcp
+}
+
+// packet takes an IPv4 packet; what is neither UDP nor TCP is passed over.
 func (m *meter) packet(b []byte) {
 	if len(b) < 28 || b[0]>>4 != 4 || b[9] != unix.IPPROTO_UDP {
+		if len(b) >= 28 && b[0]>>4 == 4 && b[9] == unix.IPPROTO_TCP {
+			m.mu.Lock()
+			m.tcp += int64(len(b))
+			m.mu.Unlock()
+		}
 		return
 	}
 	id, flags := be.BigEndian.Uint16(b[4:]), be.BigEndian.Uint16(b[6:])

@@ -189,18 +189,9 @@ func rust(t *testing.T, l netsim.Link, path string, size int64) (rate float64) {
 		t.Skip("skipped: SHARER_RUST names no binary")
 	}
 	x := newImpaired(t, l)
-	giver, typing := rustNode(t, x.near(), program)
-	shared := filepath.Join(folder(t), "shared") // it links what it shares
-	run(t, "cp", path, shared)
-	say(t, typing, "/share "+shared)
-	id := strings.TrimSpace(strings.TrimPrefix(giver.line("  sha256: "), "  sha256: "))
-	id = id[strings.LastIndexByte(id, '/')+1:]
-	taker, typing := rustNode(t, x.far(), program)
-	say(t, typing, "/addpeer "+nearIP+":24254")
-	<-time.After(300 * time.Millisecond) // two lines at once are read as one, and the other never
+	_, id := rustGiver(t, x, program, path)
 	begun := time.Now()
-	say(t, typing, "/get "+id)
-	taker.line("QUEING FILE")
+	taker := rustTaker(t, x, program, id)
 	home := filepath.Join(taker.cmd.Dir, "cjp2p")
 	late := time.After(spell)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -222,6 +213,28 @@ func rust(t *testing.T, l netsim.Link, path string, size int64) (rate float64) {
 	rate = float64(came) / spell.Seconds()
 	t.Logf("%s until it was stopped", mbit(rate))
 	return rate
+}
+
+// rustGiver starts a node at the near end that shares a file, and returns the sha256 of that.
+func rustGiver(t *testing.T, x *impaired, program, path string) (p *process, id string) {
+	t.Helper()
+	p, typing := rustNode(t, x.near(), program)
+	shared := filepath.Join(folder(t), "shared") // it links what it shares
+	run(t, "cp", path, shared)
+	say(t, typing, "/share "+shared)
+	id = strings.TrimSpace(p.line("  sha256: "))
+	return p, id[strings.LastIndexByte(id, '/')+1:]
+}
+
+// rustTaker starts a node at the far end that fetches an id from the near end.
+func rustTaker(t *testing.T, x *impaired, program, id string) *process {
+	t.Helper()
+	p, typing := rustNode(t, x.far(), program)
+	say(t, typing, "/addpeer "+nearIP+":24254")
+	<-time.After(300 * time.Millisecond) // two lines at once are read as one, and the other never
+	say(t, typing, "/get "+id)
+	p.line("QUEING FILE")
+	return p
 }
 
 // rustNode starts one in a folder of its own; what it is told goes to typing.

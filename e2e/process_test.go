@@ -68,6 +68,7 @@ type process struct {
 
 	mu      sync.Mutex
 	events  []event
+	times   []time.Time   // when each was read
 	plain   []string      // lines that are no events
 	changed chan struct{} // closed, and made anew, with each event
 }
@@ -151,7 +152,7 @@ func (p *process) follow(out io.Reader) {
 		if err != nil {
 			p.plain = append(p.plain, lines.Text())
 		} else {
-			p.events = append(p.events, e)
+			p.events, p.times = append(p.events, e), append(p.times, time.Now())
 		}
 		close(p.changed)
 		p.changed = make(chan struct{})
