@@ -209,7 +209,7 @@ func rowBlackout(t *testing.T, r *result) {
 	var seconds [300]answers
 	var p pace
 	var reached, possible float64
-	f := oneToOne(t, lossy, size(40<<20, 1<<30), func(w *World, s, n *Host) {
+	f := oneToOne(t, lossy, size(64<<20, 1<<30), func(w *World, s, n *Host) {
 		w.pace(n, &p)
 		w.OnPacket(func(p netsim.Packet) {
 			if p.Outcome != netsim.Sent || p.From != s.At || p.To != n.At || len(p.Data) < 1000 {

@@ -35,7 +35,9 @@ func (a *written) Close(buf []byte, _ int) int {
 func (a *written) CloseWith(buf []byte, padTo int, _ []byte) int { return a.Close(buf, padTo) }
 func (a *written) Flush() error                                  { return nil }
 
-func (w *want) String() string { return time.Duration(w.offset).String() + "+" + time.Duration(w.length).String() }
+func (w *want) String() string {
+	return time.Duration(w.offset).String() + "+" + time.Duration(w.length).String()
+}
 
 // Blocks that follow one another are one request where nothing speaks against it; each is in flight by itself.
 func TestRunsOfBlocks(t *testing.T) {
