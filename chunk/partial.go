@@ -354,7 +354,32 @@ func (p *Partial) completeLocked() bool {
 // ReadAt reads bytes of held blocks. It stops with ErrNotHeld at the first byte of another, with io.EOF at the end of
 // the content. After Finish the file is the user's: when it was changed, the error is ErrChanged and no byte is given
 // out.
-func (p *Partial) ReadAt(b []byte, off int64) (int, error) {
+func (p *Partial) ReadAt(b []byte, off int64) (int, error) { return p.read(b, off, p.part.ReadAt) }
+
+// ReadNow is ReadAt for what can be read without waiting for a disk; the error is ErrWouldWait for what may not.
+func (p *Partial) ReadNow(b []byte, off int64) (int, error) {
+	f, ok := p.part.(*os.File)
+	if !ok {
+		return 0, ErrWouldWait
+	}
+	return p.read(b, off, func(b []byte, off int64) (int, error) {
+		conn, err := f.SyscallConn() // for as long as the file is read it is not closed
+		if err != nil {
+			return 0, err
+		}
+		n := 0
+		waits := conn.Control(func(uintptr) {
+			if inMemory(f) {
+				n, err = f.ReadAt(b, off)
+			} else {
+				n, err = readNow(f, b, off, off+int64(len(b)))
+			}
+		})
+		return n, errors.Join(waits, err)
+	})
+}
+
+func (p *Partial) read(b []byte, off int64, read func([]byte, int64) (int, error)) (int, error) {
 	p.mu.Lock()
 	size, finished, stamp := p.side.head.Size, p.finished, p.stamp
 	end := int64(0)
@@ -377,7 +402,7 @@ func (p *Partial) ReadAt(b []byte, off int64) (int, error) {
 		return 0, ErrNotHeld
 	}
 	want := min(int64(len(b)), end-off)
-	n, err := p.part.ReadAt(b[:want], off)
+	n, err := read(b[:want], off)
 	if finished {
 		if fi, statErr := p.part.Stat(); statErr != nil || StampOf(fi) != stamp {
 			clear(b[:n])
@@ -385,6 +410,8 @@ func (p *Partial) ReadAt(b []byte, off int64) (int, error) {
 		}
 	}
 	switch {
+	case errors.Is(err, ErrWouldWait):
+		return 0, ErrWouldWait
 	case int64(n) < want && (err == nil || err == io.EOF):
 		return n, fmt.Errorf("read partial file: %w", io.ErrUnexpectedEOF)
 	case int64(n) < want:

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -15,6 +16,8 @@ var (
 	ErrChanged = errors.New("file has changed")
 	// ErrNotRegular is returned for a symbolic link, folder, device, pipe or socket.
 	ErrNotRegular = errors.New("not a regular file")
+	// ErrWouldWait is returned by ReadNow for bytes that may have to be waited for.
+	ErrWouldWait = errors.New("not in memory")
 )
 
 // OpenRegular opens a file for reading, and never anything but a regular file: what the path names is looked at
@@ -45,6 +48,15 @@ func OpenRegular(path string) (*os.File, Stamp, error) {
 	return f, StampOf(fi), nil
 }
 
+// ReadNow reads like io.ReaderAt from an open file of size bytes what is in memory; the error is ErrWouldWait for what may
+// not be. The caller keeps it open.
+func ReadNow(f *os.File, p []byte, off, size int64) (int, error) {
+	if inMemory(f) {
+		return f.ReadAt(p, off)
+	}
+	return readNow(f, p, off, size)
+}
+
 // DefaultSources is the number of descriptors that Sources keep open when nothing else is said.
 const DefaultSources = 128
 
@@ -67,6 +79,7 @@ type source struct {
 	f    *os.File
 	refs int
 	elem *list.Element // nil: no longer in the set
+	mem  bool          // the file system is in memory
 }
 
 // NewSources returns an empty set of at most max descriptors, DefaultSources when max is not positive.
@@ -87,8 +100,8 @@ func (s *Sources) ReadAt(path string, want Stamp, p []byte, off int64) (int, err
 			return 0, err
 		}
 		n, err := src.f.ReadAt(p, off)
-		fi, statErr := src.f.Stat()
-		if statErr == nil && StampOf(fi) == want {
+		stamp, statErr := stampNow(src.f)
+		if statErr == nil && stamp == want {
 			s.release(src)
 			return n, err
 		}
@@ -103,6 +116,33 @@ func (s *Sources) ReadAt(path string, want Stamp, p []byte, off int64) (int, err
 		}
 		// What was open is not what was hashed, but what the path names by now may be.
 	}
+}
+
+// ReadNow is ReadAt for what can be read without waiting for a disk: the error is ErrWouldWait where the file is not open,
+// where some of the bytes are not in memory, where the system cannot tell, and where ReadAt would have more to say.
+func (s *Sources) ReadNow(path string, want Stamp, p []byte, off int64) (int, error) {
+	src, err := s.held(path)
+	if err != nil {
+		return 0, err
+	}
+	if src == nil {
+		return 0, ErrWouldWait
+	}
+	defer s.release(src)
+	n := 0
+	if src.mem {
+		n, err = src.f.ReadAt(p, off)
+	} else {
+		n, err = readNow(src.f, p, off, want.Size)
+	}
+	if err != nil && err != io.EOF {
+		return 0, ErrWouldWait
+	}
+	if stamp, statErr := stampNow(src.f); statErr != nil || stamp != want {
+		clear(p[:n])
+		return 0, ErrWouldWait
+	}
+	return n, err
 }
 
 // acquire returns the open file of a path with a reference; fresh tells that it was opened, and found to be as
@@ -122,7 +162,7 @@ func (s *Sources) acquire(path string, want Stamp) (src *source, fresh bool, err
 		f.Close()
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: ErrChanged}
 	}
-	src = &source{path: path, f: f, refs: 1}
+	src = &source{path: path, f: f, refs: 1, mem: inMemory(f)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -7,7 +7,11 @@ import (
 
 func (s *Stamp) fill(fi os.FileInfo) {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		s.Ctime = st.Ctim.Nano()
-		s.Ino, s.Dev = uint64(st.Ino), uint64(st.Dev)
+		s.fillFrom(st)
 	}
+}
+
+func (s *Stamp) fillFrom(st *syscall.Stat_t) {
+	s.Ctime = st.Ctim.Nano()
+	s.Ino, s.Dev = uint64(st.Ino), uint64(st.Dev)
 }

@@ -266,6 +266,18 @@ func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
 	}
 }
 
+// ReadNow reads from the first place what is in memory.
+func (s *seeded) ReadNow(p []byte, off int64) (int, error) {
+	s.mu.Lock()
+	if len(s.places) == 0 {
+		s.mu.Unlock()
+		return 0, chunk.ErrChanged
+	}
+	place := s.places[0]
+	s.mu.Unlock()
+	return s.library.sources.ReadNow(place.Path, place.Stamp, p, off)
+}
+
 // gone says whether an error means that a path is not the file any more that
 // was hashed; a disk that fails or descriptors that run out do not.
 func gone(err error) bool {
@@ -288,6 +300,10 @@ func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
 	return t.library.state.trees.ReadAt(t.library.ctx, t.content.BLAKE3, t.content.Size, p, off, content)
 }
 
+func (t *seededTree) ReadNow(p []byte, off int64) (int, error) {
+	return t.library.state.trees.ReadNow(t.content.BLAKE3, t.content.Size, p, off)
+}
+
 // fetching is a content that arrives, or has arrived.
 type fetching struct {
 	partial *chunk.Partial
@@ -304,6 +320,8 @@ func (f *fetching) Size() int64 {
 }
 
 func (f *fetching) ReadAt(p []byte, off int64) (int, error) { return f.partial.ReadAt(p, off) }
+
+func (f *fetching) ReadNow(p []byte, off int64) (int, error) { return f.partial.ReadNow(p, off) }
 
 func (f *fetching) BLAKE3() (chunk.Hash, bool) { return f.blake3, f.blake3 != chunk.Hash{} }
 
@@ -346,3 +364,6 @@ func (t *fetchingTree) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return tree.ReadAt(p, off)
 }
+
+// ReadNow reads at once: nodes of a tree that arrives are in memory, or were there a moment ago.
+func (t *fetchingTree) ReadNow(p []byte, off int64) (int, error) { return t.ReadAt(p, off) }

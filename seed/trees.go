@@ -159,6 +159,20 @@ func (t *Trees) ReadAt(ctx context.Context, root chunk.Hash, size int64, p []byt
 	return tr.r.ReadAt(p, off)
 }
 
+// ReadNow is ReadAt for a tree that is at hand, and of that for what can be read without waiting for a disk. The error is
+// chunk.ErrWouldWait for everything else.
+func (t *Trees) ReadNow(root chunk.Hash, size int64, p []byte, off int64) (int, error) {
+	tr := t.atHand(root, size)
+	if tr == nil {
+		return 0, chunk.ErrWouldWait
+	}
+	defer t.release(tr)
+	if tr.f != nil {
+		return chunk.ReadNow(tr.f, p, off, chunk.ShapeOf(size).FileSize())
+	}
+	return tr.r.ReadAt(p, off)
+}
+
 // Drop removes a tree: it is damaged, or its content is no longer seeded.
 func (t *Trees) Drop(root chunk.Hash) error {
 	t.forget(root)

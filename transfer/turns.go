@@ -67,6 +67,7 @@ type upPeer struct {
 	when   time.Time // of that
 
 	answered time.Time // last turn
+	reads    int       // runs of its last turn that are being read beside the loop
 	repeats  repeats
 	steady   bool // in turns.steady
 	asks     int  // requests in a row
@@ -180,6 +181,10 @@ func (t *turns) next(dst []want, now time.Time) (p *upPeer, ws []want, wait time
 		t.ring = append(t.ring[:0], t.ring[1:]...)
 		if p.head == len(p.queue) { // dropped meanwhile
 			p.inRing = false
+			continue
+		}
+		if p.reads > 0 { // its turn comes when they are done, and the loop looks again
+			t.ring = append(t.ring, p)
 			continue
 		}
 		ws, until := t.turn(p, dst, now)

@@ -78,6 +78,7 @@ type UploadStats struct {
 	Repeated int64 // requests for what the asker was given too often in that second
 	Dropped  int64 // requests beyond the bounds of the queues
 	Failed   int64 // reads that failed; changed files are among them
+	Waited   int64 // reads that were done beside the loop: for a disk, or for a tree that is made again
 }
 
 // Uploads answers PleaseSendContent. Requests from proven addresses are queued,
@@ -88,7 +89,7 @@ type Uploads struct {
 	wake    chan struct{}
 	serving *upPeer // of the loop: whose answers are in the batch
 
-	asked, unknown, answered, bytes, failed atomic.Int64
+	asked, unknown, answered, bytes, failed, waited atomic.Int64
 
 	mu    sync.Mutex
 	turns *turns
@@ -114,7 +115,7 @@ func (u *Uploads) Stats() UploadStats {
 	u.mu.Unlock()
 	return UploadStats{
 		Asked: u.asked.Load(), Unknown: u.unknown.Load(), Answered: u.answered.Load(),
-		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Dropped: dropped, Again: again, Repeated: repeated,
+		Bytes: u.bytes.Load(), Failed: u.failed.Load(), Waited: u.waited.Load(), Dropped: dropped, Again: again, Repeated: repeated,
 	}
 }
 
@@ -201,13 +202,17 @@ func (u *Uploads) sample(from wire.Sender, id chunk.ID, c Content, m wire.Please
 
 // readContent reads what there is at off, which is nothing past the end.
 func readContent(c Content, p []byte, off int64) ([]byte, error) {
+	return readWith(c, c.ReadAt, p, off)
+}
+
+func readWith(c Content, read func([]byte, int64) (int, error), p []byte, off int64) ([]byte, error) {
 	if size := c.Size(); size >= 0 {
 		p = p[:max(0, min(int64(len(p)), size-off))]
 	}
 	if len(p) == 0 {
 		return p, nil
 	}
-	n, err := c.ReadAt(p, off)
+	n, err := read(p, off)
 	if n == len(p) {
 		err = nil
 	}
@@ -217,6 +222,8 @@ func readContent(c Content, p []byte, off int64) ([]byte, error) {
 // Run answers until ctx ends.
 func (u *Uploads) Run(ctx context.Context) {
 	a := answerer{u: u, buf: make([]byte, turnBytes), wants: make([]want, 0, turnRequests), silent: make([]netip.AddrPort, 0, 16)}
+	a.reads.start()
+	defer a.reads.stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -232,6 +239,13 @@ func (u *Uploads) Run(ctx context.Context) {
 			if !a.answer(ctx, p, ws) {
 				return
 			}
+			select {
+			case j := <-a.reads.done:
+				if !a.ready(ctx, j) {
+					return
+				}
+			default:
+			}
 			continue
 		}
 		if wait < 0 {
@@ -245,6 +259,10 @@ func (u *Uploads) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-u.wake:
+		case j := <-a.reads.done:
+			if !a.ready(ctx, j) {
+				return
+			}
 		case <-timer.C:
 		}
 	}
@@ -256,6 +274,7 @@ type answerer struct {
 	buf    []byte // one turn's content
 	wants  []want
 	silent []netip.AddrPort
+	reads  readJobs
 	msg    wire.Content
 	id     []byte
 	hex    [2 * len(chunk.Hash{})]byte
@@ -312,12 +331,17 @@ func runLength(ws []want) int {
 
 // run answers requests that one read serves.
 func (a *answerer) run(ctx context.Context, p *upPeer, ws []want) bool {
-	u, c := a.u, ws[0].content
-	length := int64(0)
-	for _, w := range ws {
-		length += w.length
+	data, err := readNow(ws[0].content, a.buf[:runBytes(ws)], ws[0].offset)
+	if wouldWait(err) {
+		a.later(p, ws)
+		return true
 	}
-	data, err := readContent(c, a.buf[:length], ws[0].offset)
+	return a.read(ctx, p, ws, data, err)
+}
+
+// read answers requests with what was read for them.
+func (a *answerer) read(ctx context.Context, p *upPeer, ws []want, data []byte, err error) bool {
+	u := a.u
 	if err != nil {
 		u.failed.Add(1)
 		if errors.Is(err, chunk.ErrNotHeld) && len(ws) > 1 {
