@@ -18,22 +18,26 @@ import (
 	"time"
 )
 
-// report is one case: one size, all programs.
+// report is one case: all programs.
 type report struct {
+	Name    string   `json:"name"`
 	Case    string   `json:"case"`
-	Bytes   int64    `json:"bytes"`
+	Bytes   int64    `json:"bytes"` // that one client fetches
+	Files   int      `json:"files"`
+	Servers int      `json:"servers"`
+	Clients int      `json:"clients"`
 	Runs    int      `json:"runs"`
 	CPUs    int      `json:"cpus"`
 	Results []result `json:"results"`
 	Absent  []string `json:"absent,omitempty"` // programs that could not be run, and why
 }
 
-// result is one program. Times are medians of its runs; a GB is 10^9 bytes of the file.
+// result is one program. Times are medians of its runs; a GB is 10^9 bytes that were fetched, by all clients together.
 type result struct {
 	Program string    `json:"program"`
 	Ratio   float64   `json:"ours_over_this"` // speed of sharer / speed of this, from medians
 	MBps    float64   `json:"mb_per_s"`
-	Seconds []float64 `json:"seconds"`  // of each run, in order
+	Seconds []float64 `json:"seconds"`  // of each run, in order, until the last client was done
 	CPUUp   float64   `json:"cpu_up"`   // seconds a GB, of the serving side, user and system
 	CPUDown float64   `json:"cpu_down"` // of the fetching side
 }
@@ -41,74 +45,150 @@ type result struct {
 // contender is a program that serves, with what was measured.
 type contender struct {
 	program
-	server   *exec.Cmd
-	fetch    []string
+	servers  []*exec.Cmd
+	fetch    func(k int) []string
 	seconds  []float64
 	up, down []float64 // CPU seconds of each run
 }
 
-// compare runs all programs in turn over the same file, so often as c says.
-func compare(ctx context.Context, c config, work string, size int64, progress io.Writer) (r report, err error) {
-	r = report{Case: "one to one, loopback", Bytes: size, Runs: c.runs, CPUs: runtime.NumCPU()}
-	path, target := filepath.Join(work, "file"), filepath.Join(work, "copy")
-	if err := fill(path, size, rand.NewChaCha8([32]byte{1})); err != nil {
+// errNoPlace is the error of a case that needs what this machine, or its user, has not.
+var errNoPlace = errors.New("this case cannot be run here")
+
+// compare runs all programs in turn over the same files, so often as c says.
+func compare(ctx context.Context, c config, s scene, progress io.Writer) (r report, err error) {
+	r = report{Name: s.name, Case: s.title, Bytes: s.bytes(), Files: s.files, Servers: s.servers, Clients: s.clients, Runs: c.runs, CPUs: runtime.NumCPU()}
+	work, err := os.MkdirTemp(c.work, s.name)
+	if err != nil {
 		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	t := &task{scene: s, binary: c.binary, work: work, source: filepath.Join(work, "file")}
+	if t.place, err = s.path.open(ctx); err != nil {
+		return r, err
+	}
+	if err := t.fill(); err != nil {
+		return r, errors.Join(err, t.close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var all []*contender
 	defer func() {
 		cancel() // kills the servers
 		for _, p := range all {
-			_ = p.server.Wait() // killed: its error says so
+			for _, server := range p.servers {
+				_ = server.Wait() // killed: its error says so
+			}
 		}
+		err = errors.Join(err, t.close())
 	}()
-	for _, p := range programs(c.binary, work) {
+	for _, p := range programs() {
 		if name := p.absent(); name != "" {
 			r.Absent = append(r.Absent, fmt.Sprintf("%s: there is no %s here", p.name, name))
 			continue
 		}
 		q := &contender{program: p}
-		if q.server, q.fetch, err = p.serve(ctx, path, target); err != nil {
-			return r, err
-		}
 		all = append(all, q)
+		if q.servers, q.fetch, err = p.serve(ctx, t); err != nil {
+			return r, fmt.Errorf("%s: %w", p.name, err)
+		}
 	}
 	for i := range c.runs {
 		for _, p := range all {
 			if err := warm(work); err != nil {
 				return r, err
 			}
-			if err := p.once(ctx, path, target); err != nil {
+			if err := p.once(ctx, t); err != nil {
 				return r, fmt.Errorf("%s: %w", p.name, err)
 			}
-			fmt.Fprintf(progress, "%d MiB, run %d of %d: %s %.2fs\n", size>>20, i+1, c.runs, p.name, p.seconds[i])
+			fmt.Fprintf(progress, "%s, run %d of %d: %s %.2fs\n", s.title, i+1, c.runs, p.name, p.seconds[i])
 		}
 	}
 	for _, p := range all {
-		r.Results = append(r.Results, p.result(size, median(all[0].seconds)))
+		r.Results = append(r.Results, p.result(s.bytes()*int64(s.clients), median(all[0].seconds)))
 	}
 	return r, nil
 }
 
-// once fetches the file once, compares the copy and removes it.
-func (p *contender) once(ctx context.Context, path, target string) error {
-	before, err := cpu(p.server.Process.Pid)
+// fill makes what is moved.
+func (t *task) fill() error {
+	rng := rand.NewChaCha8([32]byte{1})
+	if t.files == 1 {
+		return fill(t.source, t.size, rng)
+	}
+	err := os.Mkdir(t.source, 0o700)
+	for i := 0; i < t.files && err == nil; i++ {
+		err = fill(filepath.Join(t.source, name(i)), t.size, rng)
+	}
+	return err
+}
+
+// once has all clients fetch once, compares what they got and removes it.
+func (p *contender) once(ctx context.Context, t *task) error {
+	before, err := p.used()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, p.fetch[0], p.fetch[1:]...)
+	clients := make([]*exec.Cmd, t.clients)
+	said := make([]bytes.Buffer, t.clients)
+	for k := range clients {
+		args := p.fetch(k)
+		clients[k] = exec.CommandContext(ctx, args[0], args[1:]...)
+		clients[k].Stdout, clients[k].Stderr = &said[k], &said[k]
+		if t.files > 1 {
+			if err := os.Mkdir(t.target(k), 0o700); err != nil {
+				return err
+			}
+		}
+	}
 	begun := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	for _, c := range clients {
+		err = errors.Join(err, c.Start())
+	}
+	if err != nil {
+		return err // those that run end with ctx
+	}
+	for k, c := range clients {
+		if e := c.Wait(); e != nil {
+			err = errors.Join(err, fmt.Errorf("%w: %s", e, said[k].Bytes()))
+		}
 	}
 	p.seconds = append(p.seconds, time.Since(begun).Seconds())
-	after, err := cpu(p.server.Process.Pid)
+	if err != nil {
+		return err
+	}
+	after, err := p.used()
 	if err != nil {
 		return err
 	}
 	p.up = append(p.up, after-before)
-	p.down = append(p.down, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
-	return errors.Join(same(path, target), os.Remove(target))
+	down := 0.0
+	for k, c := range clients {
+		down += (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
+		err = errors.Join(err, t.check(k), os.RemoveAll(t.target(k)))
+	}
+	p.down = append(p.down, down)
+	return err
+}
+
+// check compares what client k got.
+func (t *task) check(k int) error {
+	if t.files == 1 {
+		return same(t.source, t.target(k))
+	}
+	for i := range t.files {
+		if err := same(filepath.Join(t.source, name(i)), filepath.Join(t.target(k), name(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// used is the CPU seconds of all servers so far.
+func (p *contender) used() (sum float64, err error) {
+	for _, server := range p.servers {
+		s, e := cpu(server.Process.Pid)
+		sum, err = sum+s, errors.Join(err, e)
+	}
+	return sum, err
 }
 
 func (p *contender) result(size int64, ours float64) result {
@@ -140,10 +220,13 @@ func cpu(pid int) (float64, error) {
 	return float64(user+system) / ticks, errors.Join(err1, err2)
 }
 
+// warmBytes is enough for all memory that a run touches.
+var warmBytes int64 = 3 << 29
+
 // warm writes and deletes 1.5 GiB: first touch of memory costs more than what is measured.
 func warm(work string) error {
 	path := filepath.Join(work, "warm")
-	return errors.Join(fill(path, 3<<29, rand.NewChaCha8([32]byte{2})), os.Remove(path))
+	return errors.Join(fill(path, warmBytes, rand.NewChaCha8([32]byte{2})), os.Remove(path))
 }
 
 // same compares two files.
@@ -170,7 +253,7 @@ func same(a, b string) error {
 
 // print writes the table, ratios first.
 func (r report) print(out io.Writer) {
-	fmt.Fprintf(out, "%s, %.0f MiB, medians of %d interleaved runs, %d CPUs\n", r.Case, float64(r.Bytes)/(1<<20), r.Runs, r.CPUs)
+	fmt.Fprintf(out, "%s, %.0f MiB each, medians of %d interleaved runs, %d CPUs\n", r.Case, float64(r.Bytes)/(1<<20), r.Runs, r.CPUs)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "sharer is\tprogram\tMB/s\tfastest\tslowest\tCPU-s/GB up\tdown")
 	for _, p := range r.Results {

@@ -1,10 +1,11 @@
-// Command bench measures sharer against other programs that move a file: so far curl from
-// nginx, one to one on loopback. It prints ratios first, as machines differ and are noisy: only what
+// Command bench measures sharer against other programs that move files: curl from nginx, and the same with a BLAKE3 pass behind
+// it, which is what it takes to know that the bytes are right. It prints ratios first, as machines differ and are noisy: only what
 // ran in the same, interleaved run may be compared.
 //
-//	go run ./bench [-size 1G] [-runs 7] [-dir DIR] [-json]
+//	go run ./bench [-case one,mtu1500|all] [-size 1G] [-runs 7] [-dir DIR] [-json] [-svg FILE]
 //
-// Nothing leaves the machine. Nobody syncs: neither curl nor sharer does unless asked.
+// Cases that need network namespaces (root, Linux) are told to be missing where those are. Nothing leaves the
+// machine. Nobody syncs: neither curl nor sharer does unless asked.
 package main
 
 import (
@@ -16,63 +17,110 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zeebo/blake3"
 )
 
 type config struct {
-	sizes  []int64
+	cases  []scene
 	runs   int
-	dir    string // where the file and its copies lie
+	dir    string // where the files and their copies lie
+	work   string // in dir, gone afterwards
 	binary string // of sharer; empty: built from this tree
 	json   bool
+	svg    string // file for a picture; empty: none
 }
 
 func main() {
 	var c config
-	sizes := flag.String("size", "1G", "sizes of the file, as 64M,1G")
+	names := flag.String("case", "one", "cases, as one,mtu1500, or all: "+known(scenes(1)))
+	size := flag.String("size", "1G", "size of the file; cases of several clients or slow links take less")
 	flag.IntVar(&c.runs, "runs", 7, "runs of each program")
 	flag.StringVar(&c.dir, "dir", "", "folder for the files (default: the system's temporary one)")
 	flag.StringVar(&c.binary, "sharer", "", "binary of sharer (default: built from this tree)")
 	flag.BoolVar(&c.json, "json", false, "print JSON")
+	flag.StringVar(&c.svg, "svg", "", "file for a picture of the results")
+	b3 := flag.String("b3", "", "only hash this file, or the files of this folder: a pass that others need")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := c.run(ctx, *sizes, os.Stdout, os.Stderr); err != nil {
+	err := error(nil)
+	if *b3 != "" {
+		err = hash(*b3)
+	} else {
+		err = c.run(ctx, *names, *size, os.Stdout, os.Stderr)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// run measures all sizes; the work folder is gone afterwards.
-func (c *config) run(ctx context.Context, sizes string, out, progress io.Writer) (err error) {
-	for text := range strings.SplitSeq(sizes, ",") {
-		n, err := parseSize(text)
-		if err != nil {
-			return err
+func known(ss []scene) string {
+	var names []string
+	for _, s := range ss {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// choose finds the cases by their names.
+func choose(names string, size int64) (chosen []scene, err error) {
+	all := scenes(size)
+	if names == "all" {
+		return all, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(s scene) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-case %q: want some of %s", name, known(all))
 		}
-		c.sizes = append(c.sizes, n)
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// run measures all cases.
+func (c *config) run(ctx context.Context, names, sizeText string, out, progress io.Writer) (err error) {
+	size, err := parseSize(sizeText)
+	if err != nil {
+		return err
+	}
+	if c.cases, err = choose(names, size); err != nil {
+		return err
 	}
 	if c.runs < 1 {
 		return errors.New("-runs: want at least 1")
 	}
-	work, err := os.MkdirTemp(c.dir, "sharer-bench-")
-	if err != nil {
+	if c.work, err = os.MkdirTemp(c.dir, "sharer-bench-"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(c.work)) }()
 	if c.binary == "" {
-		if c.binary, err = build(ctx, work); err != nil {
+		if c.binary, err = build(ctx, c.work); err != nil {
 			return err
 		}
 	}
 	var reports []report
-	for _, size := range c.sizes {
-		r, err := compare(ctx, *c, work, size, progress)
+	for _, s := range c.cases {
+		r, err := compare(ctx, *c, s, progress)
+		if errors.Is(err, errNoPlace) {
+			fmt.Fprintf(progress, "left out: %s: %v\n", s.title, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		reports = append(reports, r)
+	}
+	if c.svg != "" {
+		if err := os.WriteFile(c.svg, picture(reports), 0o644); err != nil {
+			return err
+		}
 	}
 	if c.json {
 		enc := json.NewEncoder(out)
@@ -81,6 +129,32 @@ func (c *config) run(ctx context.Context, sizes string, out, progress io.Writer)
 	}
 	for _, r := range reports {
 		r.print(out)
+	}
+	return nil
+}
+
+// hash reads a file, or those of a folder, and says the BLAKE3 of each.
+func hash(path string) error {
+	files := []string{path}
+	if fi, err := os.Stat(path); err != nil {
+		return err
+	} else if fi.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*")); err != nil {
+			return err
+		}
+	}
+	buf := make([]byte, 1<<20)
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		h := blake3.New()
+		_, err = io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Printf("%x  %s\n", h.Sum(nil), name)
 	}
 	return nil
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test binary be what hashes, as the command is.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "-b3" {
+		if err := hash(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestChoose(t *testing.T) {
+	for names, want := range map[string]int{"all": len(scenes(1)), "one": 1, "one,rtt20": 2, "": -1, "one,": -1, "two": -1} {
+		if got, err := choose(names, 1<<20); (err != nil) != (want < 0) || err == nil && len(got) != want {
+			t.Errorf("%q: %d cases, %v", names, len(got), err)
+		}
+	}
+	for text, want := range map[string]int64{"5": 5, "3K": 3 << 10, "2M": 2 << 20, "1G": 1 << 30, "": -1, "0": -1, "1KK": -1, "x": -1} {
+		if got, err := parseSize(text); (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+}
+
+// All cases that need no namespaces and one program, small: the figures are there and the picture is XML.
+func TestCases(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: -short")
+	}
+	if p := programs()[1].absent(); p != "" {
+		t.Skipf("skipped: there is no %s here", p)
+	}
+	c := config{runs: 1, dir: t.TempDir(), json: true}
+	var out bytes.Buffer
+	warmBytes = 1 << 20
+	if err := c.run(context.Background(), "one,sources,crowd", "1M", &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var rs []report
+	if err := json.Unmarshal(out.Bytes(), &rs); err != nil || len(rs) != 3 {
+		t.Fatalf("%v: %s", err, out.Bytes())
+	}
+	for _, r := range rs {
+		if len(r.Results) != 3 {
+			t.Errorf("%s: %d programs", r.Name, len(r.Results))
+		}
+		for _, p := range r.Results {
+			if p.MBps <= 0 || p.Ratio <= 0 || len(p.Seconds) != 1 {
+				t.Errorf("%s: %+v", r.Name, p)
+			}
+		}
+	}
+	svg := picture(rs)
+	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(string(svg), "<rect"); n != 1+3*3 {
+		t.Errorf("%d bars", n-1)
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+func (p path) openNamespaces(context.Context) (place, error) {
+	return place{}, errors.New("network namespaces are Linux's")
+}
