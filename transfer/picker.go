@@ -372,9 +372,13 @@ func (p *picker) arrived(block int64, data []byte, from uint8, sure bool) *strip
 	if p.done.Has(block) {
 		return nil
 	}
+	before := len(p.active)
 	s := p.open(block/stripeBlocks, p.limit+readerStripes)
 	if s == nil {
 		return nil
+	}
+	if len(p.active) > before { // it came late: what else is in its stripe may be asked for now
+		p.news++
 	}
 	i := block % stripeBlocks
 	bit := uint64(1) << i
