@@ -180,7 +180,7 @@ func TestNoSleepingTests(t *testing.T) {
 
 // TestDocumentsNameWhatExists: paths in the documents are there.
 func TestDocumentsNameWhatExists(t *testing.T) {
-	paths := regexp.MustCompile("`((?:cmd|chunk|identity|index|seed|link|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
+	paths := regexp.MustCompile("`((?:cmd|chunk|folder|identity|index|seed|link|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
 	for _, doc := range []string{"README.md", "DESIGN.md", "CHANGELOG.md"} {
 		text, err := os.ReadFile(doc)
 		if err != nil {

@@ -42,7 +42,7 @@ func SafeName(name string) string {
 	// A cut can leave a reserved name ("CON", 300 spaces, "x"), and its mark makes the
 	// name longer: two rounds settle both.
 	for range 2 {
-		if reserved(name) {
+		if Reserved(name) {
 			name = "_" + name
 		}
 		if len(name) > MaxName {
@@ -77,9 +77,9 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// reserved is true of the names that are devices on Windows, whatever their
+// Reserved is true of the names that are devices on Windows, whatever their
 // extension: CON, PRN, AUX, NUL, COM0-9, LPT0-9 (also with superscript digits).
-func reserved(name string) bool {
+func Reserved(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
 	base = strings.ToUpper(strings.TrimRightFunc(base, unicode.IsSpace))
 	switch base {

@@ -63,7 +63,7 @@ func FuzzSafeName(f *testing.F) {
 			t.Fatalf("%q -> %q", s, n)
 		case n != strings.TrimSpace(n), strings.HasPrefix(n, "."), strings.HasSuffix(n, "."):
 			t.Fatalf("%q -> %q", s, n)
-		case reserved(n):
+		case Reserved(n):
 			t.Fatalf("%q -> %q is reserved", s, n)
 		case SafeName(n) != n:
 			t.Fatalf("%q -> %q -> %q", s, n, SafeName(n))
