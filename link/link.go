@@ -10,15 +10,18 @@
 //
 //	lcdp://blake3/<64 hex>[/<filename>][?hints]    http://127.0.0.1:24255/blake3/<hex>[/<filename>]
 //	lcdp://sha256/<64 hex>[/<filename>][?hints]    http://127.0.0.1:24255/<hex>[/<filename>]
+//	lcdp://folder/<64 hex>[/<path>][?hints]        http://127.0.0.1:24255/folder/<hex>[/<path>]
+//
+// A folder's id is the BLAKE3 of its manifest (package folder); a path in it means that file, or that folder, only.
 //
 // [Parse] also takes the bare forms (<hex>, sha256/<hex>, blake3/<hex>, b3/<hex>,
-// blake3_tree_v2/<hex>), with a filename and hints if need be, and any http or
-// https URL with such a path; the host is ignored. Scheme, kind and hex are
-// case-insensitive. Links to folders and to publishers' names are recognised and
-// refused with [ErrNotYet].
+// blake3_tree_v2/<hex>, folder/<hex>), with a filename and hints if need be, and any
+// http or https URL with such a path; the host is ignored. Scheme, kind and hex are
+// case-insensitive. Links to publishers' names are recognised and refused with
+// [ErrNotYet].
 //
 //	n    display name                         k    a holder's public key, repeatable
-//	s    size of the content in bytes         w    https URL of a copy, repeatable
+//	s    size in bytes, of all files together w    https URL of a copy, repeatable
 //	p    ip:port of a holder, at most 8       so   selection of files in a folder
 //	h    the other hash: sha256:<hex>         seq  least sequence number of a name
 //	     or blake3:<hex>
@@ -40,15 +43,16 @@ import (
 
 const (
 	// MaxText is the longest text in bytes that Parse looks at. It is more than
-	// String can give: a name of 1024 bytes, all percent-encoded, takes 3 KiB, eight
-	// mirrors 6 KiB, eight peers with zones 3 KiB, eight keys 0.6 KiB.
-	MaxText = 16384
+	// String can give: a path of 4095 bytes, all percent-encoded, takes 12 KiB, a name of
+	// 1024 bytes 3 KiB, eight mirrors 6 KiB, eight peers with zones 3 KiB, eight keys 0.6 KiB.
+	MaxText = 32768
 	// MaxPeers is how many p hints are used (cli.md section 2): each one makes
 	// nodes send a datagram to an address that somebody else chose.
 	MaxPeers = 8
 	// maxRepeated bounds the k and the w hints in the same way.
 	maxRepeated = 8
 	maxNameText = 1024 // bytes of a name; file systems take 255
+	maxPathText = 4095 // bytes of a path in a folder: a manifest has none that is longer
 	maxWebText  = 256  // bytes of a w hint
 	maxHintText = 100  // bytes of a p or so hint
 	// webBase is where a node's local web page listens (wire.md section 1).
@@ -64,6 +68,9 @@ type Link struct {
 	Also chunk.ID // the other hash of the same content; zero Kind: not said. Both must match at the end.
 	Name string   // valid UTF-8 in NFC, else as said: never a path, may hold anything; "" if not said
 	Size int64    // bytes, -1: not said
+
+	Folder bool   // ID is the manifest of a folder; Name and Size are the folder's
+	Path   string // in the folder: valid UTF-8 in NFC, parts between slashes of which none is "", . or ..; "": all of it
 
 	Peers   []netip.AddrPort // at most MaxPeers, unmapped, without duplicates
 	Keys    []Key
@@ -91,6 +98,13 @@ func For(sums chunk.Sums, name string) Link {
 	return l
 }
 
+// ForFolder is the link that is handed out for a folder: sums are those of its manifest, size is that of its files.
+func ForFolder(sums chunk.Sums, name string, size int64) Link {
+	l := For(sums, name)
+	l.Folder, l.Size = true, size
+	return l
+}
+
 // oneBlock says whether a content of size bytes is exactly one block. Empty
 // content has none: its hash tree is a header, and nothing is asked for.
 func oneBlock(size int64) bool { return size > 0 && size <= chunk.BlockSize }
@@ -99,23 +113,33 @@ func oneBlock(size int64) bool { return size > 0 && size <= chunk.BlockSize }
 func (l Link) String() string {
 	var b strings.Builder
 	b.WriteString("lcdp://")
-	b.WriteString(kindWord(l.ID.Kind))
+	word := kindWord(l.ID.Kind)
+	if l.Folder {
+		word = folderWord
+	}
+	b.WriteString(word)
 	b.WriteByte('/')
 	b.WriteString(l.ID.Hash.String())
 	l.appendRest(&b, l.Also)
 	return b.String()
 }
 
+// folderWord is the kind of a folder's id in a link.
+const folderWord = "folder"
+
 // Web is the form that any browser can open where a node runs. One block goes by
 // its sha256 when that is known, see [For].
 func (l Link) Web() string {
 	id, also := l.ID, l.Also
-	if oneBlock(l.Size) && also.Kind == chunk.SHA256 && id.Kind == chunk.BLAKE3 {
+	if !l.Folder && oneBlock(l.Size) && also.Kind == chunk.SHA256 && id.Kind == chunk.BLAKE3 {
 		id, also = also, id
 	}
 	var b strings.Builder
 	b.WriteString(webBase)
-	if id.Kind != chunk.SHA256 {
+	switch {
+	case l.Folder:
+		b.WriteString(folderWord + "/")
+	case id.Kind != chunk.SHA256:
 		b.WriteString(kindWord(id.Kind))
 		b.WriteByte('/')
 	}
@@ -124,9 +148,14 @@ func (l Link) Web() string {
 	return b.String()
 }
 
-// appendRest writes the file name and the hints.
+// appendRest writes the file name, or the path in a folder, and the hints.
 func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
-	if name := cleanName(l.Name); name != "" {
+	name := cleanName(l.Name)
+	switch {
+	case l.Folder && l.Path != "":
+		b.WriteByte('/')
+		appendEscaped(b, l.Path, "/")
+	case !l.Folder && name != "":
 		b.WriteByte('/')
 		appendEscaped(b, name, "")
 	}
@@ -137,6 +166,9 @@ func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
 		b.WriteString(key)
 		b.WriteByte('=')
 		appendEscaped(b, value, plain)
+	}
+	if l.Folder && name != "" {
+		hint("n", name, "")
 	}
 	if l.Size >= 0 {
 		hint("s", strconv.FormatInt(l.Size, 10), "")
@@ -164,7 +196,7 @@ func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
 // Equal says whether two links say the same, Ignored apart.
 func (l Link) Equal(o Link) bool {
 	return l.ID == o.ID && l.Also == o.Also && l.Name == o.Name && l.Size == o.Size &&
-		l.Select == o.Select && l.Seq == o.Seq &&
+		l.Folder == o.Folder && l.Path == o.Path && l.Select == o.Select && l.Seq == o.Seq &&
 		slices.Equal(l.Peers, o.Peers) && slices.Equal(l.Keys, o.Keys) && slices.Equal(l.Mirrors, o.Mirrors)
 }
 

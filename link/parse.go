@@ -40,7 +40,12 @@ func Parse(text string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	if l.Name, err = nameOf(tail); err != nil {
+	if l.Folder {
+		l.Path, err = pathIn(tail)
+	} else {
+		l.Name, err = nameOf(tail)
+	}
+	if err != nil {
 		return Link{}, err
 	}
 	if err := l.parseHints(query); err != nil {
@@ -88,12 +93,8 @@ func (l *Link) parseID(parts []string) (tail []string, err error) {
 		l.ID.Kind = chunk.SHA256
 	case "blake3_tree_v2":
 		l.ID.Kind = chunk.BLAKE3Tree
-	case "folder":
-		h, err := hashAfter(parts)
-		if err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("link: is a folder, %w; get its list of files by blake3/%s", ErrNotYet, h)
+	case folderWord:
+		l.ID.Kind, l.Folder = chunk.BLAKE3, true
 	case "latest":
 		if len(parts) < 2 || parts[1] == "" {
 			return nil, errors.New("link: publisher's key is missing after latest/")
@@ -105,7 +106,7 @@ func (l *Link) parseID(parts []string) (tail []string, err error) {
 		}
 		// Whatever is not short enough to be a word is meant as a hash.
 		if !isHex(first) && len(first) < 32 {
-			return nil, fmt.Errorf("link: unknown kind of id %s, want blake3, sha256 or blake3_tree_v2", quote(parts[0]))
+			return nil, fmt.Errorf("link: unknown kind of id %s, want blake3, sha256, folder or blake3_tree_v2", quote(parts[0]))
 		}
 		l.ID.Kind = chunk.SHA256
 		l.ID.Hash, err = parseHash(first)
@@ -187,6 +188,32 @@ func nameOf(tail []string) (string, error) {
 		return cleanName(name), nil
 	}
 	return "", nil
+}
+
+// pathIn takes all parts as a path in a folder. One that would lead out of it, or that a manifest
+// cannot hold, is an error; a slash at the end means nothing.
+func pathIn(tail []string) (string, error) {
+	for len(tail) > 0 && tail[len(tail)-1] == "" {
+		tail = tail[:len(tail)-1]
+	}
+	parts := make([]string, 0, len(tail))
+	n := 0
+	for _, raw := range tail {
+		part, err := unescape(raw, false)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("link: path in the folder %w", err)
+		case part == "", part == ".", part == "..", strings.Contains(part, "/"):
+			return "", fmt.Errorf("link: path in the folder has the part %s", quote(part))
+		}
+		part = cleanName(part)
+		parts = append(parts, part)
+		n += len(part) + 1
+	}
+	if n > maxPathText+1 {
+		return "", fmt.Errorf("link: path in the folder has %d bytes, at most %d", n-1, maxPathText)
+	}
+	return strings.Join(parts, "/"), nil
 }
 
 // unescape decodes percent escapes, and '+' as a space in a query.

@@ -59,6 +59,9 @@ func readLinks(args []string, stdin io.Reader, names bool) ([]*item, error) {
 	add := func(text, where string) error {
 		l, err := link.Parse(text)
 		named := ""
+		if err == nil && l.Folder {
+			err = fmt.Errorf("is a folder, %w; get its list of files by %s", link.ErrNotYet, l.ID)
+		}
 		if err != nil && bareName(text) {
 			if !names {
 				return usagef("%s: %s; add --unverified if it is the name of a file that a node shares by name", where, strings.TrimPrefix(err.Error(), "link: "))

@@ -191,7 +191,7 @@ func TestExitCodes(t *testing.T) {
 	terminated, cancel := context.WithCancelCause(context.Background())
 	cancel(&interrupted{syscall.SIGTERM})
 	plain := context.Background()
-	_, notYet := link.Parse("lcdp://folder/" + strings.Repeat("a", 64))
+	_, notYet := link.Parse("lcdp://" + strings.Repeat("a", 64) + "/isos")
 	for _, c := range []struct {
 		ctx  context.Context
 		err  error
