@@ -41,6 +41,7 @@ type event struct {
 	SHA256    string   `json:"sha256"`
 	Link      string   `json:"link"`
 	Listen    []string `json:"listen"`
+	Folder    string   `json:"folder"`
 	Files     int      `json:"files"`
 	Failed    int      `json:"failed"`
 	Job       string   `json:"job"`

@@ -87,6 +87,7 @@ type Get struct {
 
 	refuse func(chunk.Hash) bool // a BLAKE3 that a peer tells is not followed; nil: none is
 	hinted bool                  // ID is such a BLAKE3
+	own    bool                  // the caller moves the finished file: it is not served from here
 }
 
 // State of a download, in the words that are shown to people.

@@ -190,6 +190,9 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	} else if err != nil && !errors.Is(err, chunk.ErrLeftover) {
 		return got, errors.Join(err, p.Close())
 	}
+	if g.own {
+		return got, p.Close()
+	}
 	return got, n.library.keep(p, got.Sums)
 }
 

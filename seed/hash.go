@@ -75,10 +75,7 @@ func (s *scan) hashOnce(ctx context.Context, j job) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	return File{
-		Path: j.path, Rel: j.rel, Stamp: stamp,
-		Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size},
-	}, nil
+	return j.file(index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}, stamp, false), nil
 }
 
 // sum hashes a content of size bytes, and keeps its tree if it is large enough to have

@@ -76,6 +76,9 @@ type File struct {
 	Content index.Content
 	Stamp   chunk.Stamp
 	Reused  bool // it was known, and was not read
+
+	Root       string // which of Options.Paths it was found by, absolute
+	Executable bool   // its owner may execute it, as it was looked at
 }
 
 // Kind says what an event tells.

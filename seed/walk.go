@@ -47,7 +47,13 @@ type job struct {
 	name  string // in dir
 	path  string // absolute
 	rel   string
+	named string      // of Options.Paths, absolute
 	looks os.FileInfo // as the walker saw it
+}
+
+// file is the file of a job, whose content was known or is now.
+func (j job) file(c index.Content, stamp chunk.Stamp, reused bool) File {
+	return File{Path: j.path, Rel: j.rel, Content: c, Stamp: stamp, Reused: reused, Root: j.named, Executable: j.looks.Mode()&0o100 != 0}
 }
 
 // errIndex marks the errors that end a scan.
@@ -58,6 +64,7 @@ type walker struct {
 	*scan
 	root   *os.Root
 	base   string          // absolute path of root
+	named  string          // the path that led to it
 	linked map[string]bool // folders that a link led to, by their path below root
 }
 
@@ -92,6 +99,7 @@ func (s *scan) walk(ctx context.Context) error {
 
 // walkPath takes what the user named: here a symbolic link is followed.
 func (s *scan) walkPath(ctx context.Context, abs string) error {
+	named := abs
 	fi, err := os.Lstat(abs)
 	if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
 		if abs, err = filepath.EvalSymlinks(abs); err == nil {
@@ -101,7 +109,7 @@ func (s *scan) walkPath(ctx context.Context, abs string) error {
 	if err != nil {
 		return err
 	}
-	w := &walker{scan: s, base: abs, linked: map[string]bool{}}
+	w := &walker{scan: s, base: abs, named: named, linked: map[string]bool{}}
 	if fi.IsDir() {
 		if w.root, err = os.OpenRoot(abs + string(filepath.Separator)); err != nil {
 			return err
@@ -279,6 +287,7 @@ func (w *walker) file(ctx context.Context, j job) error {
 		w.fail(j.path, syscall.ENAMETOOLONG)
 		return nil
 	}
+	j.named = w.named
 	stamp := chunk.StampOf(j.looks)
 	w.foundFiles.Add(1)
 	w.foundBytes.Add(stamp.Size)
@@ -286,7 +295,7 @@ func (w *walker) file(ctx context.Context, j job) error {
 		c, place, err := w.ix.ByPath(j.path)
 		switch {
 		case err == nil && place.Stamp == stamp && c.Size == stamp.Size:
-			w.done <- Event{Kind: FileDone, File: File{Path: j.path, Rel: j.rel, Content: c, Stamp: stamp, Reused: true}}
+			w.done <- Event{Kind: FileDone, File: j.file(c, stamp, true)}
 			return nil
 		case err != nil && !errors.Is(err, index.ErrNotFound):
 			return fmt.Errorf("%w: %w", errIndex, err)

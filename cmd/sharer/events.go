@@ -50,6 +50,43 @@ type readyEvent struct {
 	Listen []string `json:"listen"`
 	Files  int      `json:"files"`
 	Bytes  int64    `json:"bytes"`
+
+	Folder  string        `json:"folder,omitempty"` // link of the last folder
+	Folders []folderOffer `json:"folders,omitempty"`
+}
+
+// folderOffer is a folder that can be fetched by one link.
+type folderOffer struct {
+	Path      string `json:"path"`
+	PathBytes []byte `json:"path_bytes,omitempty"`
+	Link      string `json:"link"`
+	Files     int    `json:"files"`
+	Bytes     int64  `json:"bytes"`
+	Left      int    `json:"left_out"` // files whose names no manifest can hold
+}
+
+// folderDocument is the answer to ls LINK --json; the table is made from it too.
+type folderDocument struct {
+	V     int         `json:"v"`
+	Type  string      `json:"type"` // "folder"
+	ID    string      `json:"id"`   // folder/<hex>
+	Name  string      `json:"name,omitempty"`
+	Path  string      `json:"path,omitempty"` // in the folder: what was listed
+	Files int         `json:"files"`          // listed
+	Bytes int64       `json:"bytes"`          // of them
+	Rows  []folderRow `json:"entries"`
+}
+
+// folderRow is one file of a folder.
+type folderRow struct {
+	Path       string     `json:"path"`
+	Size       int64      `json:"size"`
+	BLAKE3     string     `json:"blake3"`
+	SHA256     string     `json:"sha256,omitempty"`
+	Modified   *time.Time `json:"modified,omitempty"`
+	Executable bool       `json:"executable,omitempty"`
+	Hidden     bool       `json:"hidden,omitempty"`
+	Link       string     `json:"link"`
 }
 
 // mappingEvent says what has become of the port at the router, for one family of addresses.

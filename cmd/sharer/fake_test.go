@@ -16,6 +16,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/folder"
 	"sharer/index"
 	"sharer/node"
 	"sharer/seed"
@@ -132,7 +133,11 @@ func (n *fakeNode) Seed(ctx context.Context, o seed.Options, emit func(seed.Even
 			}
 			n.net.content[chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}] = data
 			n.net.content[chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}] = data
-			emit(doneEvent(seed.File{Path: path, Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}}))
+			rel, err := filepath.Rel(p, path)
+			if err != nil {
+				return err
+			}
+			emit(doneEvent(seed.File{Path: path, Rel: rel, Root: p, Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}}))
 			return nil
 		})
 		if err != nil {
@@ -192,6 +197,41 @@ func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
 		}
 	}
 	return node.Got{Path: g.Path, Size: int64(len(data)), Fetched: int64(len(data)), Duration: 1500 * time.Millisecond, Asked: 2}, nil
+}
+
+func (n *fakeNode) OfferFolder(f folder.Folder) (chunk.Sums, error) {
+	pages, err := f.Pages()
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	for _, p := range pages {
+		n.net.content[chunk.ID{Kind: chunk.BLAKE3, Hash: p.Sums.BLAKE3}] = p.Data
+	}
+	return pages[0].Sums, nil
+}
+
+func (n *fakeNode) ReadFolder(ctx context.Context, g node.Get) (folder.Folder, error) {
+	return folder.Read(ctx, g.ID.Hash, func(_ context.Context, h chunk.Hash) ([]byte, error) {
+		data, ok := n.net.content[chunk.ID{Kind: chunk.BLAKE3, Hash: h}]
+		if !ok {
+			return nil, &node.NotFoundError{ID: g.ID, Asked: 3, After: g.FindTimeout}
+		}
+		return data, nil
+	})
+}
+
+// GetFolder gets one file after the other.
+func (n *fakeNode) GetFolder(ctx context.Context, g node.GetFolder) error {
+	for _, f := range g.Files {
+		path := filepath.Join(g.Dir, f.Path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		got, err := n.Get(ctx, node.Get{ID: chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}, Path: path, Force: g.Force})
+		g.Done(node.FolderFile{File: f, Path: path, Existed: got.Existed, Fetched: got.Fetched, Err: err})
+	}
+	g.Progress(node.FolderProgress{Files: len(g.Files), FilesTotal: len(g.Files)})
+	return ctx.Err()
 }
 
 func (n *fakeNode) GetNamed(ctx context.Context, name string, g node.Get) (node.Got, error) {

@@ -25,6 +25,7 @@ type getOptions struct {
 	jobs         int
 	fsync        bool
 	unverified   bool
+	choose       chosen
 }
 
 const maxJobs = 64
@@ -38,7 +39,13 @@ from standard input, one a line; blank lines and lines that begin with # are ski
 
 What is interrupted goes on when the same command is given again: it keeps NAME.part and
 NAME.part.sharer beside NAME. A file that is there already with the same bytes is success.`
+	c.long += `
+
+The link of a folder fetches all its files into a folder of its name, or into -o DIR; one
+with a path behind the id, that file or folder only. A pattern of --include and --exclude
+names files or folders: *.iso anywhere, docs/*.md from the top, ** for folders between.`
 	c.examples = `sharer get lcdp://blake3/3f2a.../ubuntu.iso
+sharer get lcdp://folder/9c1e...?n=isos -o isos --include '*.iso'
 sharer get blake3/3f2a... -o ubuntu.iso --find-timeout 10m
 sharer get 3f2a... -o - | tar x
 sharer get - -o downloads/ < links.txt`
@@ -53,6 +60,7 @@ sharer get - -o downloads/ < links.txt`
 	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch `N` at the same time, at most 64")
 	f.BoolVar(&o.fsync, "fsync", false, "wait until each file is on the medium before it counts as done")
 	f.BoolVar(&o.unverified, "unverified", false, "take names of files too: some small nodes share by name, and nothing verifies it")
+	o.choose.register(f)
 	c.outputFlags()
 	c.progressFlags()
 	c.nodeFlags()
@@ -74,7 +82,7 @@ func (o *getOptions) check() error {
 	case o.stallTimeout <= 0:
 		return usagef("--stall-timeout %s: want more than 0", o.stallTimeout)
 	}
-	return nil
+	return o.choose.check()
 }
 
 // runGet fetches all links and ends when each is done or has failed.
@@ -89,11 +97,17 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	if err != nil {
 		return err
 	}
-	t, err := chooseTargets(items, o.output)
-	if err != nil {
+	if err := o.checkFolders(items); err != nil {
 		return err
 	}
-	defer t.cleanUp()
+	// What is wrong with -o is said before a node starts, unless it depends on what a link leads to.
+	t := &targets{}
+	if !anyFolder(items) {
+		if t, err = chooseTargets(items, o.output); err != nil {
+			return err
+		}
+		defer t.cleanUp()
+	}
 
 	scr := newScreen(o.options, s)
 	defer scr.close()
@@ -109,9 +123,17 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	defer p.Close()
 	showChats(p, scr)
 
-	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1, toStdout: t.stdout}
-	scr.board.expect(len(items))
+	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1}
 	begun := time.Now()
+	if anyFolder(items) {
+		g.readFolders(ctx, items)
+		if t, err = chooseTargets(items, o.output); err != nil {
+			return err
+		}
+		defer t.cleanUp()
+	}
+	g.toStdout = t.stdout
+	scr.board.expect(len(items))
 	g.all(ctx, t.groups)
 	err = g.result(ctx, items)
 	if ctx.Err() != nil && err != nil {
@@ -132,7 +154,7 @@ type getting struct {
 	o        *getOptions
 	s        *stdio
 	scr      *screen
-	peer     getter
+	peer     peer
 	alone    bool // there is one link: its error is the command's
 	toStdout bool
 
@@ -163,7 +185,14 @@ func (g *getting) all(ctx context.Context, groups [][]*item) {
 
 // one fetches one item and prints what became of it.
 func (g *getting) one(ctx context.Context, it *item, force bool) {
+	if it.err != nil {
+		return // of a folder that could not be read, which was said
+	}
 	if it.err = ctx.Err(); it.err != nil {
+		return
+	}
+	if it.tree {
+		g.folder(ctx, it, force)
 		return
 	}
 	task := g.scr.task(view{name: it.label(), job: it.job, id: it.link.ID.String(), state: string(node.LookingForPeers), total: it.link.Size})
@@ -274,6 +303,9 @@ func (g *getting) summary(items []*item, took time.Duration) summaryEvent {
 	e := summaryEvent{V: 1, Type: "summary", Files: len(items), Seconds: seconds(took), Verified: true, Code: exitDone.String()}
 	for _, it := range items {
 		e.Bytes += it.got.Size
+		if it.tree {
+			e.Files += it.done - 1
+		}
 		e.Verified = e.Verified && it.named == ""
 	}
 	if g.alone {

@@ -15,20 +15,27 @@ import (
 // listOptions are the flags of ls.
 type listOptions struct {
 	*options
-	peers bool
-	wait  time.Duration
+	peers       bool
+	wait        time.Duration
+	findTimeout time.Duration
+	choose      chosen
 }
 
 func newList() *command {
-	c := newCommand("ls", "--peers [HOST:PORT...]", "list what peers offer")
-	c.long = `Ask the peers that are met what they have, and list it: what most of them have comes first.
+	c := newCommand("ls", "LINK | --peers [HOST:PORT...]", "list a folder, or what peers offer")
+	c.long = `List the files of a folder by its link, or of a folder in it, without fetching them: only
+the list itself is fetched. Patterns are those of get.
+
+With --peers, ask the peers that are met what they have, and list it: what most of them have comes first.
 With addresses only those are asked. Peers list up to 70 contents each, without names; sizes
 are what they claim, until a content is fetched. An id of the list is a link: sharer get ID.`
-	c.examples = "sharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
+	c.examples = "sharer ls lcdp://folder/9c1e... --include '*.iso'\nsharer ls --json lcdp://folder/9c1e... | jq -r '.entries[].link'\nsharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
 	o := &listOptions{options: c.options}
 	f := c.flags
 	f.BoolVar(&o.peers, "peers", false, "what peers offer")
 	f.DurationVarP(&o.wait, "timeout", "W", 10*time.Second, "`TIME` to wait for answers at most")
+	f.DurationVar(&o.findTimeout, "find-timeout", time.Minute, "give up after `TIME` if nobody has the folder's list")
+	o.choose.register(f)
 	c.outputFlags()
 	c.nodeFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runList(ctx, o, args, s) }
@@ -37,8 +44,10 @@ are what they claim, until a content is fetched. An id of the list is a link: sh
 
 func runList(ctx context.Context, o *listOptions, args []string, s *stdio) error {
 	switch {
+	case !o.peers && len(args) == 0:
+		return usagef("ls needs the link of a folder, or --peers for what peers offer; sharer seed prints what this machine shares")
 	case !o.peers:
-		return usagef("ls needs --peers: it lists what peers offer; sharer seed prints what this machine shares")
+		return listFolder(ctx, o, args, s)
 	case o.wait <= 0:
 		return usagef("--timeout %s: want more than 0", o.wait)
 	}

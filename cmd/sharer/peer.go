@@ -13,6 +13,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/folder"
 	"sharer/node"
 	"sharer/seed"
 	"sharer/transfer"
@@ -23,10 +24,15 @@ type (
 	seeder interface {
 		Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error)
 		Recommend(id chunk.ID, size int64)
+		OfferFolder(f folder.Folder) (chunk.Sums, error)
 	}
 	getter interface {
 		Get(ctx context.Context, g node.Get) (node.Got, error)
 		GetNamed(ctx context.Context, name string, g node.Get) (node.Got, error)
+	}
+	folderGetter interface {
+		ReadFolder(ctx context.Context, g node.Get) (folder.Folder, error)
+		GetFolder(ctx context.Context, g node.GetFolder) error
 	}
 	pinger interface {
 		Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error)
@@ -46,6 +52,7 @@ type (
 	peer interface {
 		seeder
 		getter
+		folderGetter
 		pinger
 		talker
 		lister

@@ -28,8 +28,8 @@ type seedOptions struct {
 func newSeed() *command {
 	c := newCommand("seed", "PATH...", "share files and folders where they are")
 	c.long = `Share files and folders where they are: nothing is copied or changed. Each file gets a
-link, printed one a line on standard output; whoever has the link can fetch it while this
-runs. Ctrl-C stops.
+link, printed one a line on standard output, and each folder one for all that is in it,
+printed last; whoever has the link can fetch it while this runs. Ctrl-C stops.
 
 Hidden files, .git, editors' temporary files and partial downloads are skipped, unless
 they are named as a PATH. Symbolic links never lead out of the folder. A second start
@@ -76,6 +76,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	if err != nil {
 		return err
 	}
+	if err := h.expectFolders(paths); err != nil {
+		return err
+	}
 	p, err := openPeer(ctx, o.options, scr, true, false)
 	if err != nil {
 		return err
@@ -98,12 +101,23 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	case h.files == 0:
 		return h.result(begun)
 	}
-	ready := readyEvent{V: 1, Type: "ready", Files: h.files, Bytes: h.bytes}
+	offers, err := h.offerFolders(p)
+	if err != nil {
+		return err
+	}
+	ready := readyEvent{Folders: offers, V: 1, Type: "ready", Files: h.files, Bytes: h.bytes}
 	for _, a := range p.Addrs() {
 		ready.Listen = append(ready.Listen, a.String())
 	}
+	if len(offers) > 0 {
+		ready.Folder = offers[len(offers)-1].Link
+	}
 	if o.json {
 		scr.event(ready)
+	} else {
+		for _, f := range offers {
+			scr.result(f.Link)
+		}
 	}
 	if o.recommend {
 		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
@@ -121,6 +135,8 @@ type hashing struct {
 	rate rateMeter
 
 	last index.Content // of the file that was done last
+
+	folders []*seededFolder // in the order of the command line
 
 	files, reused, skipped, failed int
 	bytes                          int64 // of the files
@@ -185,6 +201,7 @@ func (h *hashing) done(f seed.File) {
 	h.files++
 	h.last = f.Content
 	h.bytes += f.Content.Size
+	h.inFolder(f)
 	if f.Reused {
 		h.reused++
 		h.reusedBytes += f.Content.Size

@@ -22,9 +22,14 @@ func TestSeed(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		r := c.runUntilReached(t, sig, "seed", dir)
 		r.want(t, exitDone, "*", "hashing\n", "hashed 1 file", "1 skipped (-v lists them)", "seeding 1 file, 5 B, on 127.0.0.1:40001. Ctrl-C to stop")
-		l, err := link.Parse(strings.TrimSpace(r.out))
-		if err != nil || l.Name != "a b.txt" || l.Size != 5 || !strings.HasPrefix(r.out, "lcdp://blake3/") || strings.Count(r.out, "\n") != 1 {
+		file, rest, _ := strings.Cut(r.out, "\n")
+		l, err := link.Parse(file)
+		if err != nil || l.Name != "a b.txt" || l.Size != 5 || !strings.HasPrefix(file, "lcdp://blake3/") {
 			t.Errorf("%q: %+v, %v", r.out, l, err)
+		}
+		l, err = link.Parse(rest)
+		if err != nil || !l.Folder || l.Name != filepath.Base(dir) || l.Size != 5 || strings.Count(rest, "\n") != 1 {
+			t.Errorf("%q: %+v, %v", rest, l, err)
 		}
 	}
 	cfg := c.net.configs[0]
@@ -46,7 +51,7 @@ func TestSeedJSON(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a")
 	writeFile(t, path, "hello")
-	r := c.runUntilReached(t, os.Interrupt, "seed", "--json", "--progress=none", dir)
+	r := c.runUntilReached(t, os.Interrupt, "seed", "--json", "--progress=none", path)
 	sums := sumOf(t, []byte("hello"))
 	want := `{"v":1,"type":"chat","from":"192.0.2.1:7","text":"hi\u001b[2J","time":"2025-01-02T03:04:05Z"}
 {"v":1,"type":"file","path":"` + path + `","size":5,"blake3":"` + sums.BLAKE3.String() + `","sha256":"` + sums.SHA256.String() + `","link":"` + link.For(sums, "a").String() + `"}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sharer/folder"
 	"sharer/link"
 	"sharer/node"
 )
@@ -23,6 +24,10 @@ type item struct {
 	named string // the name that is asked for instead of an id; "": none
 	path  string // final name, before --rename
 
+	tree  bool          // a folder is fetched to path
+	files []folder.File // of it
+	done  int           // files of it that are there
+
 	got node.Got // valid if err is nil
 	err error
 }
@@ -33,6 +38,9 @@ func (it *item) label() string {
 		return escape(it.link.Name)
 	}
 	id := it.link.ID.String()
+	if it.link.Folder {
+		id = "folder/" + it.link.ID.Hash.String()
+	}
 	kind, _, found := strings.Cut(id, "/")
 	if !found {
 		kind = ""
@@ -59,9 +67,6 @@ func readLinks(args []string, stdin io.Reader, names bool) ([]*item, error) {
 	add := func(text, where string) error {
 		l, err := link.Parse(text)
 		named := ""
-		if err == nil && l.Folder {
-			err = fmt.Errorf("is a folder, %w; get its list of files by %s", link.ErrNotYet, l.ID)
-		}
 		if err != nil && bareName(text) {
 			if !names {
 				return usagef("%s: %s; add --unverified if it is the name of a file that a node shares by name", where, strings.TrimPrefix(err.Error(), "link: "))
@@ -128,6 +133,20 @@ type targets struct {
 // exists or ends in a slash, - for standard output, or "" for the working folder.
 func chooseTargets(items []*item, output string) (*targets, error) {
 	t := &targets{stdout: output == "-"}
+	for _, it := range items {
+		if it.tree && t.stdout {
+			return nil, usagef("-o - takes a file; %s is a folder", it.label())
+		}
+	}
+	if len(items) == 1 && items[0].tree && output != "" {
+		// A folder's files go into the folder that is named, whether it is there or not.
+		if fi, err := os.Stat(output); err == nil && !fi.IsDir() {
+			return nil, &codedError{exitExists, fmt.Errorf("-o %s is there, and is no folder", output)}
+		}
+		items[0].path = output
+		t.group(items)
+		return t, nil
+	}
 	switch dir, err := folderOf(output, len(items)); {
 	case err != nil:
 		return nil, err

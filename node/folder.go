@@ -1,0 +1,176 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sharer/chunk"
+	"sharer/folder"
+	"sharer/index"
+	"sharer/transfer"
+)
+
+// OfferFolder makes the manifest of a folder and offers it. It lies in the state folder, a file a page, and is served as
+// seeded files are; manifests of earlier sessions are removed. The result are the sums of the first page, which is the
+// folder's id.
+func (n *Node) OfferFolder(f folder.Folder) (chunk.Sums, error) {
+	if n.state == nil {
+		return chunk.Sums{}, ErrNoState
+	}
+	pages, err := f.Pages()
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	dir, err := filepath.Abs(filepath.Join(n.state.dir, "folders"))
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = n.clearFolders(dir)
+	}
+	if err != nil {
+		return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+	}
+	entries := make([]index.Entry, 0, len(pages))
+	for _, p := range pages {
+		path := filepath.Join(dir, p.Sums.BLAKE3.String()+".json")
+		stamp, err := writePage(path, p.Data)
+		if err != nil {
+			return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+		}
+		entries = append(entries, index.Entry{
+			Content: index.Content{SHA256: p.Sums.SHA256, BLAKE3: p.Sums.BLAKE3, Size: p.Sums.Size},
+			Place:   index.Place{Path: path, Stamp: stamp},
+		})
+	}
+	if err := n.state.index.Put(entries); err != nil {
+		return chunk.Sums{}, err
+	}
+	for _, e := range entries {
+		n.library.offer(e.Place.Path)
+	}
+	return pages[0].Sums, nil
+}
+
+// clearFolders removes what was not offered in this session.
+func (n *Node) clearFolders(dir string) error {
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range old {
+		path := filepath.Join(dir, e.Name())
+		n.library.mu.RLock()
+		offers := n.library.offersLocked(path)
+		n.library.mu.RUnlock()
+		if offers {
+			continue
+		}
+		if err := n.state.index.Forget(path); err != nil && !errors.Is(err, index.ErrNotFound) {
+			return err
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePage puts a page on disk under its final name, whole or not at all.
+func writePage(path string, data []byte) (chunk.Stamp, error) {
+	temp := path + ".new"
+	err := os.WriteFile(temp, data, 0o600)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return chunk.Stamp{}, err
+	}
+	f, stamp, err := chunk.OpenRegular(path)
+	if err != nil {
+		return chunk.Stamp{}, err
+	}
+	return stamp, f.Close()
+}
+
+// keptPages bounds the memory for fetched manifests that are given on, in bytes.
+const keptPages = 16 << 20
+
+// ReadFolder fetches the manifest of the folder whose id is g.ID, and offers it as long as the node runs. Of g the ID, Also,
+// Peers and the timeouts are used. The error is one of Get, or wraps folder.ErrFormat.
+func (n *Node) ReadFolder(ctx context.Context, g Get) (folder.Folder, error) {
+	dir, err := os.MkdirTemp("", "sharer-folder-")
+	if err != nil {
+		return folder.Folder{}, err
+	}
+	defer os.RemoveAll(dir) // a failure leaves a megabyte in the system's folder for such things
+	var pages [][]byte
+	total := 0
+	f, err := folder.Read(ctx, g.ID.Hash, func(ctx context.Context, h chunk.Hash) ([]byte, error) {
+		page := Get{ID: chunk.ID{Kind: chunk.BLAKE3, Hash: h}, Size: -1, Peers: g.Peers, FindTimeout: g.FindTimeout, StallTimeout: g.StallTimeout, own: true}
+		if h == g.ID.Hash {
+			page.Also = g.Also
+		}
+		page.Path = filepath.Join(dir, h.String())
+		var out pageBuffer
+		page.Out = &out
+		if _, err := n.Get(ctx, page); err != nil {
+			return nil, err
+		}
+		if total += len(out); total <= keptPages {
+			pages = append(pages, out)
+		}
+		return out, nil
+	})
+	if err != nil {
+		return folder.Folder{}, err
+	}
+	for _, p := range pages {
+		if err := n.library.keepPage(ctx, p); err != nil {
+			return folder.Folder{}, err
+		}
+	}
+	return f, nil
+}
+
+// pageBuffer takes a page, and stops the download of what is too long for one.
+type pageBuffer []byte
+
+func (b *pageBuffer) Write(p []byte) (int, error) {
+	if len(*b)+len(p) > folder.MaxPage {
+		return 0, fmt.Errorf("%w: it has more than %d bytes", folder.ErrFormat, folder.MaxPage)
+	}
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+// keepPage serves a page from memory.
+func (l *library) keepPage(ctx context.Context, data []byte) error {
+	var tree memory
+	sums, err := chunk.Sum(ctx, strings.NewReader(string(data)), int64(len(data)), &tree, nil)
+	if err != nil {
+		return err
+	}
+	page := &pageContent{Reader: strings.NewReader(string(data)), blake3: sums.BLAKE3}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetched[chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}] = page
+	l.fetched[chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}] = page
+	l.fetched[chunk.ID{Kind: chunk.BLAKE3Tree, Hash: sums.BLAKE3}] = &pageContent{Reader: strings.NewReader(string(tree.b))}
+	return nil
+}
+
+// pageContent is a page, or its tree, in memory.
+type pageContent struct {
+	*strings.Reader            // ReadAt and Size; nobody moves its position
+	blake3          chunk.Hash // zero: of a tree
+}
+
+var _ transfer.Content = (*pageContent)(nil)
+
+func (p *pageContent) Have(int64, int) []chunk.Range { return nil }
+func (p *pageContent) BLAKE3() (chunk.Hash, bool)    { return p.blake3, p.blake3 != chunk.Hash{} }
