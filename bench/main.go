@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/zeebo/blake3"
 )
@@ -46,7 +47,7 @@ func main() {
 	flag.StringVar(&c.svg, "svg", "", "file for a picture of the results")
 	b3 := flag.String("b3", "", "only hash this file, or the files of this folder: a pass that others need")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := error(nil)
 	if *b3 != "" {
