@@ -78,7 +78,7 @@ type held struct {
 
 func (l *lane) run(ctx context.Context) {
 	defer l.remove()
-	for {
+	for ctx.Err() == nil { // a step after the end would forget what was asked for
 		wait := time.NewTimer(time.Until(l.step(ctx)))
 		select {
 		case <-ctx.Done():
