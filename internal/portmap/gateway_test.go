@@ -3,6 +3,7 @@ package portmap
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,11 +27,15 @@ type router struct {
 	external          netip.Addr
 	taken             map[uint16]bool // external ports of others
 	onlyPermanent     bool
+	refuses           int           // the error with which onlyPermanent refuses a lease; 0: 725
+	version1          bool          // its service is WANIPConnection:1
+	mute              bool          // it answers nothing from now on
+	written           atomic.Int64  // bytes of HTTP answers
 	lease             time.Duration // granted at most; 0: what is asked for
 
-	ssdp   func() string                                 // nil: the true location
-	web    func(http.ResponseWriter, *http.Request) bool // true: it has answered
-	forged func(to netip.AddrPort) []spoof               // sent before an answer
+	ssdp   func() string                                   // nil: the true location
+	web    func(http.ResponseWriter, *http.Request) bool   // true: it has answered
+	forged func(to netip.AddrPort, request []byte) []spoof // sent before an answer
 
 	mu       sync.Mutex
 	booted   time.Time
@@ -75,15 +81,19 @@ func (r *router) Packets(netip.Addr) (Packets, error) {
 }
 
 // Dial connects to its web server, whoever is named.
-func (r *router) Dial(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+func (r *router) Dial(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	r.mu.Lock()
 	r.everAt[to.Addr()]++
 	r.mu.Unlock()
+	if r.silent() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if !r.upnp || to != netip.AddrPortFrom(r.at, 5000) {
 		return nil, errors.New("connection refused")
 	}
 	ours, theirs := net.Pipe()
-	go r.serve(theirs)
+	go r.serve(&counting{theirs, r})
 	return ours, nil
 }
 
@@ -139,6 +149,9 @@ func (r *router) http(w http.ResponseWriter, request *http.Request, body string)
 		if err != nil {
 			panic(err)
 		}
+		if r.version1 {
+			doc = bytes.ReplaceAll(doc, []byte(mapKinds[0]), []byte(mapKinds[1]))
+		}
 		_, _ = w.Write(doc)
 		return
 	}
@@ -159,7 +172,7 @@ func (r *router) http(w http.ResponseWriter, request *http.Request, body string)
 	case "AddPortMapping":
 		switch {
 		case r.onlyPermanent && lease > 0:
-			fault(725)
+			fault(cmp.Or(r.refuses, 725))
 		case r.taken[uint16(port)]:
 			fault(718)
 		default:
@@ -172,7 +185,17 @@ func (r *router) http(w http.ResponseWriter, request *http.Request, body string)
 		}
 		r.mapLocked(uint16(port), lease)
 		done(fmt.Sprintf("<NewReservedPort>%d</NewReservedPort>", port))
+	case "GetSpecificPortMappingEntry":
+		if _, ok := r.mappings[uint16(port)]; !ok {
+			fault(714)
+			return
+		}
+		done("<NewInternalPort>24254</NewInternalPort>")
 	case "GetExternalIPAddress":
+		if !r.external.IsValid() {
+			fault(501)
+			return
+		}
 		done("<NewExternalIPAddress>" + r.external.String() + "</NewExternalIPAddress>")
 	case "DeletePortMapping":
 		delete(r.mappings, uint16(port))
@@ -230,6 +253,31 @@ func (r *router) held() (ports []uint16) {
 	return ports
 }
 
+// counting is the router's end of a connection.
+type counting struct {
+	net.Conn
+	r *router
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.r.written.Add(int64(n)) // its lock may be held
+	return n, err
+}
+
+func (r *router) silent() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mute
+}
+
+// quiet makes it silent, or ends that.
+func (r *router) quiet(mute bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mute = mute
+}
+
 // reboot loses all state.
 func (r *router) reboot() {
 	r.mu.Lock()
@@ -263,7 +311,7 @@ func (r *router) datagram(to netip.AddrPort, b []byte) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.everAt[to.Addr()]++
-	if to.Addr() != r.at {
+	if to.Addr() != r.at || r.mute {
 		return nil
 	}
 	r.asked++
@@ -347,7 +395,7 @@ type packets struct {
 
 func (p *packets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if p.r.forged != nil {
-		for _, s := range p.r.forged(to) {
+		for _, s := range p.r.forged(to, b) {
 			p.r.mu.Lock()
 			p.r.lies++
 			p.r.mu.Unlock()

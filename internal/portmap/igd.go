@@ -41,6 +41,7 @@ type igd struct {
 	f          *fence
 	randomPort func() uint16
 	services   []service // as last discovered
+	asking     uint16    // external port of an AddPortMapping that has not been answered; 0: none
 	client     *http.Client
 }
 
@@ -62,6 +63,9 @@ func newIGD(f *fence, randomPort func() uint16) *igd {
 				if err != nil {
 					return nil, err
 				}
+				// The transport goes on dialling when its request has been given up.
+				ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+				defer cancel()
 				return f.dial(ctx, uint16(port))
 			},
 		},
@@ -243,9 +247,13 @@ func (g *igd) addMapping(ctx context.Context, s service, w want) (grant, error) 
 	}
 	var err error
 	for range maxPorts {
+		g.asking = port
 		if _, err = g.action(ctx, s, "AddPortMapping", arguments()...); errors.Is(err, igdOnlyPermanent) || errors.Is(err, igdInvalidArgs) && lease > 0 {
 			lease = 0 // routers of old take no other (IGD:1)
 			_, err = g.action(ctx, s, "AddPortMapping", arguments()...)
+		}
+		if ctx.Err() == nil {
+			g.asking = 0
 		}
 		if err == nil {
 			return grant{external: netip.AddrPortFrom(netip.Addr{}, port), lifetime: lease}, nil
@@ -306,16 +314,20 @@ func (g *igd) addPinhole(ctx context.Context, s service, w want, old grant) (gra
 	return got, nil
 }
 
-// lost looks whether the external address is another. A pinhole depends on none.
+// lost looks whether the external address is another, or the mapping gone. A pinhole depends on no address.
 func (g *igd) lost(ctx context.Context, held grant) bool {
 	if held.pinhole != "" || len(g.services) == 0 {
 		return false
 	}
 	a, err := g.address(ctx, g.services[0])
-	return err == nil && a != held.external.Addr()
+	if err != nil || a != held.external.Addr() {
+		return err == nil
+	}
+	_, err = g.action(ctx, g.services[0], "GetSpecificPortMappingEntry", argument{"NewRemoteHost", ""}, argument{"NewExternalPort", strconv.Itoa(int(held.external.Port()))}, argument{"NewProtocol", "UDP"})
+	return errors.Is(err, igdNoSuchMapping)
 }
 
-func (g *igd) remove(ctx context.Context, w want, held grant) error {
+func (g *igd) remove(ctx context.Context, _ want, held grant) error {
 	if len(g.services) == 0 {
 		return nil // nothing was asked for
 	}
@@ -329,7 +341,10 @@ func (g *igd) remove(ctx context.Context, w want, held grant) error {
 	}
 	port := held.external.Port()
 	if port == 0 {
-		port = w.external.Port()
+		port = g.asking
+	}
+	if port == 0 { // nothing is out, or the router would have chosen the port: it ends with its lease
+		return nil
 	}
 	_, err := g.action(ctx, s, "DeletePortMapping", argument{"NewRemoteHost", ""}, argument{"NewExternalPort", strconv.Itoa(int(port))}, argument{"NewProtocol", "UDP"})
 	return err

@@ -92,14 +92,16 @@ func TestProtocols(t *testing.T) {
 		external string
 		endless  bool
 	}{
-		"PCP":                   {func(r *router) { r.pcp = true }, "PCP", "11.77.0.1:24254", false},
-		"PCP before the others": {func(r *router) { r.pcp, r.natpmp, r.upnp = true, true, true }, "PCP", "11.77.0.1:24254", false},
-		"PCP, port taken":       {func(r *router) { r.pcp = true; r.taken[port] = true }, "PCP", "11.77.0.1:24255", false},
-		"NAT-PMP":               {func(r *router) { r.natpmp = true }, "NAT-PMP", "11.77.0.1:24254", false},
-		"NAT-PMP, port taken":   {func(r *router) { r.natpmp = true; r.taken[port] = true }, "NAT-PMP", "11.77.0.1:24255", false},
-		"UPnP":                  {func(r *router) { r.upnp = true }, "UPnP", "11.77.0.1:24254", false},
-		"UPnP, port taken":      {func(r *router) { r.upnp = true; r.taken[port] = true }, "UPnP", "11.77.0.1:24255", false},
-		"UPnP, only permanent":  {func(r *router) { r.upnp, r.onlyPermanent = true, true }, "UPnP", "11.77.0.1:24254", true},
+		"PCP":                        {func(r *router) { r.pcp = true }, "PCP", "11.77.0.1:24254", false},
+		"PCP before the others":      {func(r *router) { r.pcp, r.natpmp, r.upnp = true, true, true }, "PCP", "11.77.0.1:24254", false},
+		"PCP, port taken":            {func(r *router) { r.pcp = true; r.taken[port] = true }, "PCP", "11.77.0.1:24255", false},
+		"NAT-PMP":                    {func(r *router) { r.natpmp = true }, "NAT-PMP", "11.77.0.1:24254", false},
+		"NAT-PMP, port taken":        {func(r *router) { r.natpmp = true; r.taken[port] = true }, "NAT-PMP", "11.77.0.1:24255", false},
+		"UPnP":                       {func(r *router) { r.upnp = true }, "UPnP", "11.77.0.1:24254", false},
+		"UPnP, port taken":           {func(r *router) { r.upnp = true; r.taken[port] = true }, "UPnP", "11.77.0.1:24255", false},
+		"UPnP 1, port taken":         {func(r *router) { r.upnp, r.version1 = true, true; r.taken[port] = true }, "UPnP", "", false},
+		"UPnP, lease not understood": {func(r *router) { r.upnp, r.onlyPermanent, r.refuses = true, true, 402 }, "UPnP", "11.77.0.1:24254", true},
+		"UPnP, only permanent":       {func(r *router) { r.upnp, r.onlyPermanent = true, true }, "UPnP", "11.77.0.1:24254", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,13 +109,13 @@ func TestProtocols(t *testing.T) {
 				x.set(r)
 				keeping(t, r, func(t *testing.T, k *Keeper, heard *told) {
 					s := status(t, k)
-					if s.Err != nil || s.Protocol != x.protocol || s.External.String() != x.external || s.Until.IsZero() != x.endless || !s.Public() {
+					if s.Err != nil || s.Protocol != x.protocol || x.external != "" && s.External.String() != x.external || s.Until.IsZero() != x.endless || !s.Public() {
 						t.Fatalf("%+v", s)
 					}
 					if got := r.held(); !slices.Equal(got, []uint16{s.External.Port()}) {
 						t.Errorf("the router holds %v", got)
 					}
-					if lines := heard.lines(); len(lines) != 1 || !strings.Contains(lines[0], "open to the world as "+x.external) {
+					if lines := heard.lines(); len(lines) != 1 || !strings.Contains(lines[0], "open to the world as "+s.External.String()) {
 						t.Errorf("told %q", lines)
 					}
 					_, before := r.counted()
@@ -224,6 +226,47 @@ func TestGatewayStartsAnew(t *testing.T) {
 					t.Errorf("%+v, told %q", s, heard.lines())
 				}
 			})
+		})
+	})
+	t.Run("UPnP, the same address", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRouter()
+			r.upnp = true
+			keeping(t, r, func(t *testing.T, k *Keeper, _ *told) {
+				status(t, k)
+				time.Sleep(2 * time.Minute)
+				r.reboot()
+				time.Sleep(watchEvery + lookEvery)
+				if got := r.held(); len(got) != 1 {
+					t.Errorf("held %v", got)
+				}
+			})
+		})
+	})
+	t.Run("another gateway", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRouter()
+			r.natpmp = true
+			k := Start(Config{Network: r, Rand: chance(), V4: netip.AddrPortFrom(netip.IPv4Unspecified(), port)})
+			defer k.Close()
+			status(t, k)
+			before := r.at
+			r.mu.Lock()
+			r.at = netip.MustParseAddr("192.168.77.254")
+			r.mu.Unlock()
+			time.Sleep(2 * lookEvery)
+			if s := k.Status()[0]; s.Gateway != r.at || s.Protocol != "NAT-PMP" {
+				t.Errorf("%+v", s)
+			}
+			r.mu.Lock()
+			old := r.everAt[before]
+			r.mu.Unlock()
+			time.Sleep(time.Hour)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.everAt[before] != old {
+				t.Error("the gateway of before is still asked")
+			}
 		})
 	})
 	t.Run("another address of ours", func(t *testing.T) {
@@ -366,13 +409,15 @@ func TestGatewayIsHostile(t *testing.T) {
 			}
 		},
 		"a stranger answers first": func(r *router) {
-			r.forged = func(to netip.AddrPort) []spoof {
-				b := make([]byte, pcpMapSize)
-				b[0], b[1] = pcpVersion, 0x81
-				return []spoof{
-					{netip.AddrPortFrom(evil.Addr(), to.Port()), b},
-					{netip.AddrPortFrom(evil.Addr(), to.Port()), []byte("HTTP/1.1 200 OK\r\nLOCATION: http://" + evil.String() + "/x\r\n\r\n")},
+			// It would do but for its sender.
+			r.pcp = true
+			r.forged = func(to netip.AddrPort, request []byte) []spoof {
+				if to.Port() != serverPort || len(request) != pcpMapSize {
+					return nil
 				}
+				other := newRouter()
+				other.external = evil.Addr()
+				return []spoof{{netip.AddrPortFrom(evil.Addr(), to.Port()), other.pcpLocked(request)}}
 			}
 		},
 	} {
@@ -387,8 +432,11 @@ func TestGatewayIsHostile(t *testing.T) {
 					if took := time.Since(start); took > 30*time.Second {
 						t.Errorf("an attempt took %v", took)
 					}
-					if r.forged == nil && s.Protocol != "" {
+					if r.forged == nil && s.Protocol != "" || r.forged != nil && s.External.Addr() != outside {
 						t.Errorf("%+v", s)
+					}
+					if n := r.written.Load(); n > maxLocations*(maxAnswer+16<<10) {
+						t.Errorf("%d bytes were read in one attempt", n)
 					}
 					time.Sleep(time.Hour)
 				})
@@ -436,5 +484,94 @@ func TestCloseWhileAsking(t *testing.T) {
 			t.Errorf("the router holds %v", got)
 		}
 		time.Sleep(3 * time.Second) // the router's side ends too
+	})
+}
+
+// Whatever the gateway does not answer, Close takes a second at most; and a mapping for ever that could not be renewed
+// is removed by it all the same.
+func TestCloseAfterSilence(t *testing.T) {
+	for name, set := range map[string]func(*router){
+		"PCP":                  func(r *router) { r.pcp = true },
+		"NAT-PMP":              func(r *router) { r.natpmp = true },
+		"UPnP":                 func(r *router) { r.upnp = true },
+		"UPnP, only permanent": func(r *router) { r.upnp, r.onlyPermanent = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRouter()
+				set(r)
+				keeping(t, r, func(t *testing.T, k *Keeper, _ *told) {
+					status(t, k)
+					r.quiet(true)
+				})
+				time.Sleep(2 * httpTimeout) // connections that were begun are given up
+			})
+			synctest.Test(t, func(t *testing.T) {
+				r := newRouter()
+				set(r)
+				keeping(t, r, func(t *testing.T, k *Keeper, _ *told) {
+					status(t, k)
+					r.quiet(true)
+					time.Sleep(40 * time.Minute) // a renewal has failed
+					r.quiet(false)
+				})
+				if got := r.held(); len(got) > 0 {
+					t.Errorf("the router holds %v", got)
+				}
+			})
+		})
+	}
+}
+
+// The router says that the port is another's, and the keeper ends while it asks for the next one: what is another's stays.
+func TestCloseAfterConflict(t *testing.T) {
+	for _, version1 := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRouter()
+			r.upnp, r.version1 = true, version1
+			r.mapLocked(port, 0) // another's
+			conflict, asked, slow := false, uint16(0), make(chan struct{})
+			r.web = func(w http.ResponseWriter, request *http.Request) bool {
+				if !strings.Contains(request.Header.Get("SOAPAction"), "#Add") {
+					return false
+				}
+				if !conflict {
+					conflict = true
+					w.WriteHeader(http.StatusInternalServerError)
+					_, _ = io.WriteString(w, "<s><errorCode>718</errorCode></s>")
+					return true
+				}
+				body, _ := io.ReadAll(request.Body)
+				_, _ = fmt.Sscan(element(string(body), "NewExternalPort"), &asked)
+				if version1 {
+					r.mu.Lock()
+					r.mapLocked(asked, 0)
+					r.mu.Unlock()
+				}
+				close(slow)
+				time.Sleep(2 * time.Second)
+				return true
+			}
+			k := Start(Config{Network: r, Rand: chance(), V4: netip.AddrPortFrom(netip.IPv4Unspecified(), port)})
+			<-slow
+			k.Close()
+			if got := r.held(); !slices.Equal(got, []uint16{port}) {
+				t.Errorf("version 1 %v: the router holds %v, want only what is another's; asked for %d", version1, got, asked)
+			}
+			time.Sleep(3 * time.Second)
+		})
+	}
+}
+
+// A router that does not know its own address still opens the port.
+func TestAddressUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRouter()
+		r.upnp, r.external = true, netip.Addr{}
+		keeping(t, r, func(t *testing.T, k *Keeper, _ *told) {
+			if s := status(t, k); s.Err != nil || s.Public() || !strings.Contains(s.String(), "does not know its address") {
+				t.Errorf("%s: %+v", s, s)
+			}
+		})
 	})
 }

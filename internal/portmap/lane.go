@@ -63,6 +63,7 @@ type lane struct {
 	site     site
 	methods  []method
 	held     *held
+	silent   *held  // one without end whose router did not answer when it was renewed: to be removed at the end
 	asking   method // an add that has not been answered
 	failures int
 	next     time.Time // no attempt before
@@ -101,7 +102,7 @@ func (l *lane) step(ctx context.Context) time.Time {
 	here, err := l.look()
 	if here != l.site {
 		// What is held elsewhere cannot be removed from here; it ends with its lease.
-		l.site, l.methods, l.held, l.failures, l.next = here, nil, nil, 0, now
+		l.site, l.methods, l.held, l.silent, l.failures, l.next = here, nil, nil, nil, 0, now
 	}
 	if err == nil && l.methods == nil {
 		err = l.arrive()
@@ -120,20 +121,16 @@ func (l *lane) step(ctx context.Context) time.Time {
 	if (l.held == nil || due(l.held.renew, now)) && due(l.next, now) {
 		l.try(ctx)
 	}
-	return l.soonest(now.Add(lookEvery))
+	return l.soonest(now)
 }
 
-func (l *lane) soonest(at time.Time) time.Time {
-	times := []time.Time{at}
-	if l.held == nil {
-		times = append(times, l.next)
+// soonest is when something is due, a look at where we are at the latest.
+func (l *lane) soonest(now time.Time) time.Time {
+	times := []time.Time{now.Add(lookEvery)}
+	if l.held == nil || due(l.held.renew, now) {
+		times = append(times, l.next) // the next attempt; until then nobody asks whether the state is lost
 	} else {
-		times = append(times, l.watch)
-		if l.held.renew.After(l.next) {
-			times = append(times, l.held.renew)
-		} else {
-			times = append(times, l.next)
-		}
+		times = append(times, l.watch, l.held.renew)
 	}
 	return slices.MinFunc(times, time.Time.Compare)
 }
@@ -210,6 +207,9 @@ func (l *lane) try(ctx context.Context) {
 			if got.lifetime > 0 {
 				l.held.end = now.Add(min(got.lifetime, maxLease))
 			}
+			if l.silent != nil && l.silent.by == m && l.silent.grant.external.Port() == got.external.Port() {
+				l.silent = nil // it is ours again
+			}
 			l.failures, l.next, l.watch = 0, now, now.Add(watchEvery)
 			l.set(nil)
 			return
@@ -219,6 +219,9 @@ func (l *lane) try(ctx context.Context) {
 	l.failures++
 	l.next = time.Now().Add(backoff(l.failures))
 	if l.held != nil && (l.held.end.IsZero() || due(l.held.end, time.Now())) {
+		if l.held.end.IsZero() {
+			l.silent = l.held
+		}
 		l.held = nil // over, or the router of a mapping without end does not answer any more
 	}
 	l.set(errors.New(strings.Join(reasons, "; ")))
@@ -266,6 +269,9 @@ func (l *lane) remove() {
 		err := h.by.remove(ctx, w, h.grant)
 		l.held = nil
 		l.k.put(l.index, l.status(cmp.Or(err, errClosed)))
+	}
+	if l.silent != nil {
+		_ = l.silent.by.remove(ctx, w, l.silent.grant) // as for what follows
 	}
 	if l.asking != nil {
 		// Whether it was made is not known, so neither is whether this means anything.

@@ -168,6 +168,7 @@ type igdError uint16
 const (
 	igdInvalidArgs       igdError = 402
 	igdNoSuchPinhole     igdError = 704
+	igdNoSuchMapping     igdError = 714
 	igdConflict          igdError = 718
 	igdOnlyPermanent     igdError = 725
 	igdConflictMechanism igdError = 729
@@ -175,7 +176,7 @@ const (
 
 var igdErrors = map[igdError]string{
 	401: "invalid action", igdInvalidArgs: "invalid arguments", 501: "action failed", 606: "not authorized", 701: "pinhole space exhausted", 702: "the firewall is switched off",
-	703: "inbound pinholes are not allowed", igdNoSuchPinhole: "no such pinhole", 714: "no such mapping", igdConflict: "the port is taken by another mapping", 724: "both ports must be the same",
+	703: "inbound pinholes are not allowed", igdNoSuchPinhole: "no such pinhole", igdNoSuchMapping: "no such mapping", igdConflict: "the port is taken by another mapping", 724: "both ports must be the same",
 	igdOnlyPermanent: "only permanent mappings", 728: "no mappings left", igdConflictMechanism: "the port is taken by another mechanism",
 }
 
