@@ -64,6 +64,8 @@ func newRouter() *router {
 var _ Network = (*router)(nil)
 
 func (r *router) Gateway(v6 bool) (netip.Addr, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if v6 != r.at.Is6() {
 		return netip.Addr{}, nil
 	}
@@ -84,12 +86,13 @@ func (r *router) Packets(netip.Addr) (Packets, error) {
 func (r *router) Dial(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	r.mu.Lock()
 	r.everAt[to.Addr()]++
+	web := netip.AddrPortFrom(r.at, 5000)
 	r.mu.Unlock()
 	if r.silent() {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if !r.upnp || to != netip.AddrPortFrom(r.at, 5000) {
+	if !r.upnp || to != web {
 		return nil, errors.New("connection refused")
 	}
 	ours, theirs := net.Pipe()

@@ -41,6 +41,7 @@ type igd struct {
 	f          *fence
 	randomPort func() uint16
 	services   []service // as last discovered
+	at         service   // the last that was asked for anything to last
 	asking     uint16    // external port of an AddPortMapping that has not been answered; 0: none
 	client     *http.Client
 }
@@ -202,6 +203,7 @@ func (g *igd) add(ctx context.Context, w want, old grant) (grant, error) {
 	}
 	var failed error
 	for _, s := range g.services {
+		g.at = s
 		got, err := g.addAt(ctx, s, w, old)
 		if err == nil {
 			g.services = []service{s}
@@ -316,22 +318,22 @@ func (g *igd) addPinhole(ctx context.Context, s service, w want, old grant) (gra
 
 // lost looks whether the external address is another, or the mapping gone. A pinhole depends on no address.
 func (g *igd) lost(ctx context.Context, held grant) bool {
-	if held.pinhole != "" || len(g.services) == 0 {
+	if held.pinhole != "" {
 		return false
 	}
-	a, err := g.address(ctx, g.services[0])
+	a, err := g.address(ctx, g.at)
 	if err != nil || a != held.external.Addr() {
 		return err == nil
 	}
-	_, err = g.action(ctx, g.services[0], "GetSpecificPortMappingEntry", argument{"NewRemoteHost", ""}, argument{"NewExternalPort", strconv.Itoa(int(held.external.Port()))}, argument{"NewProtocol", "UDP"})
+	_, err = g.action(ctx, g.at, "GetSpecificPortMappingEntry", argument{"NewRemoteHost", ""}, argument{"NewExternalPort", strconv.Itoa(int(held.external.Port()))}, argument{"NewProtocol", "UDP"})
 	return errors.Is(err, igdNoSuchMapping)
 }
 
 func (g *igd) remove(ctx context.Context, _ want, held grant) error {
-	if len(g.services) == 0 {
+	s := g.at
+	if s.control == nil {
 		return nil // nothing was asked for
 	}
-	s := g.services[0]
 	if s.kind == pinholeKinds[0] {
 		if held.pinhole == "" {
 			return nil // it cannot be named; it ends with its lease
