@@ -337,6 +337,8 @@ func FuzzXML(f *testing.F) {
 	for _, name := range []string{"rootDesc.xml", "add.xml", "addany.xml", "address.xml", "add-denied.xml"} {
 		f.Add(recorded(f, name))
 	}
+	// Text on both sides of elements so deep that the stack is moved between.
+	f.Add([]byte("<a>x<b>y<c>z<d>w<e></e>w</d>z</c>y</b>x</a>"))
 	base := &url.URL{Scheme: "http", Host: "192.168.77.1:5000", Path: "/rootDesc.xml"}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		found, _, err := parseDescription(doc, base, inside)

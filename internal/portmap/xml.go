@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
 )
 
 // maxServices of one device description are looked at, and maxDepth elements inside each other.
@@ -30,7 +29,7 @@ func texts(doc []byte, f func(depth int, name, text string) error) error {
 	d.Strict = false
 	// What is looked for is ASCII, in whatever encoding the rest is.
 	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
-	var stack []strings.Builder
+	var stack [][]byte // the text of each open element
 	for {
 		token, err := d.RawToken()
 		if errors.Is(err, io.EOF) {
@@ -44,16 +43,16 @@ func texts(doc []byte, f func(depth int, name, text string) error) error {
 			if len(stack) == maxDepth {
 				return errDepth
 			}
-			stack = append(stack, strings.Builder{})
+			stack = append(stack, nil)
 		case xml.CharData:
 			if len(stack) > 0 {
-				stack[len(stack)-1].Write(t)
+				stack[len(stack)-1] = append(stack[len(stack)-1], t...)
 			}
 		case xml.EndElement:
 			if len(stack) == 0 {
 				return errMalformed
 			}
-			text := strings.TrimSpace(stack[len(stack)-1].String())
+			text := string(bytes.TrimSpace(stack[len(stack)-1]))
 			stack = stack[:len(stack)-1]
 			if err := f(len(stack), t.Name.Local, text); err != nil {
 				return err
