@@ -21,6 +21,7 @@ type command struct {
 	flags    *pflag.FlagSet
 	options  *options // the flags that several verbs share
 	common   []string // names of the shared flags that this verb has
+	ownFile  bool     // it reads the file of settings itself, also one with mistakes
 	run      func(ctx context.Context, args []string, s *stdio) error
 }
 
@@ -124,7 +125,8 @@ func takesNext(all []*command, a string) bool {
 }
 
 // parse reads the flags of the verb, then the environment for those that were not
-// given. All errors but pflag.ErrHelp are usage errors.
+// given, then the file of settings for what is left. All errors but pflag.ErrHelp are usage
+// errors, or say why the file cannot be read.
 func (c *command) parse(args []string, getenv func(string) string) error {
 	if err := c.flags.Parse(args); err != nil {
 		return c.flagError(err)
@@ -135,6 +137,9 @@ func (c *command) parse(args []string, getenv func(string) string) error {
 			err = c.setFromEnv(f, value)
 		}
 	})
+	if err == nil && c.flags.Lookup("config") != nil && !c.ownFile {
+		err = c.setFromFile(getenv)
+	}
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type options struct {
 	intervalSet bool // by a flag or the environment
 	logFormat   string
 	stateDir    string // never empty after validate
+	config      string // of --config; empty: the usual place
 	listen      []string
 	peers       []string
 	isolated    bool
@@ -43,6 +44,7 @@ func (c *command) outputFlags() {
 		fs.BoolVar(&o.json, "json", false, "print JSON, one event a line")
 		fs.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing but results and errors")
 		fs.StringVar(&o.color, "color", "auto", "`WHEN` to use colours: auto, always, never; NO_COLOR is obeyed")
+		fs.StringVar(&o.config, "config", "", "`FILE` of settings; sharer config path says which is the default")
 	})
 }
 

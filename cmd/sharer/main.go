@@ -64,7 +64,7 @@ func isTerminal(f *os.File) bool {
 // commands are all verbs, in the order in which help shows them.
 func commands() []*command {
 	return []*command{
-		newSeed(), newGet(), newList(), newHash(), newPing(), newChat(), newPeers(), newDemo(), newVersion(), newHelp(),
+		newSeed(), newGet(), newList(), newHash(), newPing(), newChat(), newPeers(), newDemo(), newConfig(), newVersion(), newHelp(),
 	}
 }
 
