@@ -153,7 +153,7 @@ func (l *ledger) came(d *datagram) {
 		for i := range d.es {
 			for k := range owedFor {
 				if owedFor[k].question == d.es[i].Name {
-					p.owed[k]++
+					p.owed[k] += answersTo(&d.es[i])
 				}
 			}
 		}
@@ -163,6 +163,16 @@ func (l *ledger) came(d *datagram) {
 	if !asked {
 		p.paid = lim.Ratio * d.size
 	}
+}
+
+// answersTo is how many datagrams may answer a question: one, or as many as one for content asks for.
+func answersTo(e *wire.Element) int {
+	m, err := wire.ParsePleaseSendContent(e.Payload)
+	if e.Name != "PleaseSendContent" || err != nil || m.Each == 0 {
+		return 1
+	}
+	const most = 40960 // of content for one question (wire.md section 5)
+	return int((min(m.Length, most) + m.Each - 1) / m.Each)
 }
 
 func (p *account) earn(c credit) {

@@ -118,6 +118,7 @@ func (d *Download) arriveOne(a arrival) {
 		d.cfg.Down.Return(a.at, s.addr, int(fl.cost)-a.size-wire.HeaderBytes)
 	}
 	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
+	d.speed.came(a.at, a.size)
 	s.learnRaw(fl, a)
 	s.learnCost(a.n, a.size)
 	s.via = a.via
@@ -282,8 +283,7 @@ func (d *Download) arriveBlock(s *source, a arrival, r request, fl flight, first
 	case fl.part && a.n == want:
 		s.short = 0
 		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
-			d.putBlock(s, block, u.data[:u.size], !u.weak, a.at)
-			blockPool.Put(u.data)
+			d.putUnit(s, u, a.at)
 		} else if u != nil {
 			s.lastGot = a.at
 		} else {
@@ -304,9 +304,18 @@ func (d *Download) arriveBlock(s *source, a arrival, r request, fl flight, first
 		d.lost(s, r, fl)
 	default:
 		s.short = 0
-		s.parts.drop(request{at: block * chunk.BlockSize})
+		s.parts.came(request{at: block * chunk.BlockSize})
 		d.putBlock(s, block, a.data[:a.n], a.proven, a.at)
 	}
+}
+
+// putUnit takes the blocks of a unit that s gave in parts, and frees it.
+func (d *Download) putUnit(s *source, u *unit, now time.Time) {
+	for b := range u.blocks {
+		from := int(b.at - u.whole.at)
+		d.putBlock(s, b.at/chunk.BlockSize, u.data[from:min(from+chunk.BlockSize, len(u.data))], !u.weak, now)
+	}
+	u.free()
 }
 
 // putBlock takes a whole block that s gave.
@@ -342,19 +351,26 @@ func (d *Download) lost(s *source, r request, fl flight) {
 	}
 }
 
-// back gives a block or piece to whoever comes first, s being done with it.
+// back gives a block or piece to whoever comes first, s being done with it, and with it all blocks of
+// the unit in which it is asked for.
 func (d *Download) back(s *source, whole request) {
+	u := s.parts.unit(whole)
 	s.parts.drop(whole)
-	if whole.tree {
+	switch {
+	case whole.tree:
 		d.tree.lost(whole.at)
-		return
+	case u == nil:
+		d.pick.lost(whole.at/chunk.BlockSize, d.inFlightElsewhere(s, whole))
+	default:
+		for b := range u.blocks {
+			d.pick.lost(b.at/chunk.BlockSize, d.inFlightElsewhere(s, b))
+		}
 	}
-	d.pick.lost(whole.at/chunk.BlockSize, d.inFlightElsewhere(s, whole))
 }
 
 func (d *Download) inFlightElsewhere(s *source, r request) bool {
 	for _, o := range d.sources {
-		if o != s && (o.flights.hasWhole(r) || o.parts.has(r)) {
+		if o != s && (o.flights.hasWhole(r) || o.parts.unit(r) != nil) {
 			return true
 		}
 	}

@@ -8,14 +8,15 @@ import (
 	"sharer/wire"
 )
 
-// asking is the request that is being written. Over loopback, whose MTU is 64 KiB, a datagram with ten blocks is no worse
-// than one with one, and costs both sides a tenth of the work: so requests for blocks that follow one another, of
-// a peer on this machine that answers raw and holds all, are one on the wire. What is
-// in flight, what was lost and who gave what is counted by block all the same, and an answer is taken apart into
-// blocks when it comes.
+// asking is the request that is being written. Of a peer that answers raw, requests for what follows one another are one
+// on the wire. Parts that make a packet each are answered by a datagram each, which leave with one system call. Over loopback, whose MTU
+// is 64 KiB, a datagram with ten blocks is no worse than one with one, and costs both sides a tenth of the work: so whole blocks
+// of a peer on this machine that holds all are answered by one. What is in flight, what was lost and who gave what is counted by
+// part or block all the same, and an answer of several blocks is taken apart when it comes.
 type asking struct {
 	to   *source // nil: none
 	also bool
+	tree bool
 	pad  int
 	msg  wire.PleaseSendContent
 	buf  []byte
@@ -23,11 +24,18 @@ type asking struct {
 
 // extend makes a request for what follows a part of the one that is being written, if it may be.
 func (a *asking) extend(s *source, r request, fl *flight) bool {
-	if a.to != s || !s.near || !s.raw.speaks || s.reach.have != nil || fl.also != a.also || fl.part || fl.n != chunk.BlockSize || r.tree ||
-		a.msg.Length%chunk.BlockSize != 0 || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+chunk.BlockSize > maxAnswer {
+	if a.to != s || !s.raw.speaks || fl.also != a.also || r.tree != a.tree || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+int64(fl.n) > maxAnswer {
 		return false
 	}
-	a.msg.Length += chunk.BlockSize
+	switch {
+	case fl.part:
+		if int64(fl.each) != a.msg.Each || a.msg.Length%a.msg.Each != 0 {
+			return false
+		}
+	case !s.near || s.reach.have != nil || fl.n != chunk.BlockSize || r.tree || a.msg.Each > 0 || a.msg.Length%chunk.BlockSize != 0:
+		return false
+	}
+	a.msg.Length += int64(fl.n)
 	fl.raw = true
 	return true
 }
@@ -39,7 +47,7 @@ func (d *Download) openAsk(s *source, r request, fl *flight, pad int, now time.T
 	if !ok {
 		return false
 	}
-	d.asking = asking{also: fl.also, to: s, pad: pad, buf: buf, msg: wire.PleaseSendContent{ID: d.contID, Offset: r.at, Length: int64(fl.n)}}
+	d.asking = asking{also: fl.also, tree: r.tree, to: s, pad: pad, buf: buf, msg: wire.PleaseSendContent{ID: d.contID, Offset: r.at, Length: int64(fl.n)}}
 	switch {
 	case r.tree:
 		d.asking.msg.ID = d.treeID
@@ -49,7 +57,10 @@ func (d *Download) openAsk(s *source, r request, fl *flight, pad int, now time.T
 	if s.wantsRaw() {
 		d.asking.msg.Raw, fl.raw = d.handleOf(r.tree, fl.also), true
 	}
-	if r.tree || fl.part || !fl.raw || pad > 0 {
+	if fl.part && s.raw.speaks {
+		d.asking.msg.Each = int64(fl.each)
+	}
+	if r.tree && !fl.part || fl.part && !s.raw.speaks || !fl.raw || pad > 0 {
 		d.closeAsk(now)
 	}
 	return true

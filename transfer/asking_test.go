@@ -28,7 +28,7 @@ func (a *written) Close(buf []byte, _ int) int {
 	if err != nil {
 		panic(err)
 	}
-	a.sent = append(a.sent, (&want{offset: m.Offset / chunk.BlockSize, length: m.Length}).String())
+	a.sent = append(a.sent, (&want{offset: m.Offset / chunk.BlockSize, length: m.Length, each: m.Each}).String())
 	return len(buf)
 }
 
@@ -36,6 +36,9 @@ func (a *written) CloseWith(buf []byte, padTo int, _ []byte) int { return a.Clos
 func (a *written) Flush() error                                  { return nil }
 
 func (w *want) String() string {
+	if w.each > 0 {
+		return time.Duration(w.offset).String() + "+" + time.Duration(w.length).String() + "/" + time.Duration(w.each).String()
+	}
 	return time.Duration(w.offset).String() + "+" + time.Duration(w.length).String()
 }
 
@@ -43,7 +46,9 @@ func (w *want) String() string {
 func TestRunsOfBlocks(t *testing.T) {
 	type ask struct {
 		block int64
+		at    int64 // in the block
 		n     int32
+		each  int32 // of parts; 0: 1024
 		part  bool
 		tree  bool
 		also  bool
@@ -74,7 +79,12 @@ func TestRunsOfBlocks(t *testing.T) {
 		{"then the tree", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, tree: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"the other hash", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, also: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"a look", "127.0.0.1:5", true, nil, []ask{{block: 0, n: pollBytes}, {block: 1, n: chunk.BlockSize}}, []string{"0s+64ns", "1ns+4.096µs"}},
-		{"a part", "127.0.0.1:5", true, nil, []ask{{block: 0, n: rawPartBytes, part: true}, {block: 1, n: chunk.BlockSize}}, []string{"0s+1.024µs", "1ns+4.096µs"}},
+		{"a part", "127.0.0.1:5", true, nil, []ask{{block: 0, n: 1024, part: true}, {block: 1, n: chunk.BlockSize}}, []string{"0s+1.024µs/1.024µs", "1ns+4.096µs"}},
+		{"parts", "192.0.2.1:5", true, nil, []ask{{block: 8, n: 1024, part: true}, {block: 8, at: 1024, n: 1024, part: true}, {block: 8, at: 2048, n: 1000, part: true}}, []string{"8ns+3.048µs/1.024µs"}},
+		{"parts with a gap", "192.0.2.1:5", true, nil, []ask{{block: 8, n: 1024, part: true}, {block: 8, at: 2048, n: 1024, part: true}}, []string{"8ns+1.024µs/1.024µs", "8ns+1.024µs/1.024µs"}},
+		{"parts of two lengths", "192.0.2.1:5", true, nil, []ask{{block: 8, n: 1024, part: true}, {block: 8, at: 1024, n: 1000, part: true, each: 1000}}, []string{"8ns+1.024µs/1.024µs", "8ns+1µs/1µs"}},
+		{"parts of a piece and a block", "192.0.2.1:5", true, nil, []ask{{block: 0, n: 1024, part: true, tree: true}, {block: 0, at: 1024, n: 1024, part: true}}, []string{"0s+1.024µs/1.024µs", "0s+1.024µs/1.024µs"}},
+		{"parts in base64", "192.0.2.1:5", false, nil, []ask{{block: 8, n: 832, part: true, each: 832}, {block: 8, at: 832, n: 832, part: true, each: 832}}, []string{"8ns+832ns", "8ns+832ns"}},
 	} {
 		out := &written{}
 		d := newDownload(Config{ID: chunk.ID{Kind: chunk.BLAKE3}, Batch: out, Rand: rand.New(rand.NewPCG(1, 2))}, func() int { return maxWindow })
@@ -84,7 +94,10 @@ func TestRunsOfBlocks(t *testing.T) {
 		s.answers, s.raw, s.reach.have = true, rawness{speaks: tc.raw, heard: true, plain: plainLeast}, tc.have
 		now := time.Now()
 		for _, a := range tc.asks {
-			if !d.send(s, request{a.tree, a.block * chunk.BlockSize}, flight{n: a.n, part: a.part, also: a.also}, 0, now) {
+			if a.part && a.each == 0 {
+				a.each = 1024
+			}
+			if !d.send(s, request{a.tree, a.block*chunk.BlockSize + a.at}, flight{n: a.n, part: a.part, each: a.each, also: a.also}, 0, now) {
 				t.Fatalf("%s: not sent", tc.name)
 			}
 		}

@@ -166,6 +166,7 @@ type Download struct {
 	sizeSet   time.Time
 	proven    bool
 	crowd     crowd
+	speed     speed
 	vains     vains
 	wholeTree bool // somebody who asked us needs it
 	epoch     int  // grows with every start over; outcomes of an earlier one are void

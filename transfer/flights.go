@@ -17,7 +17,8 @@ type flight struct {
 	n     int32 // bytes of content that were asked for
 	cost  int32 // bytes on the wire that the answer was expected to take
 	lost  bool  // given up; a late answer still counts
-	part  bool  // of a block or piece that is asked for in parts
+	part  bool  // of blocks, or of a piece, that are asked for in parts
+	each  int32 // then: bytes of each part but the last
 	also  bool  // asked for by the other hash of the content
 	raw   bool  // asked for raw
 	stamp stamp // of the congestion control

@@ -137,7 +137,7 @@ func TestPartOfADroppedBlockIsNotTheBlock(t *testing.T) {
 		b, _ = d.pick.take(asker{cur: &cur})
 	}
 	other.parts.begin(whole, chunk.BlockSize, partBytes)
-	part, n, _ := other.parts.next()
+	part, _, n, _ := other.parts.next()
 	other.flights.add(part, flight{sent: now, n: int32(n), part: true})
 	if !d.inFlightElsewhere(one, whole) {
 		t.Fatal("a block that another peer is asked for in parts is not in flight")

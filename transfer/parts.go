@@ -8,7 +8,7 @@ import (
 	"sharer/chunk"
 )
 
-// A block, or a piece of a tree, is asked for as a whole, or in parts whose answers
+// Blocks, or a piece of a tree, are asked for as a whole, or in parts whose answers
 // are one packet each: above the MTU a datagram is fragments, one lost fragment loses
 // all of it, and what is left of it fills the receiver's reassembly pool. partBytes of
 // content make a datagram of about 1320 bytes (4/3 for base64, 76 for a blake3 id, some
@@ -16,78 +16,125 @@ import (
 // headers), which passes where 1400 bytes do, IPv6 over tunnels included.
 const (
 	partBytes    = 832
-	rawPartBytes = 1024                                          // the same where answers are raw: a datagram of about 1200 bytes
+	rawPartBytes = 1232                                          // the same where answers are raw: 60 for Content, 65 for a cookie echo, 28 or 48 of headers
 	blockParts   = (chunk.BlockSize + partBytes - 1) / partBytes // 5
+	unitParts    = (maxAnswer + rawPartBytes - 1) / rawPartBytes // 34 of 1205 bytes: no more than fit the bits of a word, and one call of a socket
 )
 
 // parts are the blocks and pieces that one peer is asked for in parts. All parts of
 // one come from that peer, so that a bad block has one giver. Pure.
 type parts struct {
-	units map[request]*unit // by what is asked as a whole
+	units map[request]*unit // by each block of them, or by piece
 	of    map[request]*unit // by part
-	queue []request         // parts that are to be asked, oldest first
+	again queue             // parts that were lost
+	queue queue             // parts that are to be asked after those, oldest first
 }
 
-// unit is a block or a piece of which parts have come.
+// unit is a piece, or blocks that follow one another, of which parts have come.
 type unit struct {
-	whole request
-	data  *blockBuf
-	size  int
-	each  int   // bytes of a part
-	left  uint8 // parts that have not come, as bits
-	weak  bool  // some part came without the peer's cookie
+	whole request // the first block
+	data  []byte
+	block *blockBuf // from the pools, where data lies
+	run   *runBuf
+	each  int    // bytes of a part, the last one apart
+	left  uint64 // parts that have not come, as bits
+	weak  bool   // some part came without the peer's cookie
+}
+
+// newUnit takes memory for a unit, which free gives back.
+func newUnit(whole request, size, each int) *unit {
+	u := &unit{whole: whole, each: each}
+	if size <= chunk.BlockSize {
+		u.block = blockPool.Get().(*blockBuf)
+		u.data = u.block[:size]
+	} else {
+		u.run = runPool.Get().(*runBuf)
+		u.data = u.run[:size]
+	}
+	return u
+}
+
+func (u *unit) free() {
+	if u.block != nil {
+		blockPool.Put(u.block)
+	} else {
+		runPool.Put(u.run)
+	}
 }
 
 // part returns the i-th part.
 func (u *unit) part(i int) (r request, n int) {
-	return request{u.whole.tree, u.whole.at + int64(i*u.each)}, min(u.each, u.size-i*u.each)
+	return request{u.whole.tree, u.whole.at + int64(i*u.each)}, min(u.each, len(u.data)-i*u.each)
 }
 
 func (u *unit) index(r request) int { return int(r.at-u.whole.at) / u.each }
 
-// begin splits what is size bytes long, at most a block, into parts of each bytes that are to be asked.
-func (p *parts) begin(whole request, size, each int) {
+// blocks are what the unit is made of.
+func (u *unit) blocks(yield func(request) bool) {
+	for at := 0; at < len(u.data); at += chunk.BlockSize {
+		if !yield(request{u.whole.tree, u.whole.at + int64(at)}) {
+			return
+		}
+	}
+}
+
+// evenly is how long parts are of at most that many bytes each, so that none is much shorter.
+func evenly(size, most int) int {
+	n := (size + most - 1) / most
+	return (size + n - 1) / n
+}
+
+// begin splits what is size bytes long, at most maxAnswer, into parts of at most so many bytes that are to be asked.
+func (p *parts) begin(whole request, size, most int) {
 	if p.units == nil {
 		p.units, p.of = make(map[request]*unit), make(map[request]*unit)
 	}
-	p.drop(whole)
-	u := &unit{whole: whole, data: blockPool.Get().(*blockBuf), size: size, each: each}
-	for i := 0; i*each < size; i++ {
+	u := newUnit(whole, size, evenly(size, most))
+	for b := range u.blocks {
+		p.drop(b)
+		p.units[b] = u
+	}
+	for i := 0; i*u.each < size; i++ {
 		u.left |= 1 << i
 		r, _ := u.part(i)
 		p.of[r] = u
-		p.queue = append(p.queue, r)
+		p.queue.push(r)
 	}
-	p.units[whole] = u
 }
 
 // next takes the first part that is to be asked.
-func (p *parts) next() (r request, n int, ok bool) {
-	for len(p.queue) > 0 {
-		r, p.queue = p.queue[0], p.queue[1:]
-		if u := p.of[r]; u != nil {
+func (p *parts) next() (r request, u *unit, n int, ok bool) {
+	for {
+		q := &p.again
+		if q.empty() {
+			q = &p.queue
+		}
+		if q.empty() {
+			return request{}, nil, 0, false
+		}
+		r = q.pop()
+		if u = p.of[r]; u != nil {
 			_, n = u.part(u.index(r))
-			return r, n, true
+			return r, u, n, true
 		}
 	}
-	return request{}, 0, false
 }
 
-// has says whether a block or piece is being asked for in parts.
-func (p *parts) has(whole request) bool { return p.units[whole] != nil }
+// unit is what a block or piece is being asked for with in parts, or nil.
+func (p *parts) unit(b request) *unit { return p.units[b] }
 
-// lost puts a part back in front of the queue. False: it is none of a unit that is
+// lost has a part asked for before others. False: it is none of a unit that is
 // asked for.
 func (p *parts) lost(r request) bool {
 	if p.of[r] == nil {
 		return false
 	}
-	p.queue = slices.Insert(p.queue, 0, r)
+	p.again.push(r)
 	return true
 }
 
 // arrived takes a part that is n bytes as was asked. done says that it was the last one
-// of its unit, whose data must go back to blockPool; u is nil for what is no part.
+// of its unit, which must be freed; u is nil for what is no part.
 func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) {
 	u = p.of[r]
 	if u == nil {
@@ -99,27 +146,45 @@ func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) 
 	u.weak = u.weak || !sure
 	delete(p.of, r)
 	if u.left == 0 {
-		delete(p.units, u.whole)
+		p.forget(u)
 	}
 	return u, u.left == 0
 }
 
-// drop forgets a unit: another peer brought it, or shall.
-func (p *parts) drop(whole request) {
-	u := p.units[whole]
+// drop forgets the unit of a block or piece: another peer brought it, or shall.
+func (p *parts) drop(b request) {
+	u := p.units[b]
 	if u == nil {
 		return
 	}
-	for i := 0; i*u.each < u.size; i++ {
+	for i := 0; i*u.each < len(u.data); i++ {
 		if r, _ := u.part(i); p.of[r] == u {
 			delete(p.of, r)
 		}
 	}
-	delete(p.units, whole)
-	blockPool.Put(u.data)
+	p.forget(u)
+	u.free()
 }
 
-// wholes are the units that are being asked for, in order.
+// came says that a block or piece came as a whole. The others of its unit are asked for still.
+func (p *parts) came(b request) {
+	if u := p.units[b]; u != nil && len(u.data) > chunk.BlockSize {
+		delete(p.units, b)
+	} else {
+		p.drop(b)
+	}
+}
+
+// forget takes a unit out of those that are asked for.
+func (p *parts) forget(u *unit) {
+	for b := range u.blocks {
+		if p.units[b] == u {
+			delete(p.units, b)
+		}
+	}
+}
+
+// wholes are the blocks and pieces that are being asked for, in order.
 func (p *parts) wholes() []request {
 	return slices.SortedFunc(maps.Keys(p.units), func(a, b request) int {
 		if a.tree != b.tree {
@@ -132,12 +197,34 @@ func (p *parts) wholes() []request {
 	})
 }
 
-// clear forgets all units and returns them, in order.
+// clear forgets all units and returns what they were for, in order.
 func (p *parts) clear() []request {
 	dropped := p.wholes()
-	for _, whole := range dropped {
-		p.drop(whole)
+	for _, b := range dropped {
+		p.drop(b)
 	}
-	p.queue = nil
+	clear(p.of) // also of units whose blocks all came as wholes
+	p.again, p.queue = queue{}, queue{}
 	return dropped
+}
+
+// queue is a queue of requests that reuses its array.
+type queue struct {
+	items []request
+	head  int
+}
+
+func (q *queue) empty() bool { return q.head == len(q.items) }
+
+func (q *queue) push(r request) { q.items = append(q.items, r) }
+
+func (q *queue) pop() request {
+	r := q.items[q.head]
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	} else if q.head >= 1024 {
+		q.items = append(q.items[:0], q.items[q.head:]...)
+		q.head = 0
+	}
+	return r
 }

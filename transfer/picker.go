@@ -292,6 +292,19 @@ func (p *picker) ask(s *stripe, m uint64) int64 {
 	return s.index*stripeBlocks + int64(i)
 }
 
+// takeMore takes at most n of the blocks that follow one which was taken, as long as nobody was asked for them, and returns how many:
+// those of its stripe only.
+func (p *picker) takeMore(block int64, n int, r reach) (taken int64) {
+	s := p.stripeOf(block)
+	i := int(block%stripeBlocks) + 1
+	m := s.missing() & r.mask(s.index)
+	for ; n > 0 && i < stripeBlocks && m>>i&1 == 1; n, i = n-1, i+1 {
+		p.ask(s, 1<<i)
+		taken++
+	}
+	return taken
+}
+
 // found forgets that a block was asked for in vain.
 func (p *picker) found(s *stripe, i int) {
 	if s.again>>i&1 == 1 {

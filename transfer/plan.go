@@ -266,9 +266,43 @@ func (d *Download) request(now time.Time) {
 	}
 }
 
+// speed says whether a download is fast: so fast that the system calls of fragments, one each, cost more than what is around each
+// packet costs a link. Pure; the zero value is slow.
+type speed struct {
+	fast  bool
+	since time.Time
+	bytes int
+}
+
+const (
+	speedSpan = 50 * time.Millisecond
+	fastFrom  = 32e6 // bytes a second, more than home lines and most wireless ones have
+	slowFrom  = fastFrom / 2
+)
+
+// came is told of an answer of n bytes.
+func (s *speed) came(now time.Time, n int) {
+	span := now.Sub(s.since)
+	if s.bytes += n; span < speedSpan {
+		return
+	}
+	switch rate := float64(s.bytes) / span.Seconds(); {
+	case rate > fastFrom:
+		s.fast = true
+	case rate < slowFrom:
+		s.fast = false
+	}
+	s.since, s.bytes = now, 0
+}
+
+// inParts says whether s is asked for parts that make one packet each: where long answers are lost, and where all is fast.
+func (d *Download) inParts(s *source) bool {
+	return s.length.short || d.speed.fast && s.raw.speaks && !s.near
+}
+
 // nextLength is about how long the next request to s will be.
 func (d *Download) nextLength(s *source) int {
-	if s.length.short {
+	if d.inParts(s) {
 		return s.part()
 	}
 	return chunk.BlockSize
@@ -350,27 +384,53 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		s.probe = 0
 		return d.send(s, request{}, flight{n: pollBytes, also: s.also}, 0, now)
 	}
-	r, n, part := s.parts.next()
+	r, u, n, part := s.parts.next()
 	if !part {
 		var size int
 		var ok bool
 		if r, n, size, ok = d.nextWhole(s, now); !ok {
 			return false
 		}
-		if s.length.short && size <= s.part() {
+		if d.inParts(s) && size <= s.part() {
 			n = min(n, s.part()) // the last block: the window was looked at for a part
 		}
-		fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
-		if size > s.part() && s.length.short && !(fits && s.length.probe(now)) {
+		if size > s.part() && d.inParts(s) && !d.probes(s, n, now) {
+			if !r.tree {
+				size += d.more(s, r.at/chunk.BlockSize)
+			}
 			s.parts.begin(r, size, s.part())
-			r, n, part = s.parts.next()
+			r, u, n, _ = s.parts.next()
 		}
 	}
-	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, flight{n: int32(n), part: part, also: s.also}, d.padFor(s), now) {
+	fl := flight{n: int32(n), also: s.also}
+	if u != nil {
+		fl.part, fl.each = true, int32(u.each)
+	}
+	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, fl, d.padFor(s), now) {
 		return true
 	}
-	d.lost(s, r, flight{part: part})
+	d.lost(s, r, fl)
 	return false
+}
+
+// probes says whether a request for n bytes is a long one though others are short, to see whether such come back.
+func (d *Download) probes(s *source, n int, now time.Time) bool {
+	fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
+	return s.length.short && fits && s.length.probe(now)
+}
+
+// more takes blocks that follow one that is to be asked of s in parts, where one request is for many of them. It
+// returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
+func (d *Download) more(s *source, block int64) (size int) {
+	most := min(s.control.window()/8, maxAnswer)/chunk.BlockSize - 1
+	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd && !d.speed.fast || most <= 0 {
+		return 0
+	}
+	for i := range d.pick.takeMore(block, most, d.reachOf(s)) {
+		d.pick.stripeOf(block + 1 + i).by[(block+1+i)%stripeBlocks] = s.slot
+		size += d.blockLen(block + 1 + i)
+	}
+	return size
 }
 
 // nextWhole chooses a piece of the tree or a block: n bytes are asked for, size are
@@ -462,7 +522,7 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	age := time.Duration(0)
 	if o.flights.hasWhole(whole) {
 		age = now.Sub(o.flights.out[whole].sent)
-	} else if !o.parts.has(whole) {
+	} else if o.parts.unit(whole) == nil {
 		return false
 	}
 	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()

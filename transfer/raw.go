@@ -106,7 +106,7 @@ func (s *source) encoded(n int) int {
 	return n * 4 / 3
 }
 
-// part is the length of a part that makes one packet.
+// part is how long a part that makes one packet is at most.
 func (s *source) part() int {
 	if s.raw.speaks {
 		return rawPartBytes

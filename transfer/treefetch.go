@@ -132,7 +132,7 @@ func (d *Download) arriveTree(s *source, a arrival, fl flight) {
 		d.strike(s, a.proven)
 	case a.n == size && r == whole:
 		s.noTree, s.short = 0, 0
-		s.parts.drop(whole)
+		s.parts.came(whole)
 		delete(d.tree.out, piece)
 		d.putPiece(s, wantedPiece{piece, block}, a.data[:a.n], a.proven, a.at)
 	case fl.part && a.n == int(fl.n):
@@ -140,8 +140,8 @@ func (d *Download) arriveTree(s *source, a arrival, fl flight) {
 		s.lastGot = a.at
 		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
 			delete(d.tree.out, piece)
-			d.putPiece(s, wantedPiece{piece, block}, u.data[:u.size], !u.weak, a.at)
-			blockPool.Put(u.data)
+			d.putPiece(s, wantedPiece{piece, block}, u.data, !u.weak, a.at)
+			u.free()
 		}
 	default:
 		// It has no tree, or we are not proven to it yet, or less fits its way.

@@ -13,6 +13,8 @@ import (
 // that wants more than it takes must not make others wait); all peers together
 // 64 MiB of requests, which are 100 bytes each in memory: 1.6 MiB.
 const (
+	leastEach     = 512 // bytes of content of a datagram: a request for many is for 80 datagrams at most
+	partOverhead  = 160 // bytes around the content of a raw answer that makes one packet, headers included
 	maxQueuedPeer = 4 << 20
 	maxQueuedAll  = 64 << 20
 	maxUpPeers    = 4096
@@ -31,6 +33,7 @@ type want struct {
 	offset  int64
 	length  int64       // at most maxAnswer
 	raw     wire.Handle // asked for raw; 0: not
+	each    int64       // in datagrams of so many bytes of content each; 0: in one
 }
 
 // wantKey names what is wanted.
@@ -38,13 +41,17 @@ type wantKey struct {
 	id             chunk.ID
 	offset, length int64
 	raw            wire.Handle
+	each           int64
 }
 
-func (w want) key() wantKey { return wantKey{w.id, w.offset, w.length, w.raw} }
+func (w want) key() wantKey { return wantKey{w.id, w.offset, w.length, w.raw, w.each} }
 
 // wire is what its answer takes of the wire if it has n bytes of content.
 func (w want) wire(n int64) int {
-	if w.raw != 0 {
+	switch {
+	case w.each > 0:
+		return int(n + (n+w.each-1)/w.each*partOverhead)
+	case w.raw != 0:
 		return int(n) + answerOverhead
 	}
 	return answerCost(n)

@@ -140,7 +140,7 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 		return u.sample(from, id, c, m)
 	}
 	u.mu.Lock()
-	news := u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer), raw: m.Raw}, now)
+	news := u.turns.push(from.Addr, want{id: id, via: from.Via, content: c, offset: m.Offset, length: min(m.Length, maxAnswer), raw: m.Raw, each: eachOf(m)}, now)
 	u.mu.Unlock()
 	if news {
 		u.cfg.Holders.Asked(contentID(id), from.Addr, now)
@@ -150,6 +150,14 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 	default: // it is awake
 	}
 	return nil
+}
+
+// eachOf is how long the datagrams are in which an answer is wanted, 0: one is.
+func eachOf(m wire.PleaseSendContent) int64 {
+	if each := max(m.Each, leastEach); m.Each > 0 && each < min(m.Length, maxAnswer) {
+		return each
+	}
+	return 0
 }
 
 // contentID is the id of the content that a tree belongs to.
@@ -361,9 +369,23 @@ func (a *answerer) read(ctx context.Context, p *upPeer, ws []want, data []byte, 
 		if !a.pace(ctx, w.wire(int64(len(part)))) {
 			return false
 		}
-		a.send(p, w, part)
+		a.sendEach(p, w, part)
 	}
 	return true
+}
+
+// sendEach queues the answer to one request, in as many datagrams as are wanted. They are of one size, but for the last
+// one, so that the socket sends them together.
+func (a *answerer) sendEach(p *upPeer, w want, data []byte) {
+	for w.each > 0 && int64(len(data)) > w.each {
+		w.length = w.each
+		a.send(p, w, data[:w.each])
+		w.offset, data = w.offset+w.each, data[w.each:]
+	}
+	if w.each > 0 {
+		w.length = int64(len(data))
+	}
+	a.send(p, w, data)
 }
 
 // send queues one answer, now and then with the addresses of others that asked.

@@ -56,7 +56,7 @@ func BenchmarkSendBlock(b *testing.B) {
 }
 
 func BenchmarkParsePleaseSendContent(b *testing.B) {
-	payload := PleaseSendContent{append([]byte("blake3/"), hex64...), 1 << 30, 4096, 0}.AppendPayload(nil)
+	payload := PleaseSendContent{append([]byte("blake3/"), hex64...), 1 << 30, 4096, 0, 0}.AppendPayload(nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ParsePleaseSendContent(payload); err != nil {

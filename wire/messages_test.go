@@ -21,11 +21,12 @@ var messages = []struct {
 	m       Message
 	payload string
 }{
-	{PleaseSendContent{[]byte("blake3/ab"), 0, 4096, 0}, `{"id":"blake3/ab","offset":0,"length":4096}`},
-	{PleaseSendContent{[]byte("x"), 0, 1, math.MaxUint32}, `{"id":"x","offset":0,"length":1,"raw":4294967295}`},
+	{PleaseSendContent{[]byte("blake3/ab"), 0, 4096, 0, 0}, `{"id":"blake3/ab","offset":0,"length":4096}`},
+	{PleaseSendContent{[]byte("x"), 0, 1, math.MaxUint32, 0}, `{"id":"x","offset":0,"length":1,"raw":4294967295}`},
+	{PleaseSendContent{[]byte("x"), 0, 4096, 7, 1024}, `{"id":"x","offset":0,"length":4096,"raw":7,"each":1024}`},
 	{Content{For: 7, Raw: 4096, Offset: 8192, EOF: -1}, `{"raw":4096,"for":7,"offset":8192}`},
 	{Content{For: math.MaxUint32, Offset: 8192, EOF: 9000, Have: []Range{{0, 1}}, BLAKE3: hex64}, `{"raw":0,"for":4294967295,"offset":8192,"eof":9000,"have":[[0,1]],"blake3":"` + string(hex64) + `"}`},
-	{PleaseSendContent{[]byte("x"), math.MaxInt64 - 1, 1, 0}, `{"id":"x","offset":9223372036854775806,"length":1}`},
+	{PleaseSendContent{[]byte("x"), math.MaxInt64 - 1, 1, 0, 0}, `{"id":"x","offset":9223372036854775806,"length":1}`},
 	{Content{ID: []byte("x"), Offset: 4096, Base64: []byte("QUJD"), EOF: 4099}, `{"id":"x","offset":4096,"base64":"QUJD","eof":4099}`},
 	{Content{ID: []byte("x"), Base64: []byte{}, EOF: -1}, `{"id":"x","offset":0,"base64":""}`},
 	{Content{ID: []byte("x"), Base64: []byte("+/=="), EOF: 0, Have: []Range{{0, 4096}, {8192, 9000}}, BLAKE3: hex64},
@@ -249,6 +250,8 @@ func TestTolerated(t *testing.T) {
 		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":-7}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
 		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":4294967296}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
 		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":{"a":[1]}}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"each":512}`, PleaseSendContent{ID: []byte("x"), Length: 1}},
+		{"PleaseSendContent", `{"id":"x","offset":0,"length":1,"raw":7,"each":-5}`, PleaseSendContent{ID: []byte("x"), Length: 1, Raw: 7}},
 		{"Content", `{"raw":3,"for":7,"id":"x","offset":0,"base64":"QUJD"}`, Content{ID: []byte("x"), Base64: []byte("QUJD"), EOF: -1}},
 		{"Content", `{"raw":"x","for":null,"id":"x","offset":0,"base64":"QUJD"}`, Content{ID: []byte("x"), Base64: []byte("QUJD"), EOF: -1}},
 		{"Content", `{"raw":3,"for":7,"id":"x","offset":1}`, Content{For: 7, Raw: 3, Offset: 1, EOF: -1}},

@@ -8,6 +8,7 @@ type PleaseSendContent struct {
 	Offset int64  // bytes, >= 0
 	Length int64  // bytes, >= 1; Offset+Length does not overflow
 	Raw    Handle // asks for a raw answer under this handle; 0: not asked for
+	Each   int64  // of a raw answer: asks for datagrams of so many bytes of content each; 0: for one
 }
 
 func (PleaseSendContent) Name() string { return "PleaseSendContent" }
@@ -18,12 +19,15 @@ func (m PleaseSendContent) AppendPayload(dst []byte) []byte {
 	dst = appendInt(dst, `,"length":`, m.Length)
 	if m.Raw != 0 {
 		dst = appendInt(dst, `,"raw":`, int64(m.Raw))
+		if m.Each > 0 {
+			dst = appendInt(dst, `,"each":`, m.Each)
+		}
 	}
 	return append(dst, '}')
 }
 
 // ParsePleaseSendContent needs all three fields. A length that reaches beyond
-// the largest int64 is shortened to it. A raw that is no handle asks for nothing.
+// the largest int64 is shortened to it. A raw that is no handle asks for nothing, and so does each without it.
 func ParsePleaseSendContent(payload []byte) (PleaseSendContent, error) {
 	const name = "PleaseSendContent"
 	m := PleaseSendContent{Offset: -1}
@@ -38,6 +42,8 @@ func ParsePleaseSendContent(payload []byte) (PleaseSendContent, error) {
 			m.Length, ok = o.integer(1)
 		case "raw":
 			m.Raw, ok = o.handle()
+		case "each":
+			m.Each, ok = o.count()
 		default:
 			ok = o.pass()
 		}
@@ -55,6 +61,8 @@ func ParsePleaseSendContent(payload []byte) (PleaseSendContent, error) {
 	if err != nil {
 		return PleaseSendContent{}, err
 	}
-	m.Length = min(m.Length, math.MaxInt64-m.Offset)
+	if m.Length = min(m.Length, math.MaxInt64-m.Offset); m.Raw == 0 || m.Each < 0 {
+		m.Each = 0
+	}
 	return m, nil
 }
