@@ -90,7 +90,19 @@ const (
 	FileDone                 // File: it is in the index
 	Skipped                  // Path, Reason: left out by a rule
 	Failed                   // Path, Err: should be there, and is not
+	LeftOut                  // Path, Err: seeded, and no part of the folder as one id; not of a Scan
+	FolderDone               // Folder: it is offered as one id; not of a Scan
 )
+
+// Folder is a folder that is offered as one id.
+type Folder struct {
+	Root  string // of Options.Paths, absolute
+	Name  string // "": its own is none that a manifest may hold
+	Sums  chunk.Sums
+	Files int
+	Bytes int64 // of the files
+	Left  int   // files that no manifest can hold
+}
 
 // Event is one step of a scan.
 type Event struct {
@@ -102,6 +114,7 @@ type Event struct {
 	Path   string
 	Reason string
 	Err    error
+	Folder Folder
 }
 
 // Report sums up a scan. Files and Bytes are of what is in the index now.

@@ -16,6 +16,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/daemon"
 	"sharer/folder"
 	"sharer/index"
 	"sharer/node"
@@ -71,6 +72,8 @@ func sumOf(t testing.TB, data []byte) chunk.Sums {
 	return sums
 }
 
+func (f *fakeNet) open(c daemon.Config) (peer, error) { return f.start(c.Node) }
+
 func (f *fakeNet) start(c node.Config) (peer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,6 +115,7 @@ func (n *fakeNode) Seed(ctx context.Context, o seed.Options, emit func(seed.Even
 		return seed.Report{}, ctx.Err()
 	}
 	for _, p := range o.Paths {
+		var files []folder.File
 		err := filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil || d.IsDir():
@@ -137,10 +141,16 @@ func (n *fakeNode) Seed(ctx context.Context, o seed.Options, emit func(seed.Even
 			if err != nil {
 				return err
 			}
+			if folder.CheckPath(filepath.ToSlash(rel)) == nil {
+				files = append(files, folder.File{Path: filepath.ToSlash(rel), Size: sums.Size, BLAKE3: sums.BLAKE3, SHA256: sums.SHA256})
+			}
 			emit(doneEvent(seed.File{Path: path, Rel: rel, Root: p, Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}}))
 			return nil
 		})
 		if err != nil {
+			return seed.Report{}, err
+		}
+		if err := n.offerFolder(p, files, emit); err != nil {
 			return seed.Report{}, err
 		}
 	}
@@ -199,15 +209,24 @@ func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
 	return node.Got{Path: g.Path, Size: int64(len(data)), Fetched: int64(len(data)), Duration: 1500 * time.Millisecond, Asked: 2}, nil
 }
 
-func (n *fakeNode) OfferFolder(f folder.Folder) (chunk.Sums, error) {
+// offerFolder offers a folder as one id, as a daemon does.
+func (n *fakeNode) offerFolder(root string, files []folder.File, emit func(seed.Event)) error {
+	if fi, err := os.Stat(root); err != nil || !fi.IsDir() || len(files) == 0 {
+		return err
+	}
+	f, err := folder.New(filepath.Base(root), files)
+	if err != nil {
+		return err
+	}
 	pages, err := f.Pages()
 	if err != nil {
-		return chunk.Sums{}, err
+		return err
 	}
 	for _, p := range pages {
 		n.net.content[chunk.ID{Kind: chunk.BLAKE3, Hash: p.Sums.BLAKE3}] = p.Data
 	}
-	return pages[0].Sums, nil
+	emit(seed.Event{Kind: seed.FolderDone, Folder: seed.Folder{Root: root, Name: f.Name, Sums: pages[0].Sums, Files: len(f.Files), Bytes: f.Size()}})
+	return nil
 }
 
 func (n *fakeNode) ReadFolder(ctx context.Context, g node.Get) (folder.Folder, error) {
@@ -286,7 +305,7 @@ func newConsole(t testing.TB) *console {
 
 func (c *console) stdio(out, err *bytes.Buffer) *stdio {
 	return &stdio{in: strings.NewReader(c.stdin), out: out, err: err, outTTY: c.tty, errTTY: c.tty,
-		getenv: func(k string) string { return c.env[k] }, start: c.net.start}
+		getenv: func(k string) string { return c.env[k] }, start: c.net.start, open: c.net.open}
 }
 
 func (c *console) run(ctx context.Context, args ...string) result {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -73,6 +72,7 @@ func (c *command) nodeFlags() {
 		fs.StringArrayVar(&o.peers, "peer", nil, "`HOST:PORT` of a peer that is asked first, repeatable")
 		fs.BoolVar(&o.isolated, "isolated", false, "stay on loopback and the own subnets: no bootstrap, no announcements")
 		fs.CountVarP(&o.verbose, "verbose", "v", "say more; twice: much more")
+		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
 		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the node's log lines on stderr: text, json")
 	})
 }
@@ -84,14 +84,21 @@ func (c *command) mappingFlag() {
 	})
 }
 
-// transferFlags are those of the verbs that move content.
-func (c *command) transferFlags() {
+// limitFlags are those of the verbs whose node moves content.
+func (c *command) limitFlags() {
 	o := c.options
 	c.add(func(fs *pflag.FlagSet) {
 		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both (default off)")
 		fs.Var(&o.bwlimitPeer, "bwlimit-peer", "the same limits for each peer (default off)")
 		fs.BoolVar(&o.background, "background", false, "give way to everything else on the link when fetching")
-		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
+	})
+}
+
+// transferFlags are those of the verbs that move content, by a node of their own or by the daemon.
+func (c *command) transferFlags() {
+	o := c.options
+	c.limitFlags()
+	c.add(func(fs *pflag.FlagSet) {
 		fs.BoolVarP(&o.detach, "detach", "d", false, "hand the work to the daemon and return")
 	})
 }
@@ -179,14 +186,6 @@ func checkListen(text string) error {
 	}
 	if _, err := netip.ParseAddrPort(full); err != nil {
 		return usagef("--listen %q: want ADDR:PORT with a numeric address, or :PORT", shorten(text, 80))
-	}
-	return nil
-}
-
-// needsDaemon is the error for -d and --daemon=require; nil if no daemon is needed.
-func (o *options) needsDaemon(verb string) error {
-	if o.detach || o.daemon == "require" {
-		return &codedError{exitDaemon, fmt.Errorf("no daemon is running, and this version has none. Run sharer %s without -d and --daemon=require", verb)}
 	}
 	return nil
 }

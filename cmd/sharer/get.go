@@ -90,9 +90,6 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if err := o.needsDaemon("get"); err != nil {
-		return err
-	}
 	items, err := readLinks(args, s.in, o.unverified)
 	if err != nil {
 		return err

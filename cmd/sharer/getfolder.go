@@ -120,7 +120,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 	var codes []exit
 	existed := 0
 	err := g.peer.GetFolder(ctx, node.GetFolder{
-		Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
+		ID: it.link.ID, Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
 		Progress: func(p node.FolderProgress) {
 			task.update(func(v *view) {
 				v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"sharer/daemon"
 	"sharer/node"
 )
 
@@ -33,6 +34,7 @@ type stdio struct {
 	args           []string // as typed, without the name of the program
 	getenv         func(string) string
 	start          func(node.Config) (peer, error)
+	open           func(daemon.Config) (peer, error)
 	tell           <-chan os.Signal // each one asks for a line of progress at once; may be nil
 }
 
@@ -50,6 +52,7 @@ func process() exit {
 		errTTY: isTerminal(os.Stderr),
 		getenv: os.Getenv,
 		start:  startNode,
+		open:   startDaemon,
 		tell:   tell,
 	})
 }
@@ -64,7 +67,10 @@ func isTerminal(f *os.File) bool {
 // commands are all verbs, in the order in which help shows them.
 func commands() []*command {
 	return []*command{
-		newSeed(), newGet(), newList(), newHash(), newPing(), newChat(), newPeers(), newDemo(), newConfig(), newVersion(), newHelp(),
+		newDaemon(), newSeed(), newGet(), newList(),
+		newHash(), newPing(), newChat(), newPeers(),
+		newConfig(),
+		newDemo(), newVersion(), newHelp(),
 	}
 }
 

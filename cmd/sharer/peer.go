@@ -5,26 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/control"
+	"sharer/daemon"
 	"sharer/folder"
 	"sharer/node"
 	"sharer/seed"
 	"sharer/transfer"
 )
 
-// What the verbs need of a node, each its part. *node.Node is all of them.
+// What the verbs need of a node, each its part. *node.Node is all of them, and so are *daemon.Daemon, which is a node that keeps
+// what it is told, and *control.Client, which is one of another process.
 type (
 	seeder interface {
 		Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error)
 		Recommend(id chunk.ID, size int64)
-		OfferFolder(f folder.Folder) (chunk.Sums, error)
 	}
 	getter interface {
 		Get(ctx context.Context, g node.Get) (node.Got, error)
@@ -69,37 +73,74 @@ func startNode(c node.Config) (peer, error) {
 	return n, nil
 }
 
-// openPeer starts a node as the flags say. owner: this process owns the state
+// startDaemon starts a node that keeps what it is told.
+func startDaemon(c daemon.Config) (peer, error) {
+	d, err := daemon.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// reach finds the daemon of the state folder, as --daemon says; nil: there is none, and none is needed.
+func (o *options) reach(ctx context.Context, s *stdio) (*control.Client, error) {
+	switch {
+	case o.daemon == "never" && o.detach:
+		return nil, usagef("-d hands the work to a daemon, and --daemon never asks none")
+	case o.daemon == "never":
+		return nil, nil
+	}
+	dir, err := o.stateFolder(s.getenv)
+	if err != nil {
+		return nil, err
+	}
+	c, err := control.Dial(ctx, dir)
+	switch {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, control.ErrNone) && (o.daemon == "require" || o.detach):
+		return nil, &codedError{exitDaemon, fmt.Errorf("%w for %s. Start one: sharer daemon", err, dir)}
+	case errors.Is(err, control.ErrNone):
+		return nil, nil
+	case errors.Is(err, control.ErrVersion):
+		return nil, &codedError{exitDaemon, fmt.Errorf("%w. Restart it with this version, or use --daemon never", err)}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &codedError{exitRefused, fmt.Errorf("%w. Use a --state-dir of your own", err)}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return nil, &codedError{exitDaemon, fmt.Errorf("%w. Restart it, or use --daemon never", err)}
+	}
+	return nil, err
+}
+
+// openPeer finds the daemon, or starts a node as the flags say. owner: this process owns the state
 // folder while it runs; others only read what is there.
 func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (peer, error) {
-	dir, err := o.stateFolder(scr.s.getenv)
+	given, err := o.given(ctx, scr)
 	if err != nil {
 		return nil, err
 	}
-	var given []netip.AddrPort
-	for _, text := range o.peers {
-		addrs, err := resolve(ctx, scr, text)
-		if err != nil {
-			return nil, fmt.Errorf("--peer %s: %w", text, err)
-		}
-		given = append(given, addrs...)
-	}
-	var congestion transfer.Congestion
-	if o.background {
-		congestion = transfer.Background
-	}
-	mapping, err := o.router()
+	c, err := o.reach(ctx, scr.s)
 	if err != nil {
 		return nil, err
 	}
-	if mapping != nil {
-		mapping.Changed = scr.mapping
+	if c != nil {
+		a := c.About()
+		scr.detail("done by %s (pid %d)", serving(a), a.PID)
+		c.Give(given...)
+		return c, nil
 	}
-	p, err := scr.s.start(node.Config{
-		Congestion: congestion, Mapping: mapping,
-		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
-		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
-	})
+	config, err := o.nodeConfig(scr, given, owner, fsync)
+	if err != nil {
+		return nil, err
+	}
+	var p peer
+	if owner {
+		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release})
+	} else {
+		p, err = scr.s.start(config)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +148,50 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 		scr.detail("%s", n)
 	}
 	return p, nil
+}
+
+// serving names what answers the control socket.
+func serving(a control.About) string {
+	if a.Foreground != "" {
+		return "sharer " + a.Foreground
+	}
+	return "the daemon"
+}
+
+// given are the addresses of --peer.
+func (o *options) given(ctx context.Context, scr *screen) (given []netip.AddrPort, err error) {
+	for _, text := range o.peers {
+		addrs, err := resolve(ctx, scr, text)
+		if err != nil {
+			return nil, fmt.Errorf("--peer %s: %w", text, err)
+		}
+		given = append(given, addrs...)
+	}
+	return given, nil
+}
+
+// nodeConfig is what the flags say of a node of our own.
+func (o *options) nodeConfig(scr *screen, given []netip.AddrPort, owner, fsync bool) (node.Config, error) {
+	dir, err := o.stateFolder(scr.s.getenv)
+	if err != nil {
+		return node.Config{}, err
+	}
+	mapping, err := o.router()
+	if err != nil {
+		return node.Config{}, err
+	}
+	if mapping != nil {
+		mapping.Changed = scr.mapping
+	}
+	var congestion transfer.Congestion
+	if o.background {
+		congestion = transfer.Background
+	}
+	return node.Config{
+		Congestion: congestion, Mapping: mapping,
+		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
+		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
+	}, nil
 }
 
 // showChats prints the messages that arrive while the node runs.

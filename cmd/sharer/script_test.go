@@ -50,6 +50,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("ESC", "\x1b")
 			e.Setenv("SHARER_ISOLATED", "true")
 			e.Setenv("SHARER_LISTEN", "127.0.0.1:0")
+			e.Setenv("SHARER_DAEMON", "never") // scripts that want one say so
 			e.Setenv("SHARER_FIND_TIMEOUT", "10s") // a fault shall not take minutes to show
 			e.Setenv("SHARER_STALL_TIMEOUT", "10s")
 			e.Values[procsKey{}] = map[string]*background{}
@@ -117,7 +118,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	// The test has changed PATH for itself too: the program is found there.
 	p := &background{cmd: exec.Command("sharer", args[2:]...), lines: make(chan string, 1<<16), ended: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_PEER", "SHARER_FIND_TIMEOUT", "SHARER_STALL_TIMEOUT"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_DAEMON", "SHARER_PEER", "SHARER_FIND_TIMEOUT", "SHARER_STALL_TIMEOUT"} {
 		p.cmd.Env = append(p.cmd.Env, key+"="+ts.Getenv(key))
 	}
 	stdout, err := p.cmd.StdoutPipe()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/control"
 	"sharer/index"
 	"sharer/link"
 	"sharer/seed"
@@ -66,17 +67,11 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	if fi, err := os.Stat(args[0]); o.recommend && (len(args) > 1 || err == nil && !fi.Mode().IsRegular()) {
 		return usagef("--recommend takes one file: peers remember one recommendation of each other")
 	}
-	if err := o.needsDaemon("seed"); err != nil {
-		return err
-	}
 	scr := newScreen(o.options, s)
 	defer scr.close()
 	h := newHashing(scr)
 	paths, err := h.existing(args)
 	if err != nil {
-		return err
-	}
-	if err := h.expectFolders(paths); err != nil {
 		return err
 	}
 	p, err := openPeer(ctx, o.options, scr, true, false)
@@ -101,10 +96,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	case h.files == 0:
 		return h.result(begun)
 	}
-	offers, err := h.offerFolders(p)
-	if err != nil {
-		return err
-	}
+	offers := h.folders
 	ready := readyEvent{Folders: offers, V: 1, Type: "ready", Files: h.files, Bytes: h.bytes}
 	for _, a := range p.Addrs() {
 		ready.Listen = append(ready.Listen, a.String())
@@ -122,9 +114,21 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	if o.recommend {
 		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
 	}
-	scr.note("seeding %s, %s, on %s. Ctrl-C to stop", count(h.files, "file"), formatSize(h.bytes), strings.Join(ready.Listen, " "))
+	if c, ok := p.(*control.Client); ok {
+		scr.note("seeding %s, %s: %s", count(h.files, "file"), formatSize(h.bytes), until(c.About()))
+		return h.result(begun)
+	}
+	scr.note("seeding %s, %s, on %s. Ctrl-C to stop; sharer daemon keeps it running", count(h.files, "file"), formatSize(h.bytes), strings.Join(ready.Listen, " "))
 	<-ctx.Done()
 	return h.result(begun)
+}
+
+// until says who seeds what was handed over, and how long.
+func until(a control.About) string {
+	if a.Foreground != "" {
+		return fmt.Sprintf("sharer %s (pid %d) serves it until it is stopped", a.Foreground, a.PID)
+	}
+	return fmt.Sprintf("the daemon (pid %d) serves it from now on; sharer rm ends that", a.PID)
 }
 
 // hashing follows a scan: its progress, its files, what it left out. The scan
@@ -136,7 +140,7 @@ type hashing struct {
 
 	last index.Content // of the file that was done last
 
-	folders []*seededFolder // in the order of the command line
+	folders []folderOffer // in the order of the command line
 
 	files, reused, skipped, failed int
 	bytes                          int64 // of the files
@@ -188,6 +192,13 @@ func (h *hashing) event(e seed.Event) {
 		h.scr.detail("skipped %s: %s", escape(e.Path), escape(e.Reason))
 	case seed.Failed:
 		h.fail(e.Path, e.Err)
+	case seed.LeftOut:
+		h.scr.warn(warningEvent{Path: e.Path, Message: escape(e.Path) + ": " + escape(e.Err.Error())})
+	case seed.FolderDone:
+		f := e.Folder
+		h.folders = append(h.folders, folderOffer{
+			Path: f.Root, PathBytes: pathBytes(f.Root), Link: link.ForFolder(f.Sums, f.Name, f.Bytes).String(), Files: f.Files, Bytes: f.Bytes, Left: f.Left,
+		})
 	}
 }
 
@@ -201,7 +212,6 @@ func (h *hashing) done(f seed.File) {
 	h.files++
 	h.last = f.Content
 	h.bytes += f.Content.Size
-	h.inFolder(f)
 	if f.Reused {
 		h.reused++
 		h.reusedBytes += f.Content.Size

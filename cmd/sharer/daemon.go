@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"sharer/daemon"
+)
+
+// daemonOptions are the flags of daemon.
+type daemonOptions struct {
+	*options
+	seedRoots []string
+}
+
+func newDaemon() *command {
+	c := newCommand("daemon", "", "run the node that the other commands use")
+	c.long = `Run a node until Ctrl-C or SIGTERM. While it runs the other commands let it do their work: what
+is seeded goes on being seeded, what is fetched goes on when the command or the daemon was stopped,
+and both survive restarts. One daemon owns a state folder.`
+	c.examples = `sharer daemon
+sharer seed -d ~/isos
+sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
+	o := &daemonOptions{options: c.options}
+	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
+	c.outputFlags()
+	c.nodeFlags()
+	c.mappingFlag()
+	c.limitFlags()
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runDaemon(ctx, o, args, s) }
+	return c
+}
+
+// runDaemon runs until the context ends, which is its normal end.
+func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (err error) {
+	if len(args) > 0 {
+		return usagef("daemon takes no arguments; share a folder by sharer seed -d %s while it runs", quoteShell(args[0]))
+	}
+	scr := newScreen(o.options, s)
+	defer scr.close()
+	given, err := o.given(ctx, scr)
+	if err != nil {
+		return err
+	}
+	config, err := o.nodeConfig(scr, given, true, false)
+	if err != nil {
+		return err
+	}
+	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	for _, n := range p.Notes() {
+		scr.note("%s", n)
+	}
+	showChats(p, scr)
+	ready := readyEvent{V: 1, Type: "ready"}
+	for _, a := range p.Addrs() {
+		ready.Listen = append(ready.Listen, a.String())
+	}
+	if o.json {
+		scr.event(ready)
+	}
+	scr.note("the daemon is running on %s, with %s. Ctrl-C to stop", strings.Join(ready.Listen, " "), config.StateDir)
+	<-ctx.Done()
+	return nil
+}

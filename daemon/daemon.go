@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sharer/control"
+	"sharer/node"
+)
+
+// Config says how a daemon runs. Node.StateDir is needed.
+type Config struct {
+	Node       node.Config
+	Keep       bool     // seeds outlive it, and seeds and jobs of earlier runs go on; false: a command that a person ends at any time
+	Foreground string   // that command, for those who ask
+	SeedRoots  []string // folders that other users may have seeded, absolute
+	Release    string
+}
+
+// Daemon is a node that keeps what it is told. Its methods are safe for concurrent use; those of the node are its own too.
+type Daemon struct {
+	*node.Node
+	cfg     Config
+	log     *slog.Logger
+	keeper  keeper
+	server  *control.Server
+	chats   chats
+	started time.Time
+	notes   []string
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup // what runs under ctx
+
+	mu      sync.Mutex
+	saved   saved
+	running map[string]*run // jobs that run, by their id
+	closing bool
+}
+
+// Open starts a node, goes on with what is kept, and answers on the control socket. The error is a *node.LockedError when
+// another process owns the state folder.
+func Open(c Config) (d *Daemon, err error) {
+	if c.Node.StateDir == "" {
+		return nil, errors.New("daemon: it needs a state folder")
+	}
+	d = &Daemon{cfg: c, log: c.Node.Log, started: time.Now(), running: map[string]*run{}}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	if d.Node, err = node.Start(c.Node); err != nil {
+		d.stop()
+		return nil, err
+	}
+	if err = d.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// open opens the parts, each after those that it needs. The socket is last: who finds it finds all.
+func (d *Daemon) open() (err error) {
+	d.keeper.path = filepath.Join(d.cfg.Node.StateDir, "daemon.json")
+	var aside string
+	if d.saved, aside, err = d.keeper.load(); err != nil {
+		return err
+	}
+	if aside != "" {
+		d.notes = append(d.notes, "daemon.json was damaged: seeds and downloads of earlier runs are forgotten; the old one is kept as "+aside)
+	}
+	d.OnChat(nil)
+	if d.cfg.Keep {
+		d.restoreSeeds()
+		d.restoreJobs()
+	}
+	return d.serve()
+}
+
+// serve answers on the control socket.
+func (d *Daemon) serve() error {
+	l, err := control.Listen(d.cfg.Node.StateDir)
+	if err != nil {
+		return err
+	}
+	d.server = control.NewServer(d.about)
+	d.server.ServeFetcher(d)
+	d.server.ServeSeeder(d)
+	d.server.ServeTalker(d)
+	d.server.Serve(l)
+	return nil
+}
+
+func (d *Daemon) about() control.About {
+	return control.About{
+		Release: d.cfg.Release, PID: os.Getpid(), Started: d.started, State: control.Path(d.cfg.Node.StateDir),
+		Listen: d.Addrs(), Notes: d.Notes(), Foreground: d.cfg.Foreground,
+	}
+}
+
+// Notes are those of the node and of what was restored.
+func (d *Daemon) Notes() []string { return append(d.Node.Notes(), d.notes...) }
+
+// Close ends everything, the last opened first. Jobs that run stay running on disk.
+func (d *Daemon) Close() error {
+	d.mu.Lock()
+	d.closing = true
+	d.mu.Unlock()
+	d.stop()
+	var err error
+	if d.server != nil {
+		err = d.server.Close()
+	}
+	d.wg.Wait()
+	return errors.Join(err, d.Node.Close())
+}
+
+// saveLocked writes what is kept.
+func (d *Daemon) saveLocked() error { return d.keeper.store(d.saved) }

@@ -1,0 +1,193 @@
+package daemon
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sharer/chunk"
+	"sharer/control"
+	"sharer/seed"
+)
+
+// Seed is a file or a folder that is seeded where it is.
+type Seed struct {
+	Path        control.Path `json:"path"` // absolute
+	Exclude     []string     `json:"exclude,omitempty"`
+	FollowLinks bool         `json:"follow_links,omitempty"`
+	Added       time.Time    `json:"added"`
+
+	// Of the last scan.
+	ID     chunk.ID `json:"id"`               // of a file
+	Folder string   `json:"folder,omitempty"` // hex of a folder's id
+	Files  int      `json:"files"`
+	Bytes  int64    `json:"bytes"`
+}
+
+// Seed hashes what is new at the paths, offers it, and goes on offering it after a restart. Besides the events of a scan
+// there are those of folders as one id. When ctx ends before all is hashed, paths that were not seeded before are not kept.
+func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
+	roots := make([]string, 0, len(o.Paths))
+	for _, p := range o.Paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return seed.Report{}, err
+		}
+		if !slices.Contains(roots, abs) {
+			roots = append(roots, abs)
+		}
+	}
+	o.Paths = roots
+	fresh, err := d.addSeeds(o)
+	if err != nil {
+		return seed.Report{}, err
+	}
+	report, found, err := d.scan(ctx, o, emit)
+	if err != nil {
+		for _, root := range roots {
+			delete(found, root)
+		}
+	}
+	for _, root := range roots {
+		if found[root] == nil && slices.Contains(fresh, root) {
+			d.dropSeed(root) // nothing of it is there
+		}
+	}
+	if err != nil {
+		return report, err
+	}
+	return report, d.noteSeeds(found)
+}
+
+// scan seeds and makes manifests. found says what each path holds.
+func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)) (report seed.Report, found map[string]*Seed, err error) {
+	if emit == nil {
+		emit = func(seed.Event) {}
+	}
+	m := manifestsOf(o.Paths)
+	found = map[string]*Seed{}
+	report, err = d.Node.Seed(ctx, o, func(e seed.Event) {
+		emit(e)
+		if e.Kind != seed.FileDone {
+			return
+		}
+		root := e.File.Root
+		s := found[root]
+		if s == nil {
+			s = &Seed{}
+			found[root] = s
+		}
+		s.Files++
+		s.Bytes += e.File.Content.Size
+		if m.byRoot[root] == nil {
+			s.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: e.File.Content.BLAKE3}
+		}
+		if err := m.take(e.File); err != nil {
+			emit(seed.Event{Kind: seed.LeftOut, Path: e.File.Path, Err: err})
+		}
+	})
+	if err != nil {
+		return report, found, err
+	}
+	err = m.offer(d.Node, func(f seed.Folder) {
+		found[f.Root].Folder = f.Sums.BLAKE3.String()
+		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
+	})
+	return report, found, err
+}
+
+// addSeeds notes paths before they are hashed: a daemon that is killed in the middle goes on. It returns those that are new.
+func (d *Daemon) addSeeds(o seed.Options) (fresh []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := make(map[control.Path]*Seed, len(d.saved.Seeds))
+	for _, s := range d.saved.Seeds {
+		at[s.Path] = s
+	}
+	for _, root := range o.Paths {
+		s := at[control.Path(root)]
+		if s == nil {
+			s = &Seed{Path: control.Path(root), Added: time.Now().UTC().Truncate(time.Second)}
+			d.saved.Seeds = append(d.saved.Seeds, s)
+			fresh = append(fresh, root)
+		}
+		s.Exclude, s.FollowLinks = o.Exclude, o.FollowLinks
+	}
+	return fresh, d.saveLocked()
+}
+
+func (d *Daemon) dropSeed(root string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.saved.Seeds = slices.DeleteFunc(d.saved.Seeds, func(s *Seed) bool { return string(s.Path) == root })
+	if err := d.saveLocked(); err != nil {
+		d.log.Warn("daemon.json could not be kept", "err", err)
+	}
+}
+
+// noteSeeds notes what a scan has found.
+func (d *Daemon) noteSeeds(found map[string]*Seed) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.saved.Seeds {
+		if f := found[string(s.Path)]; f != nil {
+			s.ID, s.Folder, s.Files, s.Bytes = f.ID, f.Folder, f.Files, f.Bytes
+		}
+	}
+	return d.saveLocked()
+}
+
+// restoreSeeds hashes what has changed meanwhile, and offers everything, beside the rest of the start.
+func (d *Daemon) restoreSeeds() {
+	type options struct {
+		exclude string
+		follow  bool
+	}
+	var order []options
+	groups := map[options]*seed.Options{} // what was seeded alike is scanned in one go
+	for _, s := range d.saved.Seeds {
+		key := options{strings.Join(s.Exclude, "\x00"), s.FollowLinks}
+		if groups[key] == nil {
+			groups[key] = &seed.Options{Exclude: s.Exclude, FollowLinks: s.FollowLinks}
+			order = append(order, key)
+		}
+		groups[key].Paths = append(groups[key].Paths, string(s.Path))
+	}
+	d.wg.Go(func() {
+		for _, key := range order {
+			_, found, err := d.scan(d.ctx, *groups[key], func(e seed.Event) {
+				if e.Kind == seed.Failed {
+					d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
+				}
+			})
+			if err == nil {
+				err = d.noteSeeds(found)
+			}
+			if d.ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				d.log.Warn("seeds of an earlier run", "err", err)
+			}
+		}
+	})
+}
+
+// MaySeed says whether path lies in a folder that other users may have seeded. Links on the way do not lead out.
+func (d *Daemon) MaySeed(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	for _, root := range d.cfg.SeedRoots {
+		if root, err = filepath.EvalSymlinks(root); err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(root, real); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
