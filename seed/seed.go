@@ -85,13 +85,13 @@ type File struct {
 type Kind uint8
 
 const (
-	Found    Kind = 1 + iota // Files, Bytes: what the walk has found so far; Walked: that was all
-	Hashing                  // Bytes: read so far, in all
-	FileDone                 // File: it is in the index
-	Skipped                  // Path, Reason: left out by a rule
-	Failed                   // Path, Err: should be there, and is not
-	LeftOut                  // Path, Err: seeded, and no part of the folder as one id; not of a Scan
-	FolderDone               // Folder: it is offered as one id; not of a Scan
+	Found      Kind = 1 + iota // Files, Bytes: what the walk has found so far; Walked: that was all
+	Hashing                    // Bytes: read so far, in all
+	FileDone                   // File: it is in the index
+	Skipped                    // Path, Reason: left out by a rule
+	Failed                     // Path, Err: should be there, and is not
+	LeftOut                    // Path, Err: seeded, and no part of the folder as one id; not of a Scan
+	FolderDone                 // Folder: it is offered as one id; not of a Scan
 )
 
 // Folder is a folder that is offered as one id.
