@@ -1,12 +1,19 @@
 package wire
 
 // ChatMessage is a line of text from one person to another.
-type ChatMessage struct{ Message string }
+type ChatMessage struct {
+	Message   string
+	Timestamp int64 // milliseconds since 1970, as its sender says: a message that is said twice is shown once. 0: not said
+}
 
 func (ChatMessage) Name() string { return "ChatMessage" }
 
 func (m ChatMessage) AppendPayload(dst []byte) []byte {
-	return append(appendText(dst, `{"message":`, m.Message), '}')
+	dst = appendText(dst, `{"message":`, m.Message)
+	if m.Timestamp > 0 {
+		dst = appendInt(dst, `,"timestamp":`, m.Timestamp)
+	}
+	return append(dst, '}')
 }
 
 // ParseChatMessage needs the text. It is valid UTF-8, but may hold any
@@ -14,11 +21,15 @@ func (m ChatMessage) AppendPayload(dst []byte) []byte {
 func ParseChatMessage(payload []byte) (ChatMessage, error) {
 	const name = "ChatMessage"
 	var message []byte
+	var m ChatMessage
 	o := object{cursor: begin(payload)}
 	for ok := true; o.next(ok); {
-		if string(o.name) == "message" {
+		switch string(o.name) {
+		case "message":
 			message, ok = o.text()
-		} else {
+		case "timestamp":
+			m.Timestamp, ok = o.count()
+		default:
 			ok = o.pass()
 		}
 	}
@@ -29,5 +40,6 @@ func ParseChatMessage(payload []byte) (ChatMessage, error) {
 	if err != nil {
 		return ChatMessage{}, err
 	}
-	return ChatMessage{string(message)}, nil
+	m.Message, m.Timestamp = string(message), max(m.Timestamp, 0)
+	return m, nil
 }

@@ -62,6 +62,7 @@ var decoders = map[string]func([]byte) (Message, error){
 	"IJustSawThis":                  decoder(ParseIJustSawThis),
 	"YouShouldSeeThis":              decoder(ParseYouShouldSeeThis),
 	"ChatMessage":                   decoder(ParseChatMessage),
+	"GroupChatMessage":              decoder(ParseGroupChatMessage),
 	"MyPublicKey":                   decoder(ParseMyPublicKey),
 	"SignedMessage":                 decoder(ParseSignedMessage),
 	"EncryptedMessages":             decoder(ParseEncryptedMessages),

@@ -84,6 +84,7 @@ func FuzzContentList(f *testing.F)           { fuzz(f, "ContentList") }
 func FuzzIJustSawThis(f *testing.F)          { fuzz(f, "IJustSawThis") }
 func FuzzYouShouldSeeThis(f *testing.F)      { fuzz(f, "YouShouldSeeThis") }
 func FuzzChatMessage(f *testing.F)           { fuzz(f, "ChatMessage") }
+func FuzzGroupChatMessage(f *testing.F)      { fuzz(f, "GroupChatMessage") }
 func FuzzMyPublicKey(f *testing.F)           { fuzz(f, "MyPublicKey") }
 func FuzzSignedMessage(f *testing.F)         { fuzz(f, "SignedMessage") }
 func FuzzEncryptedMessages(f *testing.F)     { fuzz(f, "EncryptedMessages") }

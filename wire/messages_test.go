@@ -44,8 +44,10 @@ var messages = []struct {
 	{ContentList{[]Listing{{[]byte("blake3/ab"), 12345}, {[]byte("y"), 0}}}, `{"results":[["blake3/ab",12345],["y",0]]}`},
 	{IJustSawThis{[]byte("blake3/ab"), 12345}, `{"id":"blake3/ab","length":12345}`},
 	{YouShouldSeeThis{[]byte("x"), 0}, `{"id":"x","length":0}`},
-	{ChatMessage{"hi \"you\"\n\x01\u2028😀"}, "{\"message\":\"hi \\\"you\\\"\\n\\u0001\u2028😀\"}"},
-	{ChatMessage{""}, `{"message":""}`},
+	{ChatMessage{Message: "hi \"you\"\n\x01\u2028😀"}, "{\"message\":\"hi \\\"you\\\"\\n\\u0001\u2028😀\"}"},
+	{ChatMessage{}, `{"message":""}`},
+	{ChatMessage{Message: "x", Timestamp: 1738000000123}, `{"message":"x","timestamp":1738000000123}`},
+	{GroupChatMessage{Group: "main", Text: "hi\n", Timestamp: 0}, `{"group_name":"main","text":"hi\n","timestamp":0}`},
 	{MyPublicKey{Ed25519: key}, `{"ed25519h":"` + keyText + `"}`},
 	{MyPublicKey{key, []byte("0xab")}, `{"ed25519h":"` + keyText + `","ed25519_eth_signed":"0xab"}`},
 	{SignedMessage{key, signature, []byte(`[{"A":"\"é"}]`), false}, `{"ed25519":"` + keyText + `","signature":"` + signatureText + `","payload_json":"[{\"A\":\"\\\"é\"}]"}`},
@@ -184,6 +186,10 @@ func TestRefused(t *testing.T) {
 		{"ChatMessage", `{}`},
 		{"ChatMessage", `{"message":5}`},
 		{"ChatMessage", `"hi"`},
+		{"GroupChatMessage", `{"group_name":"main","text":"x"}`},
+		{"GroupChatMessage", `{"group_name":"main","text":"x","timestamp":-1}`},
+		{"GroupChatMessage", `{"text":"x","timestamp":1}`},
+		{"GroupChatMessage", `{"group_name":5,"text":"x","timestamp":1}`},
 		{"MyPublicKey", `{}`},
 		{"MyPublicKey", `{"ed25519h":"` + keyText[1:] + `"}`},
 		{"MyPublicKey", `{"ed25519h":"` + keyText[1:] + `g"}`},
@@ -422,8 +428,8 @@ func TestRecorded(t *testing.T) {
 			}
 		}
 	}
-	// The recorded node takes the first two and sends none, nor did it send fast ones; Latest is said inside a SignedMessage only.
-	unspoken := map[string]bool{"IJustSawThis": true, "YouShouldSeeThis": true, "FastEncryptedMessages": true, "Latest": true}
+	// The recorded node takes the first two and sends none, nor did it send fast ones; Latest and group chat are said inside letters only.
+	unspoken := map[string]bool{"IJustSawThis": true, "YouShouldSeeThis": true, "FastEncryptedMessages": true, "Latest": true, "GroupChatMessage": true}
 	for name := range decoders {
 		if (seen[name] == 0) != unspoken[name] {
 			t.Errorf("%s: %d were recorded", name, seen[name])

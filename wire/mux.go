@@ -14,6 +14,12 @@ type Sender struct {
 	Size   int   // bytes of the datagram as received
 
 	Content bool // the datagram holds a Content, whatever else is in it
+
+	// Of an element that lay in a letter, signed or sealed (package identity):
+	Key    [32]byte // the Ed25519 key that wrote it; zero: it is not known who did
+	Sealed bool     // it was encrypted for us, and is seen once; else anybody may have passed it on, at any time
+	Within int      // letters around it
+	Opened *int     // what opening letters of this datagram has cost so far, in computations; nil: the datagram has none
 }
 
 // A Handler is told about one element and returns its replies, which are encoded

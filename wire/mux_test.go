@@ -9,7 +9,7 @@ import (
 
 // reply is a ChatMessage whose element has so many bytes.
 func reply(size int) Message {
-	return ChatMessage{strings.Repeat("x", size-len(`{"ChatMessage":{"message":""}}`))}
+	return ChatMessage{Message: strings.Repeat("x", size-len(`{"ChatMessage":{"message":""}}`))}
 }
 
 func split(t *testing.T, data string) []Element {
@@ -28,7 +28,7 @@ func TestMuxOrder(t *testing.T) {
 			calls = append(calls, fmt.Sprintf("%s:%s=%s", tag, e.Name, e.Payload))
 			return []Message{
 				ReturnedMessage{e.Payload},
-				ChatMessage{tag},
+				ChatMessage{Message: tag},
 			}
 		})
 	}
