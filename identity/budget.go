@@ -58,9 +58,11 @@ func NewBudget() *Budget {
 // Allow takes the price, in microseconds, of one letter. known says that a key of the peer
 // was proven to live at its address, and that this datagram comes from there.
 func (b *Budget) Allow(from wire.Sender, known bool, price int, now time.Time) bool {
-	if !b.allowSource(source{host(from.Addr.Addr()), from.Proven}, now) {
-		return false
-	}
+	return b.allowSource(source{host(from.Addr.Addr()), from.Proven}, now) && b.charge(known, price, now)
+}
+
+// charge takes a price from those who are known, or from all strangers.
+func (b *Budget) charge(known bool, price int, now time.Time) bool {
 	if known {
 		return b.known.AllowN(now, price)
 	}

@@ -55,6 +55,12 @@ func OpenKey(path string, random io.Reader) (*Key, Opening, error) {
 	return k, Opening{Made: true}, nil
 }
 
+// LoadKey reads the key at path; without a file the error wraps fs.ErrNotExist.
+func LoadKey(path string) (*Key, error) {
+	k, _, err := loadKey(path)
+	return k, err
+}
+
 // loadKey reads a key, and sees to it that only its owner can.
 func loadKey(path string) (k *Key, tightened bool, err error) {
 	info, err := os.Stat(path)

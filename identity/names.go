@@ -27,6 +27,7 @@ var (
 	ErrUnwanted = errors.New("identity: a name that nobody here asked for")
 	ErrRollback = errors.New("identity: an older content of a name")
 	ErrSeq      = errors.New("identity: the highest sequence number is reached")
+	ErrFull     = errors.New("identity: 4096 names of our own are held")
 )
 
 // ConflictError says that a publisher signed two contents under one number.
@@ -124,8 +125,10 @@ func ReadLatest(l Letter) (Record, error) {
 
 // Names holds what names stand for: those that somebody here asked for, or published. What
 // others push is taken for these only, so that strangers fill nothing. The name asked for
-// the longest ago makes room, and with it goes the memory of its number.
+// the longest ago makes room, and with it goes the memory of its number; our own never do.
 type Names struct {
+	own PublicKey
+
 	mu    sync.Mutex
 	held  map[nameID]*list.Element // of *entry
 	queue list.List                // asked for last in front
@@ -142,10 +145,10 @@ type entry struct {
 	known  bool // there is a record
 }
 
-// NewNames holds nothing.
-func NewNames() *Names { return &Names{held: map[nameID]*list.Element{}} }
+// NewNames holds nothing. own is the key whose names are kept for ever.
+func NewNames(own PublicKey) *Names { return &Names{own: own, held: map[nameID]*list.Element{}} }
 
-// Want makes room for a name, so that answers about it are taken.
+// Want makes room for a name, so that answers about it are taken. The error wraps ErrKey or ErrName, or is ErrFull.
 func (n *Names) Want(k PublicKey, path string) error {
 	if err := k.Check(); err != nil {
 		return err
@@ -162,6 +165,12 @@ func (n *Names) Want(k PublicKey, path string) error {
 	}
 	if n.queue.Len() >= maxNames {
 		oldest := n.queue.Back()
+		for oldest != nil && oldest.Value.(*entry).id.key == n.own {
+			oldest = oldest.Prev()
+		}
+		if oldest == nil {
+			return ErrFull
+		}
 		delete(n.held, oldest.Value.(*entry).id)
 		n.queue.Remove(oldest)
 	}
@@ -204,6 +213,25 @@ func (n *Names) Of(k PublicKey, path string) (Record, bool) {
 		return Record{}, false
 	}
 	return e.Value.(*entry).record, true
+}
+
+// Records returns what is known, the name asked for the longest ago first.
+func (n *Names) Records() (rs []Record) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for e := n.queue.Back(); e != nil; e = e.Prev() {
+		if held := e.Value.(*entry); held.known {
+			rs = append(rs, held.record)
+		}
+	}
+	return rs
+}
+
+// Wanted reports whether a name is held, known or not.
+func (n *Names) Wanted(k PublicKey, path string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.held[nameID{k, path}] != nil
 }
 
 // Answer is what GetLatest is answered with: the signed message as it came.

@@ -25,7 +25,7 @@ func TestCheckName(t *testing.T) {
 		if _, err := alice.Publish(name, [32]byte{}, nil, 1); !errors.Is(err, ErrName) {
 			t.Errorf("%.20q is published: %v", name, err)
 		}
-		if err := NewNames().Want(alice.Public(), name); !errors.Is(err, ErrName) {
+		if err := NewNames(carol.Public()).Want(alice.Public(), name); !errors.Is(err, ErrName) {
 			t.Errorf("%.20q is wanted: %v", name, err)
 		}
 		// Signed by somebody who does not care.
@@ -51,7 +51,7 @@ func publish(t testing.TB, k *Key, name string, content byte, seq int64) Letter 
 }
 
 func TestNames(t *testing.T) {
-	n := NewNames()
+	n := NewNames(carol.Public())
 	offer := func(l Letter, news bool, want error) {
 		t.Helper()
 		if _, got, err := n.Offer(l); got != news || !errors.Is(err, want) {
@@ -122,7 +122,7 @@ func TestNames(t *testing.T) {
 
 // A record outlives the buffer that it was read from.
 func TestRecordIsACopy(t *testing.T) {
-	n := NewNames()
+	n := NewNames(carol.Public())
 	if err := n.Want(alice.Public(), "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestNamesModel(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		n := NewNames()
+		n := NewNames(carol.Public())
 		if err := n.Want(alice.Public(), "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func elements(payload []byte) []wire.Element {
 }
 
 func TestNamesAreBounded(t *testing.T) {
-	n := NewNames()
+	n := NewNames(carol.Public())
 	name := func(i int) string { return strings.Repeat("x", 1+i%200) + "/" + strings.Repeat("y", 1+i/200) }
 	for i := range maxNames + 2 {
 		if err := n.Want(alice.Public(), name(i)); err != nil {

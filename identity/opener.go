@@ -34,6 +34,14 @@ type Work struct {
 // NewWork is for a datagram.
 func NewWork() Work { return Work{opened: new(int)} }
 
+// WorkOf is for an element as its Sender describes it: Inside is then told by Sender.Within.
+func WorkOf(from wire.Sender) Work {
+	if from.Opened == nil {
+		return NewWork()
+	}
+	return Work{depth: from.Within, opened: from.Opened}
+}
+
 // Inside is for the elements of a letter that was opened with w.
 func (w Work) Inside() Work { return Work{depth: w.depth + 1, opened: w.opened} }
 
@@ -68,6 +76,12 @@ func (o *Opener) Open(w Work, from wire.Sender, e wire.Element, now time.Time) (
 		return o.fast(w, from, e, now)
 	}
 	return Letter{}, ErrKind
+}
+
+// PayReply takes the price of sealing a reply to a letter that from sent: it is work that others
+// have us do.
+func (o *Opener) PayReply(from wire.Sender, now time.Time) bool {
+	return o.Budget.charge(from.Proven && o.Places.Lives(from.Addr), priceNoise, now)
 }
 
 // pay takes the price of a computation from the datagram and from the budget.

@@ -42,7 +42,7 @@ type Places struct {
 	mu     sync.Mutex
 	keys   map[PublicKey]*resident
 	byX    map[[32]byte][]*resident // at most a key and its negative
-	lives  map[netip.AddrPort]int   // proven keys at an address
+	at     map[netip.AddrPort][]*resident
 	hosts  map[tenancy]int
 	queues [2]list.List // claimed, proven; the one heard of last in front
 }
@@ -62,7 +62,7 @@ type tenancy struct {
 func NewPlaces(own PublicKey) *Places {
 	return &Places{
 		own: own, keys: map[PublicKey]*resident{}, byX: map[[32]byte][]*resident{},
-		lives: map[netip.AddrPort]int{}, hosts: map[tenancy]int{},
+		at: map[netip.AddrPort][]*resident{}, hosts: map[tenancy]int{},
 	}
 }
 
@@ -164,33 +164,33 @@ func (p *Places) addLocked(r *resident) {
 	r.elem = q.PushFront(r)
 	p.keys[r.Key] = r
 	p.byX[r.u] = append(p.byX[r.u], r)
+	p.at[r.Addr] = append(p.at[r.Addr], r)
 	p.hosts[t]++
-	if r.Proven {
-		p.lives[r.Addr]++
-	}
 }
 
 func (p *Places) removeLocked(r *resident) {
 	p.queue(r.Proven).Remove(r.elem)
 	delete(p.keys, r.Key)
-	var others []*resident
-	for _, o := range p.byX[r.u] {
-		if o != r {
-			others = append(others, o)
-		}
-	}
-	if p.byX[r.u] = others; others == nil {
+	if p.byX[r.u] = without(p.byX[r.u], r); p.byX[r.u] == nil {
 		delete(p.byX, r.u)
+	}
+	if p.at[r.Addr] = without(p.at[r.Addr], r); p.at[r.Addr] == nil {
+		delete(p.at, r.Addr)
 	}
 	t := tenancy{host(r.Addr.Addr()), r.Proven}
 	if p.hosts[t]--; p.hosts[t] == 0 {
 		delete(p.hosts, t)
 	}
-	if r.Proven {
-		if p.lives[r.Addr]--; p.lives[r.Addr] == 0 {
-			delete(p.lives, r.Addr)
+}
+
+// without returns those that are not r; nil if none is left.
+func without(rs []*resident, r *resident) (others []*resident) {
+	for _, o := range rs {
+		if o != r {
+			others = append(others, o)
 		}
 	}
+	return others
 }
 
 // Of returns the place of a key.
@@ -205,9 +205,35 @@ func (p *Places) Of(k PublicKey) (Place, bool) {
 
 // Lives reports whether a key was proven to live at an address.
 func (p *Places) Lives(at netip.AddrPort) bool {
+	place, ok := p.At(at)
+	return ok && place.Proven
+}
+
+// At returns who lives at an address: of several whoever proved it last, and of claims, when
+// nobody has, the latest.
+func (p *Places) At(a netip.AddrPort) (Place, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lives[at] > 0
+	var best *resident
+	for _, r := range p.at[a] {
+		if best == nil || r.Proven && !best.Proven || r.Proven == best.Proven && r.Seen.After(best.Seen) {
+			best = r
+		}
+	}
+	if best == nil {
+		return Place{}, false
+	}
+	return best.Place, true
+}
+
+// Latest returns the n places that were proven and heard from last, the latest first.
+func (p *Places) Latest(n int) (out []Place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e := p.queues[1].Front(); e != nil && len(out) < n; e = e.Next() {
+		out = append(out, e.Value.(*resident).Place)
+	}
+	return out
 }
 
 // ByX25519 returns the Ed25519 key of an X25519 one, if it is known. Two keys have the same

@@ -227,19 +227,23 @@ func TestPlacesModel(t *testing.T) {
 			if all != len(p.keys) || all != p.queues[0].Len()+p.queues[1].Len() {
 				t.Fatalf("%d keys, %d in queues", all, p.queues[0].Len()+p.queues[1].Len())
 			}
-			lives, hosts, known := 0, map[tenancy]int{}, 0
+			here, hosts, known := 0, map[tenancy]int{}, 0
 			for key, r := range p.keys {
 				if r.Proven {
 					known++
-					lives++
 					if r.Addr != last[key] {
 						t.Fatalf("%v is at %v, was proven at %v", key, r.Addr, last[key])
 					}
 				}
 				hosts[tenancy{host(r.Addr.Addr()), r.Proven}]++
 			}
-			for _, n := range p.lives {
-				lives -= n
+			for a, rs := range p.at {
+				here += len(rs)
+				for _, r := range rs {
+					if r.Addr != a || p.keys[r.Key] != r {
+						t.Fatalf("%v is said to be at %v", r.Place, a)
+					}
+				}
 			}
 			for h, n := range hosts {
 				most := claimsOfHost
@@ -250,8 +254,8 @@ func TestPlacesModel(t *testing.T) {
 					t.Fatalf("%v: %d, counted %d, at most %d", h, n, p.hosts[h], most)
 				}
 			}
-			if known != proven || lives != 0 || len(hosts) != len(p.hosts) || len(p.byX) != all {
-				t.Fatalf("indexes differ: %d and %d proven, %d addresses too many, %d and %d hosts, %d of %d by X25519", known, proven, lives, len(hosts), len(p.hosts), len(p.byX), all)
+			if known != proven || here != all || len(hosts) != len(p.hosts) || len(p.byX) != all {
+				t.Fatalf("indexes differ: %d and %d proven, %d at addresses, %d and %d hosts, %d of %d by X25519", known, proven, here, len(hosts), len(p.hosts), len(p.byX), all)
 			}
 		}
 	})
