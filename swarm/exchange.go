@@ -110,7 +110,7 @@ func (s *Swarm) returned(from wire.Sender, e wire.Element) []wire.Message {
 		return nil
 	}
 	s.Table.provePong(from.Addr, rtt, now)
-	s.Pings.subs.tell(Pong{From: from.Addr, RTT: rtt, Sent: now.Add(-rtt), Bytes: from.Size})
+	s.Pings.subs.Tell(Pong{From: from.Addr, RTT: rtt, Sent: now.Add(-rtt), Bytes: from.Size})
 	return nil
 }
 

@@ -147,7 +147,7 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 		g.echoes.keep(in.addr, in.theirs, v.moved)
 	}
 	if v.gained {
-		g.table.watch.tell(in.addr)
+		g.table.watch.Tell(in.addr)
 	}
 	if v.badCookie {
 		g.counts.cookiesWrong.Add(1)
@@ -330,4 +330,22 @@ func (g *Gate) mayAnnounce(to netip.AddrPort, every time.Duration, now time.Time
 	g.announced[to.Addr()] = now
 	g.lastCall = now
 	return Allowed
+}
+
+// Ours reports whether value is a cookie that we made for an address: the value of an AlwaysReturned
+// that lay inside a letter, which Admit does not see.
+func (g *Gate) Ours(a netip.AddrPort, value []byte) bool {
+	text := cookieText(value)
+	if text == nil {
+		return false
+	}
+	_, ok := g.cookies.Check(a, text, time.Now())
+	return ok
+}
+
+// Ask is the question for our cookie from an address, for those whom Open does not ask: loopback is proven without,
+// but a key that speaks from there is not.
+func (g *Gate) Ask(a netip.AddrPort) wire.PleaseAlwaysReturnThisMessage {
+	text := g.cookies.Make(a, time.Now())
+	return wire.PleaseAlwaysReturnThisMessage{Value: wire.CookieValue(string(text[:]))}
 }

@@ -80,7 +80,7 @@ func TestMeters(t *testing.T) {
 	for _, o := range []struct {
 		to  netip.AddrPort
 		why Reason
-	}{{known, Request}, {ap("5.5.5.5:99"), Request}, {ap("9.9.9.9:9"), Probe}, {given, Given}, {ap("224.0.0.1:24254"), Announce}, {ap("127.0.0.1:99"), Request}} {
+	}{{known, Request}, {ap("5.5.5.5:99"), Request}, {ap("9.9.9.9:9"), Probe}, {given, Given}, {ap("224.0.0.1:24254"), Announce}, {known, Tell}, {ap("127.0.0.1:99"), Request}} {
 		buf, ok := b.Open(o.to, 0, o.why)
 		if !ok {
 			t.Fatalf("%v to %s was refused", o.why, o.to)

@@ -27,7 +27,7 @@ type Pong struct {
 type Pings struct {
 	cookies *Cookies
 	start   time.Time
-	subs    observers[Pong]
+	subs    Observers[Pong]
 }
 
 // NewPings signs with the key of c.
@@ -68,4 +68,4 @@ func (p *Pings) Check(from netip.AddrPort, value []byte, now time.Time) (rtt tim
 
 // Subscribe calls fn with each pong, until cancel, on the goroutine that received it: fn must
 // return at once.
-func (p *Pings) Subscribe(fn func(Pong)) (cancel func()) { return p.subs.add(fn) }
+func (p *Pings) Subscribe(fn func(Pong)) (cancel func()) { return p.subs.Add(fn) }

@@ -12,10 +12,11 @@ const (
 	Probe                  // of an address heard of; of a proven one: keepalive
 	Given                  // an address that the user gave: --peer, bootstrap, configuration
 	Announce               // on the LAN
+	Tell                   // who we are, and what a name stands for now
 	numReasons
 )
 
-var reasonNames = [numReasons]string{"reply", "request", "probe", "given", "announce"}
+var reasonNames = [numReasons]string{"reply", "request", "probe", "given", "announce", "tell"}
 
 func (r Reason) String() string {
 	if r < numReasons {
@@ -109,6 +110,9 @@ var Rules = [...]Rule{
 	{Given, Unproven, anyPeer, Limit{Small: SmallDatagram, First: time.Second, Most: time.Minute}},
 
 	{Announce, Unproven, Of(Multicast, Broadcast), Limit{Small: 512, Every: time.Minute}},
+
+	{Tell, Proven, anyPeer, Limit{}},
+	{Tell, Unproven, Of(Loopback), Limit{}},
 }
 
 const (
@@ -138,7 +142,7 @@ const (
 	RefusedSelf             // one of our own addresses
 	RefusedBanned           // banned
 	RefusedIsolated         // outside of loopback and LAN, and not given, in isolated mode
-	RefusedUnproven         // a reply of a Batch to an address without standing
+	RefusedUnproven         // a reply of a Batch, or what is told unasked, to an address without standing
 	RefusedUnknown          // Given, but nobody gave it
 	RefusedSilence          // backing off: First, Most
 	RefusedPace             // PerSecond, PerNet

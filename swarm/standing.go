@@ -152,7 +152,8 @@ type query struct {
 	class            Class
 	why              Reason
 	unproven, proven Limit
-	provenOK         bool // a row for the proven exists
+	unprovenOK       bool // a row for the unproven exists
+	provenOK         bool // one for the proven does
 	far              bool // outside of loopback and LAN in isolated mode: given addresses only
 	refused          Refusal
 }
@@ -161,11 +162,10 @@ func (g *Gate) query(to netip.AddrPort, why Reason) (q query) {
 	ar := g.around.Load()
 	q.to, q.why = Clean(to), why
 	q.class = ar.class(q.to)
-	var ok bool
-	q.unproven, ok = RuleFor(why, Unproven, q.class)
+	q.unproven, q.unprovenOK = RuleFor(why, Unproven, q.class)
 	q.proven, q.provenOK = RuleFor(why, Proven, q.class)
 	switch {
-	case !ok && !q.provenOK:
+	case !q.unprovenOK && !q.provenOK:
 		q.refused = RefusedClass
 	case why != Announce && ar.self(q.to):
 		q.refused = RefusedSelf
@@ -308,7 +308,7 @@ func (t *Table) judgeLocked(q *query, e *entry, now time.Time) (lim Limit, r Ref
 	}
 	lim = q.unproven
 	switch {
-	case q.why == Reply && lim.Ratio > 0:
+	case !q.unprovenOK, q.why == Reply && lim.Ratio > 0:
 		return lim, RefusedUnproven, next
 	case q.why == Given && (e == nil || !e.given):
 		return lim, RefusedUnknown, next

@@ -62,7 +62,7 @@ type Table struct {
 
 	silent silent
 
-	watch observers[netip.AddrPort] // has its own lock; told without ours
+	watch Observers[netip.AddrPort] // has its own lock; told without ours
 	wake  chan struct{}             // one token: there is something new to do
 }
 
@@ -272,7 +272,7 @@ func (e *entry) askedLocked(answered bool) {
 // Watch calls fn with each address that gains standing, until cancel. fn must return at once; it
 // is called on the goroutine that received the proof.
 func (t *Table) Watch(fn func(netip.AddrPort)) (cancel func()) {
-	return t.watch.add(fn)
+	return t.watch.Add(fn)
 }
 
 // proveLocked gives standing; it reports whether that is new.
@@ -308,7 +308,7 @@ func (t *Table) provePong(a netip.AddrPort, rtt time.Duration, now time.Time) {
 	}
 	t.mu.Unlock()
 	if gained {
-		t.watch.tell(e.addr)
+		t.watch.Tell(e.addr)
 	}
 }
 
