@@ -46,7 +46,7 @@ func TestChat(t *testing.T) {
 			if heard := len(chat.heard) > 0; heard != tc.heard {
 				t.Errorf("heard: %v, want %v", heard, tc.heard)
 			}
-			if refused, _ := chat.Dropped(); (refused > 0) == tc.from.Proven {
+			if refused := chat.Counts().Unproven; (refused > 0) == tc.from.Proven {
 				t.Errorf("refused %d from a sender whose proof is %v", refused, tc.from.Proven)
 			}
 		})
@@ -66,7 +66,7 @@ func TestChatIsBounded(t *testing.T) {
 		}
 		mux.Dispatch(from, es)
 	}
-	if _, full := chat.Dropped(); full != 10 {
+	if full := chat.Counts().Full; full != 10 {
 		t.Errorf("dropped %d, want 10", full)
 	}
 	ctx, stop := context.WithCancel(context.Background())
