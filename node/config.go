@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/internal/portmap"
 	"sharer/swarm"
 	"sharer/transfer"
@@ -32,6 +33,8 @@ type Config struct {
 	Log        *slog.Logger        // nil: silent
 
 	DownPerPeer int64 // as UpPerPeer, for what comes from each peer
+
+	Identity *identity.Key // who we are; nil: the state folder's, else somebody new for this run
 
 	Mapping *portmap.Config // nil: the router is asked for nothing, nor if Isolated; V4 and V6 are what the node listens on
 
@@ -154,7 +157,10 @@ type Pong struct {
 
 // Chat is a message that arrived from a proven address.
 type Chat struct {
-	From netip.AddrPort
-	Text string // as sent: it must be escaped before a terminal sees it
-	At   time.Time
+	From   netip.AddrPort
+	Key    identity.PublicKey // who said it; zero: nobody but the address is known
+	Sealed bool               // nobody else could read it
+	Group  string             // said to all, under this name; "": to us alone
+	Text   string             // as sent, and so is Group: they must be escaped before a terminal sees them
+	At     time.Time
 }

@@ -18,6 +18,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/internal/portmap"
 	"sharer/internal/udp"
 	"sharer/swarm"
@@ -36,6 +37,9 @@ type Node struct {
 	downloads *transfer.Downloads
 	uploads   *transfer.Uploads
 	chat      *talk.Chat
+	letters   *letters
+	names     *names
+	introduce *introductions
 	catalog   *catalog.Catalog
 	library   *library
 	state     *state          // nil without a state folder of our own
@@ -44,6 +48,7 @@ type Node struct {
 	notes     []string
 	stop      context.CancelFunc
 	unwatch   func()
+	unmeet    func()
 	ctx       context.Context
 	wg        sync.WaitGroup
 
@@ -51,6 +56,12 @@ type Node struct {
 	rng     *rand.Rand
 	show    func(Chat)
 	closing bool
+
+	stamped  int64                            // of the last message that was said
+	searches map[identity.PublicKey][]*search // of find: as many as run
+
+	talking sync.Mutex
+	voice   *swarm.Batch
 }
 
 // bootstrap are the swarm's long-lived public nodes (wire.md section 3).
@@ -86,8 +97,12 @@ func Start(c Config) (n *Node, err error) {
 	if err = n.openConn(); err != nil {
 		return nil, err
 	}
+	secrets := crand.Reader // safe for concurrent use
 	if c.Rand == nil {
 		c.Rand = crand.Reader
+	} else {
+		secrets = &locked{r: c.Rand}
+		c.Rand = secrets
 	}
 	var seed [16]byte
 	if _, err = io.ReadFull(c.Rand, seed[:]); err != nil {
@@ -95,7 +110,7 @@ func Start(c Config) (n *Node, err error) {
 	}
 	n.rng = rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:])))
 	n.ctx, n.stop = context.WithCancel(context.Background())
-	if err = n.assemble(c.Rand); err != nil {
+	if err = n.assemble(secrets); err != nil {
 		n.stop()
 		return nil, errors.Join(err, n.conn.Close())
 	}
@@ -171,7 +186,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.chat.Register(n.mux)
 	n.catalog.Register(n.mux)
 	n.mux.Handle(wire.PleaseListContent{}.Name(), wire.HandlerFunc(n.library.list))
-	return nil
+	return n.assembleIdentity(random)
 }
 
 // run starts the goroutines.
@@ -187,11 +202,13 @@ func (n *Node) run() {
 	n.wg.Go(func() { n.uploads.Run(n.ctx) })
 	n.unwatch = n.swarm.Table.Watch(n.downloads.Gained)
 	n.wg.Go(func() { n.chat.Run(n.ctx, n.showChat) })
+	n.runIdentity()
 }
 
 // receive is the receive path of one socket: it never waits for anything else.
 func (n *Node) receive(r swarm.Reader) {
 	var es []wire.Element
+	var opened int // of one datagram: see wire.Sender
 	for {
 		ds, err := r.ReadBatch()
 		if errors.Is(err, net.ErrClosed) {
@@ -204,13 +221,14 @@ func (n *Node) receive(r swarm.Reader) {
 		}
 		n.swarm.Gate.ReceivedBatch(ds)
 		for _, d := range ds {
-			es = n.datagram(es[:0], d)
+			opened = 0
+			es = n.datagram(es[:0], d, &opened)
 		}
 	}
 }
 
 // datagram routes one datagram and sends what its handlers reply.
-func (n *Node) datagram(es []wire.Element, d wire.Datagram) []wire.Element {
+func (n *Node) datagram(es []wire.Element, d wire.Datagram, opened *int) []wire.Element {
 	es, _, err := wire.Split(es, d.Data)
 	if err != nil {
 		n.swarm.Gate.Dropped(swarm.DropFor(err))
@@ -220,6 +238,8 @@ func (n *Node) datagram(es []wire.Element, d wire.Datagram) []wire.Element {
 	if !from.Addr.IsValid() {
 		return es // counted there
 	}
+	from.Opened = opened
+	n.letters.arrived(from, d.Data, es)
 	replies, _ := n.mux.Dispatch(from, es)
 	n.swarm.Gate.Reply(from, swarm.Asked(es), replies)
 	return es
@@ -242,6 +262,9 @@ type Stats struct {
 	Offers          int // contents that peers told of, each peer's counted
 	Uploads         transfer.UploadStats
 	Downloads       []transfer.Look // those that run
+	Letters         Letters
+	Names           Names
+	Keys, Lives     int // keys that are known, and those of them whose place was proven
 }
 
 // Stats returns a copy of all counters.
@@ -249,6 +272,8 @@ func (n *Node) Stats() Stats {
 	s := Stats{Gate: n.swarm.Gate.Stats(), Holders: n.swarm.Holders.Len(), Uploads: n.uploads.Stats(), Downloads: n.downloads.Looks()}
 	s.Peers, s.Unproven = n.swarm.Table.Len()
 	_, s.Offers = n.catalog.Sizes()
+	s.Letters, s.Names = n.letters.stats(), n.names.stats()
+	s.Keys, s.Lives = n.letters.opener.Places.Len()
 	return s
 }
 
@@ -264,6 +289,7 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	n.stop()
 	n.unwatch()
+	n.unmeet()
 	if n.keeper != nil {
 		n.wg.Go(n.keeper.Close) // a second at most, while the rest ends too
 	}

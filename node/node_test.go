@@ -30,8 +30,9 @@ func TestMessagesThatAreHandled(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"ChatMessage", "Content", "ContentList", "IJustSawThis", "MaybeTheyHaveSome", "Peers", "PleaseListContent", "PleaseReturnThisMessage",
-		"PleaseSendContent", "PleaseSendPeers", "ReturnedMessage", "YouShouldSeeThis",
+		"ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis", "MaybeTheyHaveSome",
+		"MyPublicKey", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent", "PleaseReturnThisMessage", "PleaseSendContent", "PleaseSendPeers",
+		"ReturnedMessage", "SignedMessage", "WhereAreThey", "YouShouldSeeThis",
 	}
 	if got := n.mux.Names(); !slices.Equal(got, want) {
 		t.Errorf("handled are %v, tested as forged %v", got, want)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/internal/netsim"
 	"sharer/node"
 	"sharer/wire"
@@ -46,14 +47,32 @@ func questions(c *Content) map[string][]wire.Message {
 		"IJustSawThis":                  {wire.IJustSawThis{ID: id(c.BLAKE3()), Length: 5}},
 		"YouShouldSeeThis":              {wire.YouShouldSeeThis{ID: id(c.BLAKE3()), Length: 5}},
 		"ChatMessage":                   {wire.ChatMessage{Message: "hi"}, wire.ChatMessage{Message: "/ping"}, wire.ChatMessage{Message: "/version"}},
+		"GroupChatMessage":              {wire.GroupChatMessage{Group: "main", Text: "hi"}},
+		"MyPublicKey":                   {wire.MyPublicKey{Ed25519: stranger.Public()}},
+		"WhereAreThey":                  {wire.WhereAreThey{Ed25519: stranger.Public()}},
+		"Forwarded":                     {wire.Forwarded{Src: some, Messages: wire.AppendArray(nil, wire.MyPublicKey{Ed25519: stranger.Public()})}},
+		"GetLatest":                     {wire.GetLatest{Ed25519: stranger.Public(), Path: []byte("page.html")}},
+		"SignedMessage":                 {stranger.Sign(wire.PleaseSendPeers{}, wire.ChatMessage{Message: "/ping"}, wire.PleaseListContent{})},
+		"EncryptedMessages":             {wire.EncryptedMessages{Data: bytes.Repeat([]byte{9}, 300), Params: []byte(identity.NoiseParams)}},
+		"FastEncryptedMessages":         {wire.FastEncryptedMessages{Sender: stranger.Public(), Ciphertext: bytes.Repeat([]byte{9}, 300)}},
 	}
 }
+
+// stranger is a key that no node has.
+var stranger = func() *identity.Key {
+	k, err := identity.KeyFromSeed([32]byte{1})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
 
 // handled are the names that a node reacts to: those in its Mux and those that the gate itself reads. A test
 // in node compares this list with the Mux.
 var handled = []string{
-	"AlwaysReturned", "ChatMessage", "Content", "ContentList", "IJustSawThis", "MaybeTheyHaveSome", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent",
-	"PleaseReturnThisMessage", "PleaseSendContent", "PleaseSendPeers", "ReturnedMessage", "YouShouldSeeThis",
+	"AlwaysReturned", "ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis",
+	"MaybeTheyHaveSome", "MyPublicKey", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent", "PleaseReturnThisMessage", "PleaseSendContent",
+	"PleaseSendPeers", "ReturnedMessage", "SignedMessage", "WhereAreThey", "YouShouldSeeThis",
 }
 
 // datagrams are the arrays that A1 wants of a message: alone, with a cookie of theirs,

@@ -152,7 +152,7 @@ func (h *Host) Ping(ctx context.Context, a netip.AddrPort) (node.Pong, error) {
 }
 
 // Chat is the node's Chat.
-func (h *Host) Chat(ctx context.Context, a netip.AddrPort, text string) error {
+func (h *Host) Chat(ctx context.Context, a netip.AddrPort, text string) (node.Said, error) {
 	h.w.watch.given(h.life, a)
 	return h.Node.Chat(ctx, a, text)
 }

@@ -14,7 +14,7 @@ import (
 // that were seen to go out and to come back. Pure: the datagrams tell the time.
 //
 // Where the wire does not show which reason a datagram has: one that asks for peers is a Probe, or Given if the address was;
-// any other question is a Request; what asks nothing is a Reply. A question that its row forbids may still be the one reply to a
+// any other question is a Request; what asks nothing is a Reply, but to the proven, and if nothing in it answers anything, a Tell. A question that its row forbids may still be the one reply to a
 // datagram: so it is when a peer seems to have moved, and is asked for proof at once.
 type ledger struct {
 	networks []netip.Prefix
@@ -84,6 +84,9 @@ var owedFor = [...]struct {
 	{"PleaseListContent", []string{"IJustSawThis"}},
 	{"PleaseListContent", []string{"YouShouldSeeThis"}},
 	{"ChatMessage", []string{"ChatMessage"}},
+	{"WhereAreThey", []string{"Forwarded"}},
+	{"WhereAreThey", []string{"MyPublicKey"}},
+	{"GetLatest", []string{"SignedMessage"}},
 }
 
 func newLedger(networks []netip.Prefix) *ledger {
@@ -143,9 +146,14 @@ func (l *ledger) came(d *datagram) {
 	if proven {
 		p.standing = true
 		for i := range d.es {
-			if d.es[i].Name == "Peers" {
+			switch d.es[i].Name {
+			case "Peers":
 				if m, err := wire.ParsePeers(d.es[i].Payload); err == nil {
 					l.named(m.Peers)
+				}
+			case "Forwarded":
+				if m, err := wire.ParseForwarded(d.es[i].Payload); err == nil {
+					l.named([]netip.AddrPort{m.Src})
 				}
 			}
 		}
@@ -234,7 +242,7 @@ func (l *ledger) went(d *datagram) (wrong string) {
 			p.tokens = keep(p.tokens, e.Payload, keptTokens)
 			question = true
 		default:
-			question = question || strings.HasPrefix(e.Name, "Please")
+			question = question || asks(e) && e.Name != "ChatMessage"
 		}
 	}
 	lim, ok := swarm.RuleFor(swarm.Reply, swarm.Unproven, class)
@@ -248,7 +256,29 @@ func (l *ledger) went(d *datagram) (wrong string) {
 		}
 		return wrong
 	}
+	if _, ok := swarm.RuleFor(swarm.Tell, swarm.Proven, class); ok && p.standing && tells(d) {
+		return ""
+	}
 	return p.replied(d)
+}
+
+// tells reports whether a datagram says something that nobody need have asked for.
+func tells(d *datagram) (some bool) {
+	for i := range d.es {
+		switch name := d.es[i].Name; {
+		case name == "AlwaysReturned" || name == "PleaseAlwaysReturnThisMessage":
+		case unasked[name]:
+			some = true
+		default:
+			return false
+		}
+	}
+	return some
+}
+
+// unasked are the messages that are said without a question.
+var unasked = map[string]bool{
+	"MyPublicKey": true, "SignedMessage": true, "EncryptedMessages": true, "FastEncryptedMessages": true, "ChatMessage": true, "GroupChatMessage": true, "AudioFrame": true,
 }
 
 // replied judges what asks nothing.

@@ -67,7 +67,7 @@ func runChat(ctx context.Context, o *chatOptions, args []string, s *stdio) error
 	scr.note("waiting for %s", to)
 	waiting, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	err = p.Chat(waiting, to, text)
+	_, err = p.Chat(waiting, to, text)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()

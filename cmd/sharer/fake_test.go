@@ -271,12 +271,12 @@ func (n *fakeNode) Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, er
 	return node.Pong{From: addr, RTT: rtt, Bytes: 41}, nil
 }
 
-func (n *fakeNode) Chat(ctx context.Context, addr netip.AddrPort, text string) error {
+func (n *fakeNode) Chat(ctx context.Context, addr netip.AddrPort, text string) (node.Said, error) {
 	if n.net.chatErr != nil {
-		return n.net.chatErr
+		return node.Said{}, n.net.chatErr
 	}
 	n.net.said = append(n.net.said, addr.String()+" "+text)
-	return nil
+	return node.Said{}, nil
 }
 
 func (n *fakeNode) OnChat(show func(node.Chat)) {

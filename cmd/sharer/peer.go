@@ -42,7 +42,7 @@ type (
 		Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error)
 	}
 	talker interface {
-		Chat(ctx context.Context, addr netip.AddrPort, text string) error
+		Chat(ctx context.Context, addr netip.AddrPort, text string) (node.Said, error)
 		OnChat(f func(node.Chat))
 	}
 	lister interface {

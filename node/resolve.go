@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sharer/identity"
+	"sharer/swarm"
+	"sharer/wire"
+)
+
+const (
+	resolvePeers  = 32                     // that are asked for a name, beside its publisher and those that the user gave
+	resolveTries  = 6                      // of each, after 1, 2, 4 … s
+	resolveLook   = 100 * time.Millisecond // how often there may be somebody new to ask
+	resolveSettle = 400 * time.Millisecond // after the first answer: another one may be newer
+	resolveHeld   = 2 * time.Second        // nobody answers, but it is known here
+)
+
+// NameError says that nobody told what a name stands for; it is an ErrNotFound.
+type NameError struct {
+	Key   identity.PublicKey
+	Name  string
+	Asked int
+	After time.Duration
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("no peer knows the name %q of 0x%s after %s (asked %d peers)", e.Name, e.Key, e.After.Round(time.Second), e.Asked)
+}
+
+// Is makes errors.Is(err, ErrNotFound) true.
+func (e *NameError) Is(target error) bool { return target == ErrNotFound }
+
+// Resolve returns what a publisher's name stands for: the highest number that anybody asked knows, until ctx ends. From then
+// on the name is held here, and passed on. The error is a *NameError, or wraps identity.ErrKey, identity.ErrName or a
+// *identity.ConflictError; with the last the record is the one that came first.
+func (n *Node) Resolve(ctx context.Context, key identity.PublicKey, name string) (identity.Record, error) {
+	rs, err := n.ResolveAny(ctx, key, []string{name}, nil)
+	if len(rs) == 0 {
+		return identity.Record{}, err
+	}
+	return rs[0], err
+}
+
+// ResolveAny is Resolve for several names of one publisher, of which it returns those that are known as soon as one is.
+// hints are asked too.
+func (n *Node) ResolveAny(ctx context.Context, key identity.PublicKey, names []string, hints []netip.AddrPort) ([]identity.Record, error) {
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	q := nameQuestion{node: n, key: key, names: names, asked: map[netip.AddrPort]*question{}, start: time.Now()}
+	for _, name := range names {
+		if err := n.names.held.Want(key, name); err != nil {
+			return nil, err
+		}
+		q.ids = append(q.ids, nameID{key, name})
+	}
+	n.giveHints(hints)
+	q.hints = append(append(q.hints, n.cfg.Peers...), hints...)
+	w := n.names.wait(q.ids)
+	defer n.names.leave(w)
+	return q.run(ctx, w)
+}
+
+// nameQuestion is one ResolveAny.
+type nameQuestion struct {
+	node  *Node
+	key   identity.PublicKey
+	names []string
+	ids   []nameID
+	hints []netip.AddrPort
+	asked map[netip.AddrPort]*question
+	start time.Time
+}
+
+func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Record, error) {
+	b := q.node.swarm.Gate.NewBatch()
+	tick := time.NewTicker(resolveLook)
+	defer tick.Stop()
+	done := q.start.Add(resolveHeld)
+	if q.key == q.node.Key() {
+		done = q.start // nobody knows better
+	}
+	answered := false
+	for {
+		now := time.Now()
+		rs := q.known()
+		if len(rs) > 0 && !now.Before(done) {
+			return rs, q.node.names.conflictOf(rs[0])
+		}
+		q.ask(b, now)
+		select {
+		case <-ctx.Done():
+			if q.node.ctx.Err() != nil {
+				return nil, ErrClosed
+			}
+			if len(rs) > 0 {
+				return rs, q.node.names.conflictOf(rs[0])
+			}
+			return nil, &NameError{Key: q.key, Name: q.names[0], Asked: len(q.asked), After: time.Since(q.start)}
+		case <-w.some:
+			if !answered {
+				answered, done = true, time.Now().Add(resolveSettle)
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+// known are the records of the names, in their order.
+func (q *nameQuestion) known() (rs []identity.Record) {
+	for _, id := range q.ids {
+		if r, ok := q.node.names.held.Of(id.key, id.name); ok {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// ask asks whoever is due.
+func (q *nameQuestion) ask(b *swarm.Batch, now time.Time) {
+	to := q.hints
+	if p, ok := q.node.letters.opener.Places.Of(q.key); ok {
+		to = append(to[:len(to):len(to)], p.Addr)
+	}
+	for _, p := range q.node.swarm.Best(resolvePeers) {
+		to = append(to[:len(to):len(to)], p.Addr)
+	}
+	for _, a := range to {
+		a = swarm.Clean(a)
+		x := q.asked[a]
+		if x == nil {
+			if len(q.asked) >= 2*resolvePeers {
+				continue
+			}
+			x = &question{}
+			q.asked[a] = x
+		}
+		if x.tries >= resolveTries || now.Sub(x.at) < time.Second<<x.tries/2 {
+			continue
+		}
+		buf, ok := b.Open(a, 0, swarm.Request)
+		if !ok {
+			continue // not now
+		}
+		x.at = now
+		x.tries++
+		for i, name := range q.names {
+			if i > 0 {
+				buf = append(buf, ',')
+			}
+			buf = wire.AppendMessage(buf, wire.GetLatest{Ed25519: q.key, Path: []byte(name)})
+		}
+		b.Close(buf, 0)
+	}
+	_ = b.Flush() // counted; it is asked again
+}
