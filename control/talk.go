@@ -13,7 +13,7 @@ import (
 // Talker asks peers.
 type Talker interface {
 	Ping(ctx context.Context, addr netip.AddrPort) (node.Pong, error)
-	Chat(ctx context.Context, addr netip.AddrPort, text string) error
+	Chat(ctx context.Context, addr netip.AddrPort, text string) (node.Said, error)
 	// Chats shows what proven addresses say, until stop.
 	Chats(show func(node.Chat)) (stop func())
 	Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Offer, node.Asked, error)
@@ -39,10 +39,10 @@ func (s *Server) ServeTalker(d Talker) {
 		defer cancel()
 		return d.Ping(ctx, in.Addr)
 	})
-	handle(s, "POST /v1/chat", func(ctx context.Context, in toPeer) (struct{}, error) {
+	handle(s, "POST /v1/chat", func(ctx context.Context, in toPeer) (node.Said, error) {
 		ctx, cancel := in.within(ctx)
 		defer cancel()
-		return struct{}{}, d.Chat(ctx, in.Addr, in.Text)
+		return d.Chat(ctx, in.Addr, in.Text)
 	})
 	handle(s, "POST /v1/offers", func(ctx context.Context, in toPeer) (offers, error) {
 		ctx, cancel := in.within(ctx)
@@ -96,8 +96,9 @@ func (c *Client) Ping(ctx context.Context, addr netip.AddrPort) (p node.Pong, er
 }
 
 // Chat is node.Node.Chat by the daemon.
-func (c *Client) Chat(ctx context.Context, addr netip.AddrPort, text string) error {
-	return c.ask(ctx, "/v1/chat", toPeer{Addr: addr, Text: text}, nil)
+func (c *Client) Chat(ctx context.Context, addr netip.AddrPort, text string) (s node.Said, err error) {
+	err = c.ask(ctx, "/v1/chat", toPeer{Addr: addr, Text: text}, &s)
+	return s, err
 }
 
 // Offers is node.Node.Offers by the daemon.

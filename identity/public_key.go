@@ -35,6 +35,24 @@ func ParsePublicKey(text string) (PublicKey, error) {
 // String returns 64 hex digits, as the wire has them.
 func (k PublicKey) String() string { return hex.EncodeToString(k[:]) }
 
+// MarshalText is String, for JSON; the zero key is empty.
+func (k PublicKey) MarshalText() ([]byte, error) {
+	if k == (PublicKey{}) {
+		return nil, nil
+	}
+	return []byte(k.String()), nil
+}
+
+// UnmarshalText is ParsePublicKey; nothing is the zero key.
+func (k *PublicKey) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		*k = PublicKey{}
+		return nil
+	}
+	*k, err = ParsePublicKey(string(text))
+	return err
+}
+
 // Check returns an error that wraps ErrKey unless k is a point of the curve in its one
 // encoding, and not one of the eight of small order, with which anybody could sign or
 // share a secret.
