@@ -36,6 +36,9 @@ type Config struct {
 
 	Identity *identity.Key // who we are; nil: the state folder's, else somebody new for this run
 
+	StoreQuota   int64 // bytes that the store may hold, 0: no limit
+	StoreMinFree int64 // bytes that it leaves free on the disk, 0: see package store
+
 	Mapping *portmap.Config // nil: the router is asked for nothing, nor if Isolated; V4 and V6 are what the node listens on
 
 	Conn swarm.Conn // nil: real sockets on Listen; a simulation hands in its own, and knows no public node
@@ -88,9 +91,10 @@ type Get struct {
 	Out          io.Writer        // gets the bytes in order: by BLAKE3 each as soon as it is verified, and else when all is; nil: nobody
 	Progress     func(Progress)   // called at most ten times a second, never concurrently; may be nil
 
-	refuse func(chunk.Hash) bool // a BLAKE3 that a peer tells is not followed; nil: none is
-	hinted bool                  // ID is such a BLAKE3
-	own    bool                  // the caller moves the finished file: it is not served from here
+	refuse  func(chunk.Hash) bool // a BLAKE3 that a peer tells is not followed; nil: none is
+	hinted  bool                  // ID is such a BLAKE3
+	arrival *arrival              // who reads it meanwhile; nil: made by Get
+	own     bool                  // the caller moves the finished file: it is not served from here
 }
 
 // State of a download, in the words that are shown to people.

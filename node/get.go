@@ -22,7 +22,7 @@ const defaultFindTimeout = 60 * time.Second
 // ErrStalled, ErrIntegrity, ErrExists, a *LockedError, syscall.ENOSPC, or the
 // context's. Unless it is ErrExists, what arrived stays beside the target and
 // the next Get of the same id goes on from there.
-func (n *Node) Get(ctx context.Context, g Get) (Got, error) {
+func (n *Node) Get(ctx context.Context, g Get) (got Got, err error) {
 	ctx, end, err := n.begin(ctx)
 	if err != nil {
 		return Got{}, err
@@ -41,7 +41,14 @@ func (n *Node) Get(ctx context.Context, g Get) (Got, error) {
 			return got, err
 		}
 	}
-	got, err := n.fetchEither(ctx, g)
+	if g.arrival == nil && g.ID.Kind != chunk.BLAKE3Tree {
+		a, ok := n.arrivals.begin(g)
+		if ok { // else somebody else fetches it as well, and readers follow that
+			g.arrival = a
+			defer func() { a.end(err) }()
+		}
+	}
+	got, err = n.fetchEither(ctx, g)
 	if err == nil && g.Out != nil && !got.streamed {
 		err = copyOut(g.Out, got.Path)
 	}
@@ -225,14 +232,38 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	if id.Kind == chunk.BLAKE3 && g.Also.Kind == chunk.SHA256 {
 		c.Also = g.Also
 	}
-	if g.Progress != nil {
+	if g.Progress != nil || g.arrival != nil {
 		r := rateMeter{}
-		c.Progress = func(t transfer.Progress) { g.Progress(r.progress(t, time.Now())) }
+		c.Progress = func(t transfer.Progress) { g.tell(r.progress(t, time.Now())) }
 	}
-	if !g.streams() {
-		return n.downloads.Run(ctx, c)
+	switch {
+	case g.ID.Kind == chunk.BLAKE3Tree: // nobody reads the content
+	case id.Kind == chunk.BLAKE3:
+		c.Demand = transfer.NewDemand(p)
+	default:
+		c.Demand = transfer.NewUnverifiedDemand(p)
 	}
-	return n.stream(ctx, g.Out, c)
+	if g.arrival != nil && c.Demand != nil {
+		g.arrival.attach(c.Demand, id.Kind == chunk.BLAKE3)
+	}
+	if g.streams() {
+		return n.stream(ctx, g.Out, c)
+	}
+	stats, err := n.downloads.Run(ctx, c)
+	if c.Demand != nil {
+		c.Demand.End(err)
+	}
+	return stats, err
+}
+
+// tell passes a look on to who wants it.
+func (g *Get) tell(p Progress) {
+	if g.arrival != nil {
+		g.arrival.note(p)
+	}
+	if g.Progress != nil {
+		g.Progress(p)
+	}
 }
 
 // streams says whether bytes go out as they arrive: what has no BLAKE3 is not verified
@@ -244,7 +275,6 @@ func (g *Get) streams() bool { return g.Out != nil && g.ID.Kind == chunk.BLAKE3 
 func (n *Node) stream(ctx context.Context, out io.Writer, c transfer.Config) (transfer.Stats, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c.Demand = transfer.NewDemand(c.File)
 	r := c.Demand.NewReader(ctx)
 	written := make(chan error, 1)
 	go func() {

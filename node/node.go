@@ -42,6 +42,7 @@ type Node struct {
 	introduce *introductions
 	catalog   *catalog.Catalog
 	library   *library
+	arrivals  arrivals
 	state     *state          // nil without a state folder of our own
 	up, down  *transfer.Limit // nil: none
 	keeper    *portmap.Keeper // nil: no port mapping
@@ -169,6 +170,11 @@ func (n *Node) assemble(random io.Reader) (err error) {
 		n.notes = append(n.notes, err.Error())
 	}
 	n.library = newLibrary(n.ctx, n.state)
+	if n.state != nil {
+		if err := n.openStore(); err != nil {
+			return err
+		}
+	}
 	n.downloads = transfer.NewDownloads(n.receiveBuffer())
 	n.up = transfer.NewUpLimit(n.cfg.Up, n.cfg.UpPerPeer)
 	n.down = transfer.NewDownLimit(n.cfg.Down, n.cfg.DownPerPeer)

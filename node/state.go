@@ -10,6 +10,7 @@ import (
 
 	"sharer/index"
 	"sharer/seed"
+	"sharer/store"
 )
 
 // state is the folder that one process owns: the index, the trees of seeded
@@ -18,6 +19,7 @@ type state struct {
 	dir   string
 	index *index.Index
 	trees *seed.Trees
+	store *store.Disk
 }
 
 func openState(dir string) (*state, error) {

@@ -31,11 +31,21 @@ func (r *Room) Grow(size int64) error {
 		return nil
 	}
 	need, err := d.needLocked(more)
+	var parts []string
 	var out []*entry
+	if err == nil && need > 0 {
+		parts = d.oldPartsLocked(need)
+		for _, target := range parts {
+			need -= d.parts[target].bytes
+		}
+	}
 	if err == nil && need > 0 {
 		out, err = d.oldestLocked(need)
 	}
 	if err == nil {
+		for _, target := range parts {
+			d.takePartLocked(target)
+		}
 		for _, e := range out {
 			d.dropLocked(e)
 		}
@@ -43,6 +53,12 @@ func (r *Room) Grow(size int64) error {
 		d.reserved += more
 	}
 	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, target := range parts {
+		err = errors.Join(err, removePart(target))
+	}
 	for _, e := range out {
 		err = errors.Join(err, e.remove())
 		d.tell(e)

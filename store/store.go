@@ -23,7 +23,7 @@ package store
 
 import (
 	"context"
-	"encoding/json"
+
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +31,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+
 	"sync"
 	"time"
 
@@ -88,7 +88,8 @@ type Disk struct {
 	mu       sync.Mutex
 	byBLAKE3 map[chunk.Hash]*entry
 	bySHA256 map[chunk.Hash]*entry // two contents with one SHA-256 are beyond what is cared for
-	bytes    int64                 // of all entries
+	bytes    int64                 // of all entries and parts
+	parts    map[string]part       // by target: what downloads that have ended left, which makes room first
 	reserved int64                 // of what is on its way
 }
 
@@ -101,7 +102,7 @@ func Open(dir string, o Options) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	d := &Disk{dir: abs, o: o, min: max(o.MinFree, 0), now: time.Now, byBLAKE3: map[chunk.Hash]*entry{}, bySHA256: map[chunk.Hash]*entry{}}
+	d := &Disk{dir: abs, o: o, min: max(o.MinFree, 0), now: time.Now, byBLAKE3: map[chunk.Hash]*entry{}, bySHA256: map[chunk.Hash]*entry{}, parts: map[string]part{}}
 	if o.clock != nil {
 		d.now = o.clock
 	}
@@ -139,7 +140,8 @@ func (d *Disk) path(blake3 chunk.Hash) string {
 	return filepath.Join(d.dir, hex[:2], hex[2:])
 }
 
-// Target is where a content is to be downloaded to: the path without .part. Of a BLAKE3 it is the final place.
+// Target is where a content is to be downloaded to: the path without .part. Of a BLAKE3 it is the final place. What an
+// earlier download left there stays until Leave.
 func (d *Disk) Target(id chunk.ID) (string, error) {
 	path := filepath.Join(d.dir, "sha256", id.Hash.String())
 	switch id.Kind {
@@ -149,6 +151,9 @@ func (d *Disk) Target(id chunk.ID) (string, error) {
 	default:
 		return "", chunk.ErrBadID
 	}
+	d.mu.Lock()
+	d.takePartLocked(path)
+	d.mu.Unlock()
 	return path, os.MkdirAll(filepath.Dir(path), 0o700)
 }
 
@@ -454,129 +459,4 @@ func (d *Disk) change(id chunk.ID, f func(*entry)) error {
 	}
 	e.Pins = next.Pins
 	return nil
-}
-
-const metaSuffix = ".json"
-
-// meta is what stands beside a content.
-type meta struct {
-	V      int         `json:"v"`
-	SHA256 string      `json:"sha256,omitempty"`
-	Name   string      `json:"name,omitempty"`
-	Added  time.Time   `json:"added"`
-	Used   time.Time   `json:"used"`
-	Pins   []string    `json:"pins,omitempty"`
-	Stamp  chunk.Stamp `json:"stamp"`
-}
-
-func (e *entry) write() error {
-	m := meta{V: 1, Name: e.Name, Added: e.Added.UTC(), Used: e.Used.UTC(), Pins: e.Pins, Stamp: e.Stamp}
-	if e.Sums.SHA256 != (chunk.Hash{}) {
-		m.SHA256 = e.Sums.SHA256.String()
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	path := e.Path + metaSuffix
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-// load reads what is there.
-func (d *Disk) load() error {
-	subs, err := os.ReadDir(d.dir)
-	if err != nil {
-		return err
-	}
-	for _, sub := range subs {
-		if len(sub.Name()) != 2 || !sub.IsDir() {
-			continue
-		}
-		files, err := os.ReadDir(filepath.Join(d.dir, sub.Name()))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if err := d.loadFile(sub.Name(), f.Name()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// loadFile takes one file over, or removes it.
-func (d *Disk) loadFile(sub, name string) error {
-	path := filepath.Join(d.dir, sub, name)
-	if base, ok := strings.CutSuffix(path, metaSuffix); ok {
-		if _, err := os.Lstat(base); errors.Is(err, fs.ErrNotExist) {
-			return ignoreMissing(os.Remove(path)) // of a content that was being removed, or was just now
-		}
-		return nil
-	}
-	if strings.HasSuffix(name, metaSuffix+".new") {
-		return os.Remove(path)
-	}
-	blake3, err := chunk.ParseHash(sub + name)
-	if err != nil {
-		return nil // one that arrives, or not ours
-	}
-	e, ok := d.known(path, blake3)
-	if !ok {
-		if e, ok = d.verify(path, blake3); !ok {
-			return errors.Join(os.Remove(path), ignoreMissing(os.Remove(path+metaSuffix)))
-		}
-		if err := e.write(); err != nil {
-			return err
-		}
-	}
-	d.putLocked(e) // nobody else has it yet
-	return nil
-}
-
-// known reads the meta file of a content; ok is false when it is not of the file as it is now.
-func (d *Disk) known(path string, blake3 chunk.Hash) (*entry, bool) {
-	text, err := os.ReadFile(path + metaSuffix)
-	var m meta
-	if err != nil || json.Unmarshal(text, &m) != nil {
-		return nil, false
-	}
-	f, stamp, err := chunk.OpenRegular(path)
-	if err != nil {
-		return nil, false
-	}
-	f.Close() // opened for reading
-	if stamp != m.Stamp {
-		return nil, false
-	}
-	e := &entry{Entry: Entry{Sums: chunk.Sums{BLAKE3: blake3, Size: stamp.Size}, Name: m.Name, Path: path, Stamp: stamp, Added: m.Added, Used: m.Used, Pins: m.Pins}}
-	if m.SHA256 != "" {
-		if e.Sums.SHA256, err = chunk.ParseHash(m.SHA256); err != nil {
-			return nil, false
-		}
-	}
-	return e, true
-}
-
-// verify hashes a file that is not known to be what its name says. What its meta file says beside stays, if there is one.
-func (d *Disk) verify(path string, blake3 chunk.Hash) (*entry, bool) {
-	f, stamp, err := chunk.OpenRegular(path)
-	if err != nil {
-		return nil, false
-	}
-	defer f.Close() // opened for reading
-	sums, err := chunk.Sum(context.Background(), f, stamp.Size, nil, nil)
-	if err != nil || sums.BLAKE3 != blake3 {
-		return nil, false
-	}
-	now := d.now()
-	e := &entry{Entry: Entry{Sums: sums, Path: path, Stamp: stamp, Added: now, Used: now}}
-	var m meta
-	if text, err := os.ReadFile(path + metaSuffix); err == nil && json.Unmarshal(text, &m) == nil {
-		e.Name, e.Pins = m.Name, m.Pins
-	}
-	return e, true
 }

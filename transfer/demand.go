@@ -17,7 +17,8 @@ const readAhead = 4 << 20
 // Demand is what readers of a content that arrives wait for. A download that is given
 // one asks for their windows first. Safe for concurrent use.
 type Demand struct {
-	file *chunk.Partial
+	file    *chunk.Partial
+	claimed bool // a size that is only claimed will do, and so will bytes that nothing has verified
 
 	mu      sync.Mutex
 	readers []*Reader     // the most recent last
@@ -31,6 +32,14 @@ type Demand struct {
 // by a BLAKE3 id: bytes of others are not verified before the end.
 func NewDemand(file *chunk.Partial) *Demand {
 	return &Demand{file: file, change: make(chan struct{}), news: make(chan struct{}, 1)}
+}
+
+// NewUnverifiedDemand returns the demand for a content that arrives by a sha256 id: nothing is verified before the end,
+// the size least of all. What is read may turn out to be wrong.
+func NewUnverifiedDemand(file *chunk.Partial) *Demand {
+	d := NewDemand(file)
+	d.claimed = true
+	return d
 }
 
 // End says that nothing more will arrive; err is why, nil if all is there. Readers get
@@ -117,9 +126,13 @@ func (r *Reader) wait(ready func() bool) error {
 	}
 }
 
-// Size waits until the size is proven.
+// Size waits until the size is proven; of an unverified demand, until there is a claim.
 func (r *Reader) Size() (int64, error) {
-	if err := r.wait(r.demand.file.Proven); err != nil {
+	ready := r.demand.file.Proven
+	if r.demand.claimed {
+		ready = func() bool { _, ok := r.demand.file.Size(); return ok }
+	}
+	if err := r.wait(ready); err != nil {
 		return 0, err
 	}
 	size, _ := r.demand.file.Size()

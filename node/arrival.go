@@ -1,0 +1,278 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"sharer/chunk"
+	"sharer/transfer"
+)
+
+// linger is how long a download for readers goes on when the last of them has left, a player that jumps
+// closes one request and begins another.
+const linger = 5 * time.Second
+
+// maxFailed is how many downloads that failed are remembered, for those who did not wait for them.
+const maxFailed = 8
+
+// arrivals are the contents that arrive, by all ids that they were asked for by. The zero value is empty. There are
+// as many as downloads run.
+type arrivals struct {
+	mu     sync.Mutex
+	byID   map[chunk.ID]*arrival
+	failed []Incoming // oldest first
+}
+
+// arrival is a content on its way, and its readers.
+type arrival struct {
+	of       *arrivals
+	id, also chunk.ID
+	name     string
+	cancel   context.CancelFunc // nil: a Get, which ends when its caller wants
+	started  time.Time
+
+	mu       sync.Mutex
+	demand   *transfer.Demand // nil: none yet; another one when the download starts over by another id
+	verified bool
+	changed  chan struct{} // closed when demand is another one, or it has ended
+	ended    bool
+	err      error
+	readers  int
+	keep     bool // somebody wants all of it
+	idle     *time.Timer
+	progress Progress
+}
+
+// Incoming is one look at a content on its way.
+type Incoming struct {
+	ID       chunk.ID
+	Name     string
+	Progress Progress
+	Readers  int
+	Stored   bool  // into the store; else to a file of the user's
+	Err      error // it has failed
+	Started  time.Time
+}
+
+// begin makes the arrival of a Get; ok is false when the content arrives already.
+func (as *arrivals) begin(g Get) (*arrival, bool) {
+	a := &arrival{of: as, id: g.ID, also: g.Also, started: time.Now(), changed: make(chan struct{})}
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	return a, as.putLocked(a)
+}
+
+func (as *arrivals) putLocked(a *arrival) bool {
+	if as.byID == nil {
+		as.byID = map[chunk.ID]*arrival{}
+	}
+	if as.byID[a.id] != nil {
+		return false
+	}
+	as.byID[a.id] = a
+	if a.also.Valid() && as.byID[a.also] == nil {
+		as.byID[a.also] = a
+	}
+	return true
+}
+
+// join returns the arrival of a content with one more reader, or, with keep, for good. Where there is none start makes one.
+func (as *arrivals) join(ids []chunk.ID, keep bool, start func() (*arrival, error)) (*arrival, error) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	var a *arrival
+	for _, id := range ids {
+		if a == nil && id.Valid() {
+			a = as.byID[id]
+		}
+	}
+	if a == nil {
+		var err error
+		if a, err = start(); err != nil {
+			return nil, err
+		}
+		as.putLocked(a)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keep = a.keep || keep
+	if !keep {
+		a.readers++
+	}
+	if a.idle != nil {
+		a.idle.Stop()
+		a.idle = nil
+	}
+	return a, nil
+}
+
+// leave is called for each reader that goes.
+func (a *arrival) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.readers--
+	if a.readers == 0 && !a.keep && !a.ended && a.cancel != nil {
+		a.idle = time.AfterFunc(linger, a.stopIfIdle)
+	}
+}
+
+func (a *arrival) stopIfIdle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.readers == 0 && !a.keep {
+		a.cancel()
+	}
+}
+
+// attach gives readers another demand to wait for.
+func (a *arrival) attach(d *transfer.Demand, verified bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.demand, a.verified = d, verified
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+func (a *arrival) note(p Progress) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.progress = p
+}
+
+// end says that the content is here, or why it is not.
+func (a *arrival) end(err error) {
+	a.of.mu.Lock()
+	for _, id := range []chunk.ID{a.id, a.also} {
+		if a.of.byID[id] == a {
+			delete(a.of.byID, id)
+		}
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		failed := a.look()
+		failed.Err = err
+		a.of.failed = append(a.of.failed, failed)
+		a.of.failed = a.of.failed[max(0, len(a.of.failed)-maxFailed):]
+	}
+	a.of.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.idle != nil {
+		a.idle.Stop()
+	}
+	a.ended, a.err = true, err
+	close(a.changed)
+}
+
+// next returns a demand other than old; nil when the download has ended well.
+func (a *arrival) next(ctx context.Context, old *transfer.Demand) (d *transfer.Demand, verified bool, err error) {
+	for {
+		a.mu.Lock()
+		d, verified, ended, err, changed := a.demand, a.verified, a.ended, a.err, a.changed
+		a.mu.Unlock()
+		switch {
+		case ended:
+			return nil, true, err
+		case d != nil && d != old:
+			return d, verified, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// done waits for the end.
+func (a *arrival) done(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		ended, err, changed := a.ended, a.err, a.changed
+		a.mu.Unlock()
+		if ended {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (a *arrival) look() Incoming {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Incoming{ID: a.id, Name: a.name, Progress: a.progress, Readers: a.readers, Stored: a.cancel != nil, Started: a.started}
+}
+
+// Incoming returns a look at each content on its way, the latest first, and behind them the last that failed.
+func (n *Node) Incoming() []Incoming {
+	as := &n.arrivals
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	var looks []Incoming
+	for id, a := range as.byID {
+		if id == a.id {
+			looks = append(looks, a.look())
+		}
+	}
+	slices.SortFunc(looks, func(a, b Incoming) int {
+		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.ID.String(), b.ID.String()))
+	})
+	for _, f := range slices.Backward(as.failed) {
+		looks = append(looks, f)
+	}
+	return looks
+}
+
+// fetchToStore starts a download into the store. It ends when nobody wants it any more; what came stays for the next one.
+func (n *Node) fetchToStore(r OpenRequest) (*arrival, error) {
+	target, err := n.state.store.Target(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	ctx, end, err := n.begin(context.Background()) // it outlives the request that began it
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	a := &arrival{
+		of: &n.arrivals, id: r.ID, also: r.Also, name: r.Name, started: time.Now(), changed: make(chan struct{}),
+		cancel: func() { stop(context.Canceled) },
+	}
+	go func() { // begin has counted it: Close waits
+		defer end()
+		defer stop(nil)
+		err := n.fetchStored(ctx, stop, a, r, target)
+		if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
+			err = cause
+		}
+		a.end(err)
+	}()
+	return a, nil
+}
+
+// fetchStored fetches a content into the store, as far as there is room for it.
+func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a *arrival, r OpenRequest, target string) error {
+	room := n.state.store.Room()
+	defer room.Release()
+	defer n.state.store.Leave(target)
+	_, err := n.Get(ctx, Get{
+		ID: r.ID, Also: r.Also, Size: r.Size, Peers: r.Peers, Path: target, Force: true, FindTimeout: r.FindTimeout,
+		own: true, arrival: a,
+		Progress: func(p Progress) {
+			if err := room.Grow(p.Total); err != nil {
+				stop(err)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return n.land(ctx, a, target)
+}

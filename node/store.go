@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"sharer/chunk"
+	"sharer/index"
+	"sharer/store"
+)
+
+// openStore opens the store below the state folder and offers what is in it.
+func (n *Node) openStore() (err error) {
+	n.state.store, err = store.Open(filepath.Join(n.state.dir, "store"), store.Options{
+		Quota: n.cfg.StoreQuota, MinFree: n.cfg.StoreMinFree, Gone: n.library.left,
+	})
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(n.state.store.List(), 1000) {
+		if err := n.offerStored(batch...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Store is the store of the node; nil without a state folder of its own.
+func (n *Node) Store() *store.Disk {
+	if n.state == nil {
+		return nil
+	}
+	return n.state.store
+}
+
+// offerStored lets contents of the store be served.
+func (n *Node) offerStored(es ...store.Entry) error {
+	var news []index.Entry
+	for _, e := range es {
+		place := index.Place{Path: e.Path, Stamp: e.Stamp}
+		content := index.Content{SHA256: e.Sums.SHA256, BLAKE3: e.Sums.BLAKE3, Size: e.Sums.Size}
+		if c, p, err := n.state.index.ByPath(e.Path); err != nil || c != content || p != place {
+			news = append(news, index.Entry{Content: content, Place: place})
+		}
+	}
+	if err := n.state.index.Put(news); err != nil {
+		return err
+	}
+	for _, e := range es {
+		n.library.offer(e.Path)
+	}
+	return nil
+}
+
+// left is told of a content that was taken out of the store.
+func (l *library) left(e store.Entry) {
+	c := index.Content{SHA256: e.Sums.SHA256, BLAKE3: e.Sums.BLAKE3, Size: e.Sums.Size}
+	l.withdraw(&seeded{library: l, content: c}, e.Path)
+}
+
+// Keep takes a content into the store and shares it. The error is ErrNoState, one of package store, or that of r.
+func (n *Node) Keep(ctx context.Context, name string, r io.Reader) (chunk.Sums, error) {
+	if n.state == nil {
+		return chunk.Sums{}, ErrNoState
+	}
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	defer end()
+	sums, err := n.state.store.Put(ctx, name, r)
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	return sums, n.offerKept(sums)
+}
+
+// offerKept offers what was just taken into the store.
+func (n *Node) offerKept(sums chunk.Sums) error {
+	e, ok := n.state.store.Find(chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3})
+	if !ok {
+		return store.ErrNotFound // it had to make room already
+	}
+	return n.offerStored(e)
+}
+
+// Discard takes a content out of the store; files of the user it does not touch.
+func (n *Node) Discard(id chunk.ID) error {
+	if n.state == nil {
+		return ErrNoState
+	}
+	return n.state.store.Remove(id)
+}
+
+// land moves a finished download into the store and offers it. It hashes it once more, as nobody has computed the other
+// of its two ids yet.
+func (n *Node) land(ctx context.Context, a *arrival, path string) error {
+	f, stamp, err := chunk.OpenRegular(path)
+	if err != nil {
+		return err
+	}
+	sums, err := chunk.Sum(ctx, f, stamp.Size, nil, nil)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if !matches(sums, a.id) {
+		return ErrIntegrity // the disk gives back something else than was written
+	}
+	if _, err := n.state.store.Add(path, sums, a.name); err != nil {
+		return err
+	}
+	return n.offerKept(sums)
+}

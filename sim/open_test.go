@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sharer/internal/netsim"
+	"sharer/node"
+)
+
+// open opens a content at a node, and fails the test if that does not work.
+func open(t *testing.T, h *Host, r node.OpenRequest) *node.Reader {
+	t.Helper()
+	rd, err := h.Open(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rd
+}
+
+// readAt reads n bytes from off and compares them.
+func readAt(t *testing.T, rd *node.Reader, c *Content, off int64, n int) {
+	t.Helper()
+	if _, err := rd.Seek(off, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(rd, got); err != nil {
+		t.Fatalf("read %d bytes at %d: %v", n, off, err)
+	}
+	if !bytes.Equal(got, c.Data[off:off+int64(n)]) {
+		t.Fatalf("%d bytes at %d are other ones", n, off)
+	}
+}
+
+// W8: what a reader jumps to comes first, while the rest arrives at 20 Mbit/s: within two round trips and half a second.
+func TestReadsWhereItJumpsFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond, Rate: 2_500_000, Queue: 250_000}})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, size(24<<20, 256<<20))
+		c := s.Contents[0]
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: s.peers()})
+		rd := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
+		for _, part := range []float64{0, 0.9, 0.5, 0.2} {
+			off := int64(part * float64(c.Size()))
+			began := time.Now()
+			readAt(t, rd, c, off, 1)
+			if took := time.Since(began); took > 580*time.Millisecond {
+				t.Errorf("the first byte at %.0f %% took %v", 100*part, took)
+			}
+			readAt(t, rd, c, off, 256<<10)
+		}
+		if l := n.Stats().Downloads; len(l) != 1 || l[0].Done > c.Size()/2 {
+			t.Errorf("it did not read while the rest was arriving: %+v", l)
+		}
+		if err := rd.Close(); err != nil {
+			t.Fatal(err)
+		}
+		// Nobody wants it any more.
+		time.Sleep(7 * time.Second)
+		if l := n.Stats().Downloads; len(l) != 0 {
+			t.Errorf("a download goes on that nobody reads: %+v", l)
+		}
+		rd = open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
+		readAt(t, rd, c, 0, int(c.Size())) // from what came before on
+		if err := rd.Whole(t.Context()); err != nil || rd.File() == nil {
+			t.Errorf("all is there, and: %v, %v", err, rd.File())
+		}
+		readAt(t, rd, c, 1, 100)
+		if err := rd.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func (h *Host) peers() (p []netip.AddrPort) { return []netip.AddrPort{h.At} }
+
+// Several readers share one download, which stops when the last has left; a context ends a wait.
+func TestReadersShareADownload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 5 * time.Millisecond, Rate: 1_000_000, Queue: 100_000}})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, 4<<20)
+		c := s.Contents[0]
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: s.peers()})
+		a := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
+		b := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Also: c.SHA256(), Size: -1})
+		if got := n.Incoming(); len(got) != 1 || got[0].Readers != 2 || !got[0].Stored {
+			t.Errorf("arrivals: %+v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gone, err := n.Open(ctx, node.OpenRequest{ID: c.SHA256(), Also: c.BLAKE3(), Size: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gone.Seek(3<<20, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if _, err := io.Copy(io.Discard, gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("a reader that is gone: %v", err)
+		}
+		if err := errors.Join(gone.Close(), a.Close()); err != nil {
+			t.Fatal(err)
+		}
+		readAt(t, b, c, 0, int(c.Size()))
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.Rest()
+		held := open(t, n, node.OpenRequest{ID: c.SHA256(), Size: -1, Held: true})
+		readAt(t, held, c, 0, int(c.Size()))
+		if err := held.Close(); err != nil {
+			t.Fatal(err)
+		}
+		// It is shared from where it is now, also after a restart.
+		if err := errors.Join(s.Close(), n.Close()); err != nil {
+			t.Fatal(err)
+		}
+		n = w.Node(node.Config{StateDir: n.config.StateDir})
+		if got, ok := w.Node(node.Config{Peers: n.peers()}).Fetch(c.SHA256()); !ok {
+			t.Errorf("what is in the store is not shared: %+v", got)
+		}
+		if err := n.Discard(c.BLAKE3()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Open(t.Context(), node.OpenRequest{ID: c.SHA256(), Held: true}); !errors.Is(err, node.ErrNotHeld) {
+			t.Errorf("what was discarded is read: %v", err)
+		}
+	})
+}
+
+// What nobody has is said to be so in time.
+func TestOpenWhatNobodyHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, 100)
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: s.peers()})
+		id := s.Contents[0].BLAKE3()
+		id.Hash[0]++
+		began := time.Now()
+		_, err := n.Open(t.Context(), node.OpenRequest{ID: id, Size: -1, FindTimeout: 5 * time.Second})
+		if took := time.Since(began); !errors.Is(err, node.ErrNotFound) || took > 6*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+		if _, err := w.Node(node.Config{}).Open(t.Context(), node.OpenRequest{ID: id}); !errors.Is(err, node.ErrNoState) {
+			t.Errorf("a node without a store: %v", err)
+		}
+	})
+}
