@@ -26,11 +26,17 @@ func fuzz(f *testing.F, name string) {
 			f.Add([]byte(c.payload))
 		}
 	}
+	for _, payload := range odd {
+		f.Add([]byte(payload))
+	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)
 		m, err := parse(payload)
 		if !bytes.Equal(before, payload) {
 			t.Fatal("the payload was changed")
+		}
+		if reference := references[name]; reference != nil {
+			againstReference(t, reference, payload, m, err)
 		}
 		if err != nil {
 			if !reflect.ValueOf(m).IsZero() {
