@@ -29,7 +29,7 @@ type report struct {
 	Runs    int      `json:"runs"`
 	CPUs    int      `json:"cpus"`
 	Results []result `json:"results"`
-	Absent  []string `json:"absent,omitempty"` // programs that could not be run, and why
+	Absent  []string `json:"absent,omitempty"` // programs that could not be run, or failed, and why
 }
 
 // result is one program. Times are medians of its runs; a GB is 10^9 bytes that were fetched, by all clients together.
@@ -45,9 +45,9 @@ type result struct {
 // contender is a program that serves, with what was measured.
 type contender struct {
 	program
-	servers  []*exec.Cmd
-	fetch    func(k int) []string
-	seconds  []float64
+	service
+	failed   error     // it takes part no more
+	seconds  []float64 // of each run, as it came
 	up, down []float64 // CPU seconds of each run
 }
 
@@ -62,12 +62,9 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	t := &task{scene: s, binary: c.binary, work: work, source: filepath.Join(work, "file")}
+	t := &task{scene: s, tools: c.tools, work: work, source: filepath.Join(work, "file")}
 	if t.place, err = s.path.open(ctx); err != nil {
 		return r, err
-	}
-	if err := t.fill(); err != nil {
-		return r, errors.Join(err, t.close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var all []*contender
@@ -80,32 +77,53 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 		}
 		err = errors.Join(err, t.close())
 	}()
-	for _, p := range programs() {
+	if err := t.fill(); err != nil {
+		return r, err
+	}
+	for i, p := range programs() {
+		if p.fits != nil && !p.fits(s) || i > 0 && c.only != nil && !c.only.MatchString(p.name) {
+			continue
+		}
 		if name := p.absent(); name != "" {
 			r.Absent = append(r.Absent, fmt.Sprintf("%s: there is no %s here", p.name, name))
 			continue
 		}
 		q := &contender{program: p}
 		all = append(all, q)
-		if q.servers, q.fetch, err = p.serve(ctx, t); err != nil {
-			return r, fmt.Errorf("%s: %w", p.name, err)
-		}
+		q.service, q.failed = p.serve(ctx, t)
 	}
-	for i := range c.runs {
-		for _, p := range all {
-			if err := warm(work); err != nil {
-				return r, err
-			}
-			if err := p.once(ctx, t); err != nil {
-				return r, fmt.Errorf("%s: %w", p.name, err)
-			}
-			fmt.Fprintf(progress, "%s, run %d of %d: %s %.2fs\n", s.title, i+1, c.runs, p.name, p.seconds[i])
-		}
+	if err := race(ctx, c, t, all, progress); err != nil {
+		return r, err
 	}
 	for _, p := range all {
+		if p.failed != nil {
+			r.Absent = append(r.Absent, fmt.Sprintf("%s: %v", p.name, p.failed))
+			continue
+		}
 		r.Results = append(r.Results, p.result(s.bytes()*int64(s.clients), median(all[0].seconds)))
 	}
 	return r, nil
+}
+
+// race runs all in turn, each time beginning with another. Only what is ours may not fail.
+func race(ctx context.Context, c config, t *task, all []*contender, progress io.Writer) error {
+	for i := range c.runs {
+		for j := range all {
+			p := all[(i+j)%len(all)]
+			if p.failed == nil {
+				p.failed = errors.Join(warm(t.work), p.once(ctx, t))
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if p.failed == nil {
+				fmt.Fprintf(progress, "%s, run %d of %d: %s %.2fs\n", t.title, i+1, c.runs, p.name, p.seconds[i])
+			} else if p == all[0] {
+				return fmt.Errorf("%s: %w", p.name, p.failed)
+			}
+		}
+	}
+	return nil
 }
 
 // fill makes what is moved.
@@ -121,8 +139,13 @@ func (t *task) fill() error {
 	return err
 }
 
+// patience is how long one run may take: a program that never ends is left out.
+const patience = 10 * time.Minute
+
 // once has all clients fetch once, compares what they got and removes it.
 func (p *contender) once(ctx context.Context, t *task) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	before, err := p.used()
 	if err != nil {
 		return err
@@ -133,6 +156,9 @@ func (p *contender) once(ctx context.Context, t *task) error {
 		args := p.fetch(k)
 		clients[k] = exec.CommandContext(ctx, args[0], args[1:]...)
 		clients[k].Stdout, clients[k].Stderr = &said[k], &said[k]
+		if err := errors.Join(os.RemoveAll(t.scratch(k)), os.Mkdir(t.scratch(k), 0o700)); err != nil {
+			return err
+		}
 		if t.files > 1 {
 			if err := os.Mkdir(t.target(k), 0o700); err != nil {
 				return err
@@ -152,30 +178,27 @@ func (p *contender) once(ctx context.Context, t *task) error {
 		}
 	}
 	p.seconds = append(p.seconds, time.Since(begun).Seconds())
-	if err != nil {
-		return err
-	}
-	after, err := p.used()
-	if err != nil {
-		return err
-	}
+	after, errCPU := p.used()
 	p.up = append(p.up, after-before)
 	down := 0.0
 	for k, c := range clients {
 		down += (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
-		err = errors.Join(err, t.check(k), os.RemoveAll(t.target(k)))
+		if err == nil {
+			err = t.check(filepath.Join(t.target(k), p.inside))
+		}
+		err = errors.Join(err, os.RemoveAll(t.target(k)))
 	}
 	p.down = append(p.down, down)
-	return err
+	return errors.Join(err, errCPU)
 }
 
-// check compares what client k got.
-func (t *task) check(k int) error {
+// check compares what a client got.
+func (t *task) check(got string) error {
 	if t.files == 1 {
-		return same(t.source, t.target(k))
+		return same(t.source, got)
 	}
 	for i := range t.files {
-		if err := same(filepath.Join(t.source, name(i)), filepath.Join(t.target(k), name(i))); err != nil {
+		if err := same(filepath.Join(t.source, name(i)), filepath.Join(got, name(i))); err != nil {
 			return err
 		}
 	}
@@ -203,7 +226,7 @@ func median(xs []float64) float64 {
 	return s[len(s)/2]
 }
 
-// cpu is what a process has used so far, user and system, in seconds (proc(5), stat).
+// cpu is what a process and its children that have ended used so far, user and system, in seconds (proc(5), stat).
 func cpu(pid int) (float64, error) {
 	const ticks = 100 // a second: USER_HZ on every Linux that Go runs on
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -212,12 +235,18 @@ func cpu(pid int) (float64, error) {
 	}
 	// The name, in parentheses, may hold anything: fields are counted behind it.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return 0, fmt.Errorf("/proc/%d/stat: too short", pid)
 	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return float64(user+system) / ticks, errors.Join(err1, err2)
+	sum := 0
+	for _, field := range fields[11:15] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+		}
+		sum += n
+	}
+	return float64(sum) / ticks, nil
 }
 
 // warmBytes is enough for all memory that a run touches.
@@ -226,7 +255,15 @@ var warmBytes int64 = 3 << 29
 // warm writes and deletes 1.5 GiB: first touch of memory costs more than what is measured.
 func warm(work string) error {
 	path := filepath.Join(work, "warm")
-	return errors.Join(fill(path, warmBytes, rand.NewChaCha8([32]byte{2})), os.Remove(path))
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<20)
+	for left := warmBytes; left > 0 && err == nil; left -= int64(len(buf)) {
+		_, err = f.Write(buf)
+	}
+	return errors.Join(err, f.Close(), os.Remove(path))
 }
 
 // same compares two files.

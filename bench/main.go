@@ -1,11 +1,12 @@
 // Command bench measures sharer against other programs that move files: curl from nginx, and the same with a BLAKE3 pass behind
-// it, which is what it takes to know that the bytes are right. It prints ratios first, as machines differ and are noisy: only what
-// ran in the same, interleaved run may be compared.
+// it, which is what it takes to know that the bytes are right; aria2 by BitTorrent; rsync for a folder of small files. It prints
+// ratios first, as machines differ and are noisy: only what ran in the same, interleaved run may be compared.
 //
-//	go run ./bench [-case one,mtu1500|all] [-size 1G] [-runs 7] [-dir DIR] [-json] [-svg FILE]
+//	go run ./bench [-case one,mtu1500|all] [-size 1G] [-runs 7] [-dir DIR] [-json FILE] [-svg FILE]
 //
-// Cases that need network namespaces (root, Linux) are told to be missing where those are. Nothing leaves the
-// machine. Nobody syncs: neither curl nor sharer does unless asked.
+// Each program is measured as a whole, from its start to its end, with nothing kept from an earlier run, and each copy is compared with what
+// it is a copy of. Cases that need network namespaces (root, Linux) are told to be missing where those are, and so are programs. Nothing
+// leaves the machine. Nobody syncs: no program here does unless asked.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +29,14 @@ import (
 )
 
 type config struct {
-	cases  []scene
-	runs   int
-	dir    string // where the files and their copies lie
-	work   string // in dir, gone afterwards
-	binary string // of sharer; empty: built from this tree
-	json   bool
-	svg    string // file for a picture; empty: none
+	cases []scene
+	runs  int
+	dir   string // where the files and their copies lie
+	work  string // in dir, gone afterwards
+	tools
+	only *regexp.Regexp // programs beside ours; nil: all
+	json string         // files for the results and for a picture; empty: none
+	svg  string
 }
 
 func main() {
@@ -41,18 +44,26 @@ func main() {
 	names := flag.String("case", "one", "cases, as one,mtu1500, or all: "+known(scenes(1)))
 	size := flag.String("size", "1G", "size of the file; cases of several clients or slow links take less")
 	flag.IntVar(&c.runs, "runs", 7, "runs of each program")
-	flag.StringVar(&c.dir, "dir", "", "folder for the files (default: the system's temporary one)")
-	flag.StringVar(&c.binary, "sharer", "", "binary of sharer (default: built from this tree)")
-	flag.BoolVar(&c.json, "json", false, "print JSON")
+	flag.StringVar(&c.dir, "dir", "", "folder for the files, best on a file system in memory (default: /dev/shm if it is there, else the system's temporary one)")
+	flag.StringVar(&c.sharer, "sharer", "", "binary of sharer (default: built from this tree)")
+	flag.StringVar(&c.json, "json", "", "file for the results as JSON")
 	flag.StringVar(&c.svg, "svg", "", "file for a picture of the results")
+	flag.Func("only", "of the other programs, only those whose name this `expression` fits (default: all)", func(text string) (err error) {
+		c.only, err = regexp.Compile(text)
+		return err
+	})
+	tracker := flag.String("tracker", "", "only be a tracker of BitTorrent at this address: others need it")
 	b3 := flag.String("b3", "", "only hash this file, or the files of this folder: a pass that others need")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := error(nil)
-	if *b3 != "" {
+	switch {
+	case *b3 != "":
 		err = hash(*b3)
-	} else {
+	case *tracker != "":
+		err = track(ctx, *tracker)
+	default:
 		err = c.run(ctx, *names, *size, os.Stdout, os.Stderr)
 	}
 	if err != nil {
@@ -97,12 +108,15 @@ func (c *config) run(ctx context.Context, names, sizeText string, out, progress 
 	if c.runs < 1 {
 		return errors.New("-runs: want at least 1")
 	}
+	if fi, err := os.Stat("/dev/shm"); c.dir == "" && err == nil && fi.IsDir() {
+		c.dir = "/dev/shm"
+	}
 	if c.work, err = os.MkdirTemp(c.dir, "sharer-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.work)) }()
-	if c.binary == "" {
-		if c.binary, err = build(ctx, c.work); err != nil {
+	if c.sharer == "" {
+		if c.sharer, err = build(ctx, c.work); err != nil {
 			return err
 		}
 	}
@@ -118,20 +132,17 @@ func (c *config) run(ctx context.Context, names, sizeText string, out, progress 
 		}
 		reports = append(reports, r)
 	}
-	if c.svg != "" {
-		if err := os.WriteFile(c.svg, picture(reports), 0o644); err != nil {
-			return err
-		}
-	}
-	if c.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", " ")
-		return enc.Encode(reports)
-	}
 	for _, r := range reports {
 		r.print(out)
 	}
-	return nil
+	if c.svg != "" {
+		err = os.WriteFile(c.svg, picture(reports), 0o644)
+	}
+	if c.json != "" {
+		text, errJSON := json.MarshalIndent(reports, "", " ")
+		err = errors.Join(err, errJSON, os.WriteFile(c.json, append(text, '\n'), 0o644))
+	}
+	return err
 }
 
 // hash reads a file, or those of a folder, and says the BLAKE3 of each.
