@@ -26,6 +26,8 @@ var odd = []string{
 	` { "id" : "x" , "offset" : 7 , "length" : 1e3 } `,
 	`{"id":"x","offset":1.0,"length":1,"a":{"b":1,"b":2}}`,
 	`{"id":"x","offset":0,"base64":"","have":[[0,1],[2,2]],"eof":null}`,
+	`{"id":"x","offset":0,"length":4096,"raw":7,"each":-1}`,
+	`{"id":"x","offset":0,"length":4096,"raw":"7","each":1024,"each":1}`,
 	`{"raw":65508,"for":7,"offset":9223372036854710300}`,
 	`{"raw":65507,"for":4294967295,"offset":9223372036854710300,"base64":null}`,
 	`{"id":"x","offset":0,"base64":"a\/b=","eof":null,"have":[[0,1],[2,3],[1,[2]]],"blake3":"\u0041` + strings.Repeat("0", 58) + `"}`,
@@ -210,10 +212,17 @@ func referencePleaseSendContent(payload []byte) (m PleaseSendContent, ok bool) {
 			has[2] = true
 		case "raw":
 			m.Raw = referenceHandle(v)
+		case "each":
+			if n, is := referenceInt(v, 0); is {
+				m.Each = n
+			}
 		}
 		if !ok {
 			return PleaseSendContent{}, false
 		}
+	}
+	if m.Raw == 0 {
+		m.Each = 0
 	}
 	m.Length = min(m.Length, math.MaxInt64-m.Offset)
 	return m, has == [3]bool{true, true, true}
