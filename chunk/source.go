@@ -101,7 +101,7 @@ func (s *Sources) ReadAt(path string, want Stamp, p []byte, off int64) (int, err
 		}
 		n, err := src.f.ReadAt(p, off)
 		stamp, statErr := stampNow(src.f)
-		if statErr == nil && stamp == want {
+		if statErr == nil && want.fits(stamp) {
 			s.release(src)
 			return n, err
 		}
@@ -138,7 +138,7 @@ func (s *Sources) ReadNow(path string, want Stamp, p []byte, off int64) (int, er
 	if err != nil && err != io.EOF {
 		return 0, ErrWouldWait
 	}
-	if stamp, statErr := stampNow(src.f); statErr != nil || stamp != want {
+	if stamp, statErr := stampNow(src.f); statErr != nil || !want.fits(stamp) {
 		clear(p[:n])
 		return 0, ErrWouldWait
 	}
@@ -158,7 +158,7 @@ func (s *Sources) acquire(path string, want Stamp) (src *source, fresh bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("open source: %w", err)
 	}
-	if stamp != want {
+	if !want.fits(stamp) {
 		f.Close()
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: ErrChanged}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"sharer/folder"
@@ -128,7 +129,7 @@ func (o *ops) put(content string, root *os.Root, build string, f folder.File) er
 		} else if done {
 			return dress(root, name, f)
 		}
-		if linked, err := link(content, filepath.Join(build, name), root, name, f); linked || err != nil {
+		if linked, err := link(content, filepath.Join(build, name), f); linked || err != nil {
 			return err
 		}
 	}
@@ -152,28 +153,19 @@ func (o *ops) clone(content string, root *os.Root, name string) (bool, error) {
 	return done, err
 }
 
-// link reports whether the content could be linked. The folders of the version are our own and new, so that the path
-// leads where root would.
-func link(content, path string, root *os.Root, name string, f folder.File) (bool, error) {
+// link reports whether the content could be linked. A link has the mode and time of the content, which got those of the
+// first file that it was fetched for; where the mode is another it is copied. The folders of the version are our own and
+// new, so that the path leads where root would.
+func link(content, path string, f folder.File) (bool, error) {
 	fi, err := os.Lstat(content)
 	if err != nil {
 		return false, err
 	}
-	if fi.Mode().Perm()&0o100 != 0 != f.Executable && onlyName(fi) {
-		if err := os.Chmod(content, mode(f)); err != nil {
-			return false, err
-		}
-	} else if fi.Mode().Perm()&0o100 != 0 != f.Executable {
+	if fi.Mode().Perm() != mode(f) && runtime.GOOS != "windows" {
 		return false, nil
 	}
-	if err := os.Link(content, path); err != nil {
-		// Another file system, none with links, or one with as many as it can hold: a copy says if it is worse.
-		return false, nil
-	}
-	if onlyName(fi) {
-		return true, dress(root, name, f)
-	}
-	return true, nil
+	// Another file system, none with links, or one with as many as it can hold: a copy says if it is worse.
+	return os.Link(content, path) == nil, nil
 }
 
 func copyFile(content string, root *os.Root, name string) error {

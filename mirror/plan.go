@@ -30,7 +30,7 @@ type Situation struct {
 	Shared  Shared
 	Old     Files // the current version's manifest; None: there is none
 	New     Files
-	OldHas  func(i int) bool       // the i-th file of Old is carried
+	OldHas  func(folder.File) bool // a file of Old is carried
 	Has     func(chunk.Hash) bool  // the content is there
 	Pinned  func(chunk.Hash) bool  // nil: nothing is
 	Denied  func(folder.File) bool // nil: nothing is
@@ -73,6 +73,20 @@ type Plan struct {
 
 // Has says whether the i-th file of the new version is carried.
 func (p *Plan) Has(i int) bool { return p.carry.has(i) }
+
+// Of are those of a version's files that are carried.
+func (p *Plan) Of(files Files) Files {
+	return func(visit func(folder.File) error) error {
+		i := 0
+		return files(func(f folder.File) error {
+			i++
+			if !p.carry.has(i - 1) {
+				return nil
+			}
+			return visit(f)
+		})
+	}
+}
 
 // bits are a set of small numbers.
 type bits []uint64
@@ -126,16 +140,14 @@ func (p *Plan) compare(s Situation) error {
 	next, stop := pull(s.Old)
 	defer stop()
 	old, more, err := next()
-	wanted := 0 // of the new ones
 	same := true
-	oldAt, newAt := 0, 0
+	newAt := 0
 	pass := func() error { // what only the old version has
 		if s.Rules.wants(old) {
 			p.Had++
 			p.Deletes++
 		}
-		same = same && !s.OldHas(oldAt)
-		oldAt++
+		same = same && !s.OldHas(old)
 		old, more, err = next()
 		return err
 	}
@@ -151,9 +163,6 @@ func (p *Plan) compare(s Situation) error {
 		i := newAt
 		newAt++
 		wants := s.Rules.wants(f)
-		if wants {
-			wanted++
-		}
 		if !more || old.Path != f.Path {
 			if wants {
 				p.Adds++
@@ -170,8 +179,7 @@ func (p *Plan) compare(s Situation) error {
 				p.Deletes++
 			}
 		}
-		same = same && s.OldHas(oldAt) == p.carry.has(i) && old == f
-		oldAt++
+		same = same && old == f && s.OldHas(old) == p.carry.has(i)
 		old, more, err = next()
 		return err
 	})
@@ -217,27 +225,21 @@ func (p *Plan) measure(s Situation) error {
 	p.Size = sum(all)
 	// Both versions are there while one follows the other.
 	both := all
-	i = 0
 	err = s.Old(func(f folder.File) error {
-		if s.OldHas(i) {
+		if s.OldHas(f) {
 			both = append(both, want{keyOf(f.BLAKE3), f.Size})
 		}
-		i++
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	together := sum(unique(both))
-	seen := map[uint64]struct{}{}
+	missing := all[:0:0]
 	i = 0
 	err = s.New(func(f folder.File) error {
 		if p.carry.has(i) && !s.Has(f.BLAKE3) {
-			if _, twice := seen[keyOf(f.BLAKE3)]; !twice {
-				seen[keyOf(f.BLAKE3)] = struct{}{}
-				p.Fetch++
-				p.FetchBytes += f.Size
-			}
+			missing = append(missing, want{keyOf(f.BLAKE3), f.Size})
 		}
 		i++
 		return nil
@@ -245,6 +247,8 @@ func (p *Plan) measure(s Situation) error {
 	if err != nil {
 		return err
 	}
+	missing = unique(missing)
+	p.Fetch, p.FetchBytes = len(missing), sum(missing)
 	p.judge(s, together)
 	return nil
 }

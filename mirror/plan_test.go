@@ -23,7 +23,7 @@ func numbered(n int) (files []folder.File) {
 	return files
 }
 
-func all(int) bool               { return true }
+func all(folder.File) bool       { return true }
 func nothing(chunk.Hash) bool    { return false }
 func wide() Disk                 { return Disk{Free: 1 << 40, Total: 1 << 40, Inodes: -1} }
 func plain(r func(*Rules)) Rules { d := DefaultRules(); d.MinFree = Portion{}; r(&d); return d }

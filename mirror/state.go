@@ -11,8 +11,9 @@ import (
 // Head is a version of a folder: the number that the publisher gave it, and its manifest. A folder's fixed link has
 // the number 0.
 type Head struct {
-	Seq int64      `json:"seq"`
-	ID  chunk.Hash `json:"-"` // BLAKE3 of the manifest's first page
+	Seq int64
+	ID  chunk.Hash // BLAKE3 of the manifest's first page
+	Gen int        // the how manieth time that this version is built, from 0: what is carried of it may change
 }
 
 // MarshalText and UnmarshalText are the form that state is kept in.
@@ -28,25 +29,38 @@ func (h *Head) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String is what the version's folder is called: the number in 16 digits, so that names sort as numbers do.
-func (h Head) String() string { return fmt.Sprintf("%016d-%s", h.Seq, hex.EncodeToString(h.ID[:])) }
+// String is what the version's folder is called: numbers in fixed digits, so that names sort as numbers do.
+func (h Head) String() string {
+	return fmt.Sprintf("%016d-%06d-%s", h.Seq, h.Gen, hex.EncodeToString(h.ID[:]))
+}
+
+// after says whether h came to be after o.
+func (h Head) after(o Head) bool { return h.Seq > o.Seq || h.Seq == o.Seq && h.Gen > o.Gen }
+
+// maxGen bounds the builds of one version: then the numbers begin again, and the earlier ones are removed as left over.
+const maxGen = 999_999
 
 // Zero is the head of no version.
 func (h Head) Zero() bool { return h.ID == chunk.Hash{} }
 
 func parseHead(text string) (h Head, ok bool) {
-	const digits = 16
-	if len(text) != digits+1+2*len(h.ID) || text[digits] != '-' {
+	const seq, gen = 16, 6
+	if len(text) != seq+1+gen+1+2*len(h.ID) || text[seq] != '-' || text[seq+1+gen] != '-' {
 		return Head{}, false
 	}
-	for _, c := range text[:digits] {
-		if c < '0' || c > '9' {
+	for i, c := range []byte(text[:seq+1+gen]) {
+		switch {
+		case i == seq:
+		case c < '0' || c > '9':
 			return Head{}, false
+		case i < seq:
+			h.Seq = h.Seq*10 + int64(c-'0')
+		default:
+			h.Gen = h.Gen*10 + int(c-'0')
 		}
-		h.Seq = h.Seq*10 + int64(c-'0')
 	}
-	id, err := chunk.ParseHash(text[digits+1:])
-	if err != nil || id.String() != text[digits+1:] {
+	id, err := chunk.ParseHash(text[seq+1+gen+1:])
+	if err != nil || id.String() != text[seq+1+gen+1:] {
 		return Head{}, false
 	}
 	h.ID = id

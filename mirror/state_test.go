@@ -94,11 +94,11 @@ func TestStateModel(t *testing.T) {
 
 // TestHeadText: the names of versions are read back, and nothing else is taken for one.
 func TestHeadText(t *testing.T) {
-	h := Head{Seq: 1738, ID: chunk.Hash{0xab, 31: 0xcd}}
+	h := Head{Seq: 1738, Gen: 12, ID: chunk.Hash{0xab, 31: 0xcd}}
 	if got, ok := parseHead(h.String()); !ok || got != h {
 		t.Errorf("%v becomes %v", h, got)
 	}
-	for _, bad := range []string{"", "..", h.String() + "x", ".new-" + h.String(), "000000000000173x-" + h.ID.String(), "0000000000001738_" + h.ID.String()} {
+	for _, bad := range []string{"", "..", h.String() + "x", ".new-" + h.String(), "000000000000173x-000012-" + h.ID.String(), "0000000000001738_000012-" + h.ID.String()} {
 		if _, ok := parseHead(bad); ok {
 			t.Errorf("%q is taken for a version", bad)
 		}

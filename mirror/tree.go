@@ -89,7 +89,7 @@ func (t *Tree) recover() error {
 	for _, e := range entries {
 		h, whole := parseHead(e.Name())
 		ours := whole || strings.HasPrefix(e.Name(), buildPrefix) || strings.HasPrefix(e.Name(), retirePrefix)
-		if !ours || whole && there && (h == current.Head || h.Seq < current.Seq) {
+		if !ours || whole && there && (h == current.Head || current.after(h)) {
 			continue
 		}
 		if err := t.ops.removeAll(t.path(versionsDir, e.Name())); err != nil {
@@ -243,7 +243,7 @@ func (t *Tree) Retire(keep int, grace time.Duration, now time.Time) (gone []Head
 	n := 0
 	after := current.Since // when the one after it became current
 	for _, v := range vs {
-		if v.Head != current.Head && v.Seq >= current.Seq {
+		if v.Head != current.Head && !current.after(v.Head) {
 			continue // built, not switched to
 		}
 		n++

@@ -1,0 +1,145 @@
+package mirror
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"sharer/chunk"
+	"sharer/folder"
+)
+
+// Blobs are the contents of all mirrors of a node, each once: DIR/<2 hex>/<62 hex>, by BLAKE3. What has such a name was
+// verified and is on disk for good; what arrives waits in DIR/new until its whole group was synced. It keeps nothing in
+// memory, whatever the number of contents.
+type Blobs struct{ dir string }
+
+const newName = "new"
+
+// OpenBlobs opens or makes a folder of contents.
+func OpenBlobs(dir string) (*Blobs, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Blobs{dir: abs}, os.MkdirAll(filepath.Join(abs, newName), 0o700)
+}
+
+// New is where contents are fetched to, under what NewName says.
+func (b *Blobs) New() string { return filepath.Join(b.dir, newName) }
+
+// NewName is what a content is called while it arrives.
+func NewName(h chunk.Hash) string { return h.String() }
+
+// Path is where a content is, or would be.
+func (b *Blobs) Path(h chunk.Hash) string {
+	hex := h.String()
+	return filepath.Join(b.dir, hex[:2], hex[2:])
+}
+
+// Has says whether a content is there.
+func (b *Blobs) Has(h chunk.Hash) bool {
+	fi, err := os.Lstat(b.Path(h))
+	return err == nil && fi.Mode().IsRegular()
+}
+
+// Keep syncs a group of contents that have arrived in New, and gives them their names, and the modes and times of those
+// files. It returns them as they lie there.
+func (b *Blobs) Keep(fetched []folder.File) (kept []Kept, err error) {
+	if len(fetched) == 0 {
+		return nil, nil
+	}
+	root, err := os.OpenRoot(b.New())
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	for _, f := range fetched {
+		if err := dress(root, NewName(f.BLAKE3), f); err != nil {
+			return nil, err
+		}
+	}
+	if err := syncTree(b.New()); err != nil {
+		return nil, err
+	}
+	made := map[byte]bool{}
+	for _, f := range fetched {
+		to := b.Path(f.BLAKE3)
+		if !made[f.BLAKE3[0]] {
+			if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+				return kept, err
+			}
+			made[f.BLAKE3[0]] = true
+		}
+		if err := os.Rename(filepath.Join(b.New(), NewName(f.BLAKE3)), to); err != nil {
+			return kept, err
+		}
+		k, err := keptAt(to, chunk.Sums{BLAKE3: f.BLAKE3, SHA256: f.SHA256, Size: f.Size})
+		if err != nil {
+			return kept, err
+		}
+		kept = append(kept, k)
+	}
+	return kept, nil
+}
+
+// keptAt is a content that lies at a path, under a stamp that further names of the file do not change.
+func keptAt(path string, sums chunk.Sums) (Kept, error) {
+	f, stamp, err := chunk.OpenRegular(path)
+	if err != nil {
+		return Kept{}, err
+	}
+	stamp.Ctime = 0
+	return Kept{Path: path, Sums: sums, Stamp: stamp}, f.Close()
+}
+
+// Remove removes a content; that it is not there is no error.
+func (b *Blobs) Remove(h chunk.Hash) error {
+	if err := os.Remove(b.Path(h)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Clear removes what began to arrive and nobody goes on with.
+func (b *Blobs) Clear() error {
+	if err := os.RemoveAll(b.New()); err != nil {
+		return err
+	}
+	return os.Mkdir(b.New(), 0o700)
+}
+
+// Each calls visit with all contents, in the order of their hashes, and their sizes.
+func (b *Blobs) Each(visit func(h chunk.Hash, size int64) error) error {
+	dirs, err := os.ReadDir(b.dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if len(d.Name()) != 2 || !d.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(b.dir, d.Name()))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			h, err := chunk.ParseHash(d.Name() + f.Name())
+			if err != nil || h.String() != d.Name()+f.Name() {
+				continue
+			}
+			fi, err := f.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := visit(h, fi.Size()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

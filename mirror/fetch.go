@@ -1,0 +1,144 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sharer/chunk"
+	"sharer/folder"
+)
+
+// groupFiles is how many contents are fetched before they are synced together: each group costs the disk one sync.
+const (
+	groupFiles = 2000
+	groupBytes = 4 << 30
+)
+
+// fetched are bytes, by where they came from.
+type fetched struct{ swarm, http int64 }
+
+// fetch brings all contents that are missing into the store, in groups. What one group has brought stays, whatever
+// happens to the next.
+func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, err error) {
+	m.mu.Lock()
+	m.doing, m.done, m.total = Fetching, 0, p.FetchBytes
+	spec := m.spec
+	m.mu.Unlock()
+	var group []folder.File
+	var bytes int64
+	seen := map[chunk.Hash]bool{}
+	flush := func() error {
+		g, err := m.group(ctx, spec, group)
+		got.swarm, got.http = got.swarm+g.swarm, got.http+g.http
+		group, bytes = group[:0], 0
+		clear(seen)
+		return err
+	}
+	err = files(func(f folder.File) error {
+		if seen[f.BLAKE3] || m.set.cfg.Blobs.Has(f.BLAKE3) {
+			return nil
+		}
+		seen[f.BLAKE3] = true
+		group, bytes = append(group, f), bytes+f.Size
+		if len(group) < groupFiles && bytes < groupBytes {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(group) > 0 {
+		err = flush()
+	}
+	return got, err
+}
+
+// group fetches some contents, syncs them, and has them served. The error says how many did not come.
+func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got fetched, err error) {
+	blobs := m.set.cfg.Blobs
+	byName := make(map[string]folder.File, len(files))
+	want := make([]folder.File, 0, len(files))
+	for _, f := range files {
+		name := NewName(f.BLAKE3)
+		byName[name] = f
+		want = append(want, folder.File{Path: name, Size: f.Size, BLAKE3: f.BLAKE3, SHA256: f.SHA256})
+	}
+	var good, bad []folder.File
+	var first error
+	err = m.set.cfg.Fetcher.Contents(ctx, blobs.New(), want, func(f folder.File, err error) {
+		if err != nil {
+			bad = append(bad, byName[f.Path])
+			if first == nil {
+				first = err
+			}
+			return
+		}
+		good = append(good, byName[f.Path])
+		got.swarm += f.Size
+		m.mu.Lock()
+		m.done += f.Size
+		m.mu.Unlock()
+	})
+	if ctx.Err() == nil && len(spec.HTTP) > 0 {
+		for _, f := range bad {
+			if m.fromHTTP(ctx, spec, f) == nil {
+				good = append(good, f)
+				got.http += f.Size
+			}
+		}
+	}
+	for i := range good {
+		if good[i].SHA256 == (chunk.Hash{}) && err == nil {
+			good[i].SHA256, err = sha256Of(ctx, filepath.Join(blobs.New(), NewName(good[i].BLAKE3)), good[i])
+		}
+	}
+	kept, keepErr := blobs.Keep(good)
+	if offerErr := m.set.cfg.Shelf.Offer(kept); keepErr == nil {
+		keepErr = offerErr
+	}
+	if err = errors.Join(err, keepErr); err == nil && len(good) < len(files) {
+		err = fmt.Errorf("%d of %d contents did not come: %w", len(files)-len(good), len(files), first)
+	}
+	return got, err
+}
+
+// fromHTTP fetches a content from a plain copy of the folder, and checks it before it counts.
+func (m *Mirror) fromHTTP(ctx context.Context, spec Spec, f folder.File) error {
+	to := filepath.Join(m.set.cfg.Blobs.New(), NewName(f.BLAKE3))
+	err := errors.New("no source")
+	for _, base := range spec.HTTP {
+		if err = m.set.cfg.HTTP(ctx, strings.TrimSuffix(base, "/"), f.Path, f.Size, to+".http"); err != nil {
+			continue
+		}
+		var sum chunk.Sums
+		if sum, err = sumFile(ctx, to+".http", f.Size); err == nil && (sum.BLAKE3 != f.BLAKE3 || f.SHA256 != (chunk.Hash{}) && sum.SHA256 != f.SHA256) {
+			err = fmt.Errorf("%s has another %s", base, f.Path)
+		}
+		if err == nil {
+			return os.Rename(to+".http", to)
+		}
+		m.log(Event{What: "error", Text: err.Error()})
+	}
+	_ = os.Remove(to + ".http") // that it is not there is well
+	return err
+}
+
+func sumFile(ctx context.Context, path string, size int64) (chunk.Sums, error) {
+	f, _, err := chunk.OpenRegular(path)
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	defer f.Close()
+	return chunk.Sum(ctx, f, size, nil, nil)
+}
+
+// sha256Of is for manifests that do not say it.
+func sha256Of(ctx context.Context, path string, f folder.File) (chunk.Hash, error) {
+	sums, err := sumFile(ctx, path, f.Size)
+	if err == nil && sums.BLAKE3 != f.BLAKE3 {
+		err = fmt.Errorf("%s is not the content that was fetched", path)
+	}
+	return sums.SHA256, err
+}

@@ -1,0 +1,45 @@
+package mirror
+
+import (
+	"context"
+
+	"sharer/chunk"
+	"sharer/folder"
+	"sharer/identity"
+)
+
+// Fetcher brings contents from the swarm, verified.
+type Fetcher interface {
+	// Page fetches a content of at most folder.MaxPage bytes by the hashes that are known of it; one may be zero.
+	Page(ctx context.Context, blake3, sha256 chunk.Hash) ([]byte, error)
+	// Contents fetches the contents of files into a folder, each under its path, and calls done for each, never
+	// concurrently. What is there already counts as fetched.
+	Contents(ctx context.Context, dir string, files []folder.File, done func(f folder.File, err error)) error
+}
+
+// Names knows what publishers' names stand for.
+type Names interface {
+	// Resolve asks for the latest of a name. The error may be an *identity.ConflictError.
+	Resolve(ctx context.Context, key identity.PublicKey, name string) (identity.Record, error)
+}
+
+// Shelf has contents served from where they are.
+type Shelf interface {
+	// Offer serves what these files hold, from now on; again for a path whose stamp has changed.
+	Offer(kept []Kept) error
+	// Withdraw stops it.
+	Withdraw(paths []string) error
+}
+
+// Kept is a content in a file that is not the user's.
+type Kept struct {
+	Path  string
+	Sums  chunk.Sums
+	Stamp chunk.Stamp
+}
+
+// Denier says what the operator does not carry.
+type Denier interface {
+	DeniesContent(ids ...chunk.ID) bool
+	DeniesKey(k identity.PublicKey) bool
+}

@@ -1,0 +1,445 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sharer/chunk"
+	"sharer/folder"
+	"sharer/identity"
+)
+
+// Config is what the mirrors of a node need of it.
+type Config struct {
+	Dir     string // a folder for each mirror
+	Blobs   *Blobs
+	Fetcher Fetcher
+	Names   Names
+	Shelf   Shelf
+	Deny    Denier                // nil: nothing is denied
+	Self    identity.PublicKey    // who we are to other mirrors
+	Pinned  func(chunk.Hash) bool // nil: nothing is
+
+	// HTTP fetches size bytes of a file of a plain copy to a path, at most; nil: there are no such sources.
+	HTTP func(ctx context.Context, base, file string, size int64, to string) error
+	Disk func(dir string) (Disk, error) // nil: asked of the system
+	// Changed is called when a mirror has a new version, or has been added or removed; nil: nobody.
+	Changed func(ctx context.Context)
+	Log     *slog.Logger     // nil: silent
+	Now     func() time.Time // nil: time.Now
+}
+
+// Set is all mirrors of a node. Its methods are safe for concurrent use.
+type Set struct {
+	cfg     Config
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	turns   chan struct{} // one token: who has it may bring contents, or take them away
+	garbage atomic.Bool   // contents may be there that no version has
+
+	mu     sync.Mutex
+	all    map[string]*Mirror
+	linked map[string]bool // folders that contents can be linked into
+	alive  map[identity.PublicKey]time.Time
+}
+
+// maxSet bounds the mirrors of a node: a goroutine and 100 KiB each.
+const maxSet = 1000
+
+// ErrNoMirror is wrapped by the error for a name that no mirror has.
+var ErrNoMirror = errors.New("no such mirror")
+
+// OpenSet opens the mirrors that were added in earlier runs. Those that cannot be opened are left out, and named by notes.
+func OpenSet(c Config) (s *Set, notes []string, err error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Disk == nil {
+		c.Disk = diskSpace
+	}
+	s = &Set{cfg: c, turns: make(chan struct{}, 1), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}}
+	s.turns <- struct{}{}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		dir := filepath.Join(c.Dir, e.Name())
+		f, err := loadFile(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was being added, or removed
+		}
+		if err == nil {
+			err = s.start(dir, f)
+		}
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("mirror %s: %v", e.Name(), err))
+		}
+	}
+	return s, notes, nil
+}
+
+func (s *Set) now() time.Time {
+	if s.cfg.Now != nil {
+		return s.cfg.Now()
+	}
+	return time.Now()
+}
+
+// start lets a mirror run.
+func (s *Set) start(dir string, f saved) error {
+	m, err := openMirror(s, dir, f.Spec)
+	if err != nil {
+		return err
+	}
+	m.state, m.trace, m.scrub = f.State, f.Trace, f.Scrub
+	if !m.spec.follows() && m.current.Zero() && len(m.state.Past) == 0 {
+		m.state.See(Head{ID: m.spec.ID}, s.now())
+	}
+	if err := m.offerPages(s.ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[f.Spec.Name] != nil {
+		return fmt.Errorf("there is a mirror %s", f.Spec.Name)
+	}
+	s.all[f.Spec.Name] = m
+	ctx, stop := context.WithCancel(s.ctx)
+	m.stop = stop
+	s.wg.Go(func() { m.run(ctx) })
+	return nil
+}
+
+// offerPages serves the manifests of the versions that are there.
+func (m *Mirror) offerPages(ctx context.Context) error {
+	vs, err := m.tree.Versions()
+	if err != nil {
+		return err
+	}
+	for _, v := range vs {
+		// Of a tree that another node has left there may be none: it will be fetched.
+		if err := m.offerHead(ctx, v.Head); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Mirror) offerHead(ctx context.Context, h Head) error {
+	paths, err := m.pages.kept(ctx, []Head{h})
+	if err != nil {
+		return err
+	}
+	var kept []Kept
+	for _, path := range paths {
+		fi, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		sums, err := sumFile(ctx, path, fi.Size())
+		if err != nil {
+			return err
+		}
+		k, err := keptAt(path, sums)
+		if err != nil {
+			return err
+		}
+		kept = append(kept, k)
+	}
+	return m.set.cfg.Shelf.Offer(kept)
+}
+
+// Add makes a mirror, and lets it run.
+func (s *Set) Add(spec Spec) error {
+	if err := spec.Check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	n := len(s.all)
+	err := error(nil)
+	for _, m := range s.all {
+		other := m.Look().Spec
+		switch {
+		case other.Name == spec.Name:
+			err = fmt.Errorf("there is a mirror %s", spec.Name)
+		case within(other.Dir, spec.Dir) || within(spec.Dir, other.Dir):
+			err = fmt.Errorf("%s is where the mirror %s has its tree", spec.Dir, other.Name)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if n >= maxSet {
+		return fmt.Errorf("more than %d mirrors", maxSet)
+	}
+	dir := filepath.Join(s.cfg.Dir, spec.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	m := &Mirror{set: s, dir: dir, spec: spec}
+	if err := m.saveLocked(); err != nil { // nobody else knows it yet
+		return err
+	}
+	if err := s.start(dir, saved{Spec: spec}); err != nil {
+		return errors.Join(err, os.Remove(filepath.Join(dir, fileName)))
+	}
+	added, err := s.Find(spec.Name)
+	if err == nil {
+		added.log(Event{What: "add", Text: spec.Link()})
+	}
+	return err
+}
+
+// within says whether a path is a folder or lies in it.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// Find returns a mirror by its name.
+func (s *Set) Find(name string) (*Mirror, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.all[name]; m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNoMirror, name)
+}
+
+// Mirrors are all, by their names.
+func (s *Set) Mirrors() []*Mirror {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ms := make([]*Mirror, 0, len(s.all))
+	for _, m := range s.all {
+		ms = append(ms, m)
+	}
+	slices.SortFunc(ms, func(a, b *Mirror) int { return cmp.Compare(filepath.Base(a.dir), filepath.Base(b.dir)) })
+	return ms
+}
+
+// Remove ends a mirror. Its tree stays unless data is to go too; contents that no other mirror has go in any case.
+func (s *Set) Remove(ctx context.Context, name string, data bool) error {
+	m, err := s.Find(name)
+	if err != nil {
+		return err
+	}
+	m.stop()
+	<-m.ended
+	s.mu.Lock()
+	delete(s.all, name)
+	s.mu.Unlock()
+	var paths []string
+	entries, err := os.ReadDir(m.pages.dir)
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(m.pages.dir, e.Name()))
+	}
+	err = errors.Join(err, s.cfg.Shelf.Withdraw(paths))
+	if data {
+		for _, part := range []string{m.tree.pointerName(), versionsDir} {
+			err = errors.Join(err, os.RemoveAll(m.tree.path(part)))
+		}
+		_ = os.Remove(m.tree.dir) // something of the user's may lie there
+	} else if within(m.dir, m.tree.dir) {
+		return errors.Join(err, os.Remove(filepath.Join(m.dir, fileName)), s.collectNow(ctx)) // the tree is inside
+	}
+	err = errors.Join(err, os.RemoveAll(m.dir), s.collectNow(ctx))
+	s.changed(ctx)
+	return err
+}
+
+// changed is called when something is to be told to others, by whoever has the turn.
+func (s *Set) changed(ctx context.Context) {
+	if s.cfg.Changed != nil {
+		s.cfg.Changed(ctx)
+	}
+}
+
+// turn waits until no other mirror brings contents.
+func (s *Set) turn(ctx context.Context) (end func(), err error) {
+	select {
+	case <-s.turns:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return func() {
+		if s.garbage.Load() {
+			if err := s.collect(s.ctx); err != nil && s.ctx.Err() == nil {
+				s.cfg.Log.Warn("contents that no mirror has any more could not be removed", "err", err)
+			}
+		}
+		s.turns <- struct{}{}
+	}, nil
+}
+
+// collectNow removes what no version has, when it is its turn.
+func (s *Set) collectNow(ctx context.Context) error {
+	s.garbage.Store(true)
+	end, err := s.turn(ctx)
+	if err == nil {
+		end()
+	}
+	return err
+}
+
+// collect removes the contents that no version of any mirror has, and what began to arrive for one that nobody wants any
+// more. The caller has the turn. It takes 8 bytes a file of all versions.
+func (s *Set) collect(ctx context.Context) error {
+	s.garbage.Store(false)
+	var used []uint64
+	for _, m := range s.Mirrors() {
+		vs, err := m.tree.Versions()
+		if err != nil {
+			return err
+		}
+		for _, v := range vs {
+			err := m.pages.files(ctx, v.Head)(func(f folder.File) error {
+				used = append(used, keyOf(f.BLAKE3))
+				return nil
+			})
+			if err != nil {
+				return err // a manifest that cannot be read: nothing is removed
+			}
+		}
+	}
+	slices.Sort(used)
+	var gone []string
+	err := s.cfg.Blobs.Each(func(h chunk.Hash, _ int64) error {
+		if _, wanted := slices.BinarySearch(used, keyOf(h)); !wanted {
+			gone = append(gone, s.cfg.Blobs.Path(h))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Shelf.Withdraw(gone); err != nil {
+		return err
+	}
+	for _, path := range gone {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for _, m := range s.Mirrors() {
+		m.mu.Lock()
+		comes := m.state.Wants(m.current.Head)
+		m.mu.Unlock()
+		if comes {
+			return nil // what has begun to arrive may be for it
+		}
+	}
+	return s.cfg.Blobs.Clear()
+}
+
+// links says whether contents can be linked into a folder, so that a tree costs no bytes.
+func (s *Set) links(dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	can, known := s.linked[dir]
+	if known {
+		return can
+	}
+	probe, to := filepath.Join(s.cfg.Blobs.New(), ".probe"), filepath.Join(dir, ".sharer-probe")
+	_ = os.Remove(to) // of a run that was killed here
+	if os.WriteFile(probe, nil, 0o600) == nil {
+		can = os.Link(probe, to) == nil
+	}
+	_, _ = os.Remove(probe), os.Remove(to)
+	s.linked[dir] = can
+	return can
+}
+
+// Pushed has the mirrors of a name look at it: somebody has told of a newer version.
+func (s *Set) Pushed(r identity.Record) {
+	for _, m := range s.Mirrors() {
+		m.mu.Lock()
+		mine := m.spec.Key == r.Key && m.spec.Path == r.Path && !m.state.Paused
+		m.mu.Unlock()
+		if mine {
+			m.poke()
+		}
+	}
+}
+
+// Reconsider has all mirrors plan again: what is denied, or who shares the load, is another than it was.
+func (s *Set) Reconsider() {
+	for _, m := range s.Mirrors() {
+		m.mu.Lock()
+		m.again = true
+		m.mu.Unlock()
+		m.poke()
+	}
+}
+
+// SetRules changes the rules of a mirror; what is carried follows.
+func (s *Set) SetRules(name string, r Rules) error {
+	m, err := s.Find(name)
+	if err != nil {
+		return err
+	}
+	if err := r.Check(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.spec.Rules, m.again = r, true
+	if m.state.Held != "" && !m.state.Held.approvable() {
+		m.state.Held, m.state.Why = "", ""
+	}
+	err = m.saveLocked()
+	m.mu.Unlock()
+	m.poke()
+	return err
+}
+
+// aliveFor is how many intervals a mirror counts after it was heard of last.
+const aliveFor = 2
+
+// Heard notes that a mirror was there at a time.
+func (s *Set) Heard(k identity.PublicKey, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.alive[k]; known || len(s.alive) < maxSet {
+		s.alive[k] = at
+	}
+}
+
+// group are the mirrors that share the load with one of ours: those of its list that were heard of lately.
+func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
+	keys, err := spec.group()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor*spec.Rules.Every {
+			alive = append(alive, k)
+		}
+	}
+	return alive, nil
+}
+
+// Close ends all mirrors. What they were about goes on with the next OpenSet.
+func (s *Set) Close() {
+	s.stop()
+	s.wg.Wait()
+}

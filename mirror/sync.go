@@ -1,0 +1,363 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"sharer/chunk"
+	"sharer/folder"
+	"sharer/identity"
+)
+
+// Report is what became of one sync.
+type Report struct {
+	Head    Head  `json:"head"`
+	Plan    *Plan `json:"plan,omitempty"` // nil: there was nothing to do
+	Changed bool  `json:"changed"`        // there is a new current version
+	Fetched int64 `json:"fetched"`        // bytes
+}
+
+// ErrHeld is wrapped by the error of a sync that the rules stop.
+var ErrHeld = errors.New("held")
+
+// errFrozen is that of a mirror whose publisher has contradicted itself.
+var errFrozen = errors.New("frozen")
+
+// Sync looks at the name and takes the latest version, as run does when it is time. dry: nothing but manifests is fetched,
+// and nothing is changed or decided.
+func (m *Mirror) Sync(ctx context.Context, dry bool) (r Report, err error) {
+	select {
+	case <-m.work:
+	case <-ctx.Done():
+		return r, ctx.Err()
+	}
+	defer func() { m.work <- struct{}{} }()
+	defer func() { m.over(ctx, err) }()
+	if err := m.look(ctx); err != nil {
+		return r, err
+	}
+	m.mu.Lock()
+	latest, current, paused := m.state.Latest(), m.current, m.state.Paused
+	wants := m.state.Wants(m.current.Head) || m.again && !m.current.Zero() && !m.state.Frozen
+	held := m.state.Held == HeldRollback && m.state.Approved != latest
+	m.mu.Unlock()
+	r.Head = latest
+	if paused && !dry || !wants && !(dry && held) {
+		if _, err := m.retire(ctx); err != nil {
+			return r, err
+		}
+		return r, nil
+	}
+	// One mirror of a node works at a time: they share the contents that arrive.
+	turn, err := m.set.turn(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer turn()
+	if latest.ID == current.ID && latest.Seq == current.Seq {
+		latest.Gen = current.Gen + 1 // the same, carried otherwise
+	}
+	return m.take(ctx, latest, dry)
+}
+
+// over writes down how a sync has ended.
+func (m *Mirror) over(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		err = nil // it was ended, it did not fail
+	}
+	m.mu.Lock()
+	m.doing, m.done, m.total = "", 0, 0
+	was := m.failed
+	m.failed = ""
+	if err != nil && !errors.Is(err, ErrHeld) && !errors.Is(err, errFrozen) {
+		m.failed = err.Error()
+		m.failures++
+	} else {
+		m.failures = 0
+	}
+	now := m.failed
+	m.mu.Unlock()
+	if now != "" && now != was {
+		m.log(Event{What: "error", Text: now})
+	}
+}
+
+// look asks what the name stands for.
+func (m *Mirror) look(ctx context.Context) error {
+	m.mu.Lock()
+	spec, paused := m.spec, m.state.Paused
+	m.mu.Unlock()
+	if paused {
+		return nil
+	}
+	if !spec.follows() {
+		return m.see(ctx, Head{ID: spec.ID})
+	}
+	if m.set.cfg.Deny != nil && m.set.cfg.Deny.DeniesKey(spec.Key) {
+		return fmt.Errorf("the publisher is on a deny list")
+	}
+	m.now(Looking)
+	record, err := m.set.cfg.Names.Resolve(ctx, spec.Key, spec.Path)
+	if conflict, ok := errors.AsType[*identity.ConflictError](err); ok {
+		return m.conflict(ctx, conflict)
+	}
+	if err != nil {
+		return err
+	}
+	head := Head{Seq: record.Seq}
+	if record.BLAKE3 != nil {
+		head.ID = *record.BLAKE3
+	} else if head.ID, err = m.known(record); err != nil || head.Zero() {
+		if head.ID, err = m.pages.first(ctx, m.set.cfg.Fetcher, chunk.Hash{}, record.SHA256); err != nil {
+			return err
+		}
+	}
+	return m.see(ctx, head)
+}
+
+// known finds the version that a publisher names by SHA-256 only, among those that were seen under its number.
+func (m *Mirror) known(r identity.Record) (chunk.Hash, error) {
+	m.mu.Lock()
+	latest := m.state.Latest()
+	m.mu.Unlock()
+	if latest.Zero() || latest.Seq != r.Seq {
+		return chunk.Hash{}, nil
+	}
+	data, err := os.ReadFile(m.pages.path(latest.ID))
+	if err != nil || sha256.Sum256(data) != r.SHA256 {
+		return chunk.Hash{}, err
+	}
+	return latest.ID, nil
+}
+
+func (m *Mirror) see(ctx context.Context, h Head) error {
+	m.mu.Lock()
+	was := m.state.Held
+	news := m.state.See(h, m.set.now())
+	err := error(nil)
+	if news != Known {
+		err = m.saveLocked()
+	}
+	state, hooks := m.state, m.spec.Hooks
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	switch {
+	case news == Frozen && was != state.Held:
+		m.happened(ctx, Event{What: "freeze", Seq: h.Seq, Text: state.Why}, hooks.Hold)
+		return fmt.Errorf("%w: %s", errFrozen, state.Why)
+	case news == Frozen:
+		return fmt.Errorf("%w: %s", errFrozen, state.Why)
+	case news == Fresh && state.Held != "":
+		m.happened(ctx, Event{What: "hold", Seq: h.Seq, Text: string(state.Held) + ": " + state.Why}, hooks.Hold)
+	case news == Stale && state.Stale == 1:
+		m.log(Event{What: "stale", Seq: h.Seq, Text: "a peer has an earlier version than is known here; it is ignored"})
+	}
+	return nil
+}
+
+// conflict freezes the mirror, and writes both signatures down.
+func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error {
+	both, err := json.Marshal([]any{c.Held.Signed, c.Other.Signed})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	was := m.state.Frozen
+	if !was {
+		m.state.Conflicts(c.Error())
+		err = m.saveLocked()
+	}
+	hooks := m.spec.Hooks
+	m.mu.Unlock()
+	if !was && err == nil {
+		m.log(Event{What: "signatures", Seq: c.Held.Seq, Text: string(both)})
+		m.happened(ctx, Event{What: "freeze", Seq: c.Held.Seq, Text: c.Error()}, hooks.Hold)
+	}
+	return errors.Join(err, fmt.Errorf("%w: %s", errFrozen, c.Error()))
+}
+
+// take plans, fetches, builds, switches.
+func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err error) {
+	r.Head = h
+	m.now(Planning)
+	if _, err := m.pages.first(ctx, m.set.cfg.Fetcher, h.ID, chunk.Hash{}); err != nil {
+		return r, err
+	}
+	if err := m.pages.rest(ctx, m.set.cfg.Fetcher, h.ID); err != nil {
+		return r, err
+	}
+	plan, err := m.makePlan(ctx, h)
+	if err != nil {
+		return r, err
+	}
+	r.Plan = plan
+	if dry {
+		return r, nil
+	}
+	if goes, err := m.judge(ctx, h, plan); err != nil || !goes {
+		return r, err
+	}
+	if plan.Same && h.Gen > 0 {
+		m.mu.Lock()
+		m.again = false
+		m.mu.Unlock()
+		return r, nil
+	}
+	if err := m.offerHead(ctx, h); err != nil {
+		return r, err
+	}
+	files := plan.Of(m.pages.files(ctx, h))
+	got, err := m.fetch(ctx, files, plan)
+	r.Fetched = got.swarm + got.http
+	if err != nil {
+		return r, err
+	}
+	if err := m.change(ctx, h, files); err != nil {
+		return r, err
+	}
+	r.Changed = true
+	return r, m.changed(ctx, h, plan, got)
+}
+
+func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
+	m.mu.Lock()
+	spec, current, allowed := m.spec, m.current, m.state.Allowed(Head{Seq: h.Seq, ID: h.ID})
+	m.mu.Unlock()
+	disk, err := m.set.cfg.Disk(m.set.cfg.Blobs.dir)
+	if err != nil {
+		return nil, err
+	}
+	group, err := m.set.group(spec)
+	if err != nil {
+		return nil, err
+	}
+	s := Situation{
+		Rules: spec.Rules, Shared: NewShared(spec.Rules, m.set.cfg.Self, group),
+		Old: m.pages.files(ctx, current.Head), New: m.pages.files(ctx, h),
+		OldHas: func(f folder.File) bool {
+			_, err := os.Lstat(filepath.Join(m.tree.Dir(current.Head), filepath.FromSlash(f.Path)))
+			return err == nil
+		},
+		Has: m.set.cfg.Blobs.Has, Pinned: m.set.cfg.Pinned, Disk: disk, Links: m.set.links(spec.Dir), Allowed: allowed,
+	}
+	if d := m.set.cfg.Deny; d != nil {
+		s.Denied = func(f folder.File) bool { return d.DeniesContent(ids(f)...) }
+		if d.DeniesContent(chunk.ID{Kind: chunk.BLAKE3, Hash: h.ID}) {
+			return nil, errors.New("the folder is on a deny list")
+		}
+	}
+	return Make(s)
+}
+
+// ids are those of a file's content.
+func ids(f folder.File) []chunk.ID {
+	out := []chunk.ID{{Kind: chunk.BLAKE3, Hash: f.BLAKE3}}
+	if f.SHA256 != (chunk.Hash{}) {
+		out = append(out, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
+	}
+	return out
+}
+
+// judge writes the verdict down; goes: the plan may be carried out.
+func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err error) {
+	bare := Head{Seq: h.Seq, ID: h.ID}
+	m.mu.Lock()
+	was := m.state.Held
+	goes = m.state.Judged(bare, p)
+	err = m.saveLocked()
+	hooks := m.spec.Hooks
+	m.mu.Unlock()
+	if err != nil || goes {
+		return goes, err
+	}
+	if p.Held != "" && p.Held != was {
+		command := hooks.Hold
+		if (p.Held == HeldQuota || p.Held == HeldDisk || p.Held == HeldInodes) && hooks.Full != "" {
+			command = hooks.Full
+		}
+		m.happened(ctx, Event{What: "hold", Seq: h.Seq, Text: string(p.Held) + ": " + p.Why}, command)
+	}
+	return false, fmt.Errorf("%w: %s: %s", ErrHeld, p.Held, p.Why)
+}
+
+// change builds the version and makes it the current one.
+func (m *Mirror) change(ctx context.Context, h Head, files Files) error {
+	m.now(Building)
+	h, err := freeName(m.tree, h)
+	if err != nil {
+		return err
+	}
+	blobs := m.set.cfg.Blobs
+	if err := m.tree.Build(ctx, h, files, func(f folder.File) (string, error) { return blobs.Path(f.BLAKE3), nil }); err != nil {
+		return err
+	}
+	if err := m.tree.Switch(h, m.set.now()); err != nil {
+		return err
+	}
+	v, _, err := m.tree.Current()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.current, m.again = v, false
+	m.mu.Unlock()
+	return nil
+}
+
+// changed is what follows when there is a new version.
+func (m *Mirror) changed(ctx context.Context, h Head, p *Plan, got fetched) error {
+	now := m.set.now()
+	m.mu.Lock()
+	m.trace = Trace{Complete: now, Files: p.Carried, Bytes: p.Size, Fetched: got.swarm + got.http, HTTP: got.http}
+	if h.Seq > 1e9 && h.Seq < 1e10 { // a time in Unix seconds, as NextSeq makes it
+		m.trace.Signed = time.Unix(h.Seq, 0)
+	}
+	err := m.saveLocked()
+	hooks := m.spec.Hooks
+	m.mu.Unlock()
+	m.happened(ctx, Event{What: "update", Seq: h.Seq, Text: p.String()}, hooks.Update)
+	if _, gone := m.retire(ctx); gone != nil {
+		err = errors.Join(err, gone)
+	}
+	m.set.changed(ctx)
+	return err
+}
+
+// retire removes versions whose time is over, and what only they have had.
+func (m *Mirror) retire(ctx context.Context) (gone []Head, err error) {
+	m.mu.Lock()
+	rules := m.spec.Rules
+	m.mu.Unlock()
+	if gone, err = m.tree.Retire(rules.Keep, rules.Grace, m.set.now()); err != nil || len(gone) == 0 {
+		return gone, err
+	}
+	vs, err := m.tree.Versions()
+	if err != nil {
+		return gone, err
+	}
+	heads := make([]Head, 0, len(vs)+1)
+	for _, v := range vs {
+		heads = append(heads, v.Head)
+	}
+	m.mu.Lock()
+	if latest := m.state.Latest(); !latest.Zero() {
+		if _, err := os.Lstat(m.pages.path(latest.ID)); err == nil {
+			heads = append(heads, latest) // it is held: who approves it has its manifest
+		}
+	}
+	m.mu.Unlock()
+	paths, err := m.pages.clear(ctx, heads)
+	if err == nil {
+		err = m.set.cfg.Shelf.Withdraw(paths)
+	}
+	m.set.garbage.Store(true)
+	return gone, err
+}
