@@ -172,7 +172,7 @@ func open(t *testing.T, s *swarm, dir string, change func(*Spec)) (*Set, *Mirror
 		Dir: filepath.Join(dir, "mirrors"), Blobs: blobs, Fetcher: s, Names: s, Shelf: s, Deny: s,
 		Disk: func(string) (Disk, error) { return wide(), nil },
 		HTTP: func(_ context.Context, base, file string, size int64, to string) error {
-			return os.WriteFile(to, []byte(base+file)[:size], 0o600)
+			return os.WriteFile(to, []byte(base + file)[:size], 0o600)
 		},
 	})
 	if err != nil || len(notes) > 0 {
