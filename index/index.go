@@ -406,4 +406,19 @@ func (ix *Index) Forget(path string) error {
 	return ix.update(func(t tables) error { return t.forget(path) })
 }
 
+// ForgetAll is Forget for many paths, in one transaction.
+func (ix *Index) ForgetAll(paths []string) error {
+	return ix.update(func(t tables) error {
+		for _, path := range paths {
+			if path == "" || len(path) > maxPath {
+				continue
+			}
+			if err := t.forget(path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 var _ io.Closer = (*Index)(nil)

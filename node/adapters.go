@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/deny"
 	"sharer/swarm"
 	"sharer/transfer"
 )
@@ -14,11 +15,19 @@ import (
 const banTime = time.Hour
 
 // peers shows transfer what the swarm knows of addresses.
-type peers struct{ s *swarm.Swarm }
+type peers struct {
+	s    *swarm.Swarm
+	deny *deny.Book
+}
 
 var _ transfer.Peers = peers{}
 
 func (p peers) MayRequest(a netip.AddrPort, now time.Time) (bool, time.Time) {
+	if p.deny != nil {
+		if _, no := p.deny.Peer(a.Addr()); no {
+			return false, now.Add(time.Hour)
+		}
+	}
 	return p.s.Gate.MayRequest(a, now)
 }
 
@@ -36,7 +45,10 @@ func (p peers) Punish(a netip.AddrPort) {
 }
 
 // holders shows transfer who asked for what.
-type holders struct{ h *swarm.Holders }
+type holders struct {
+	h    *swarm.Holders
+	deny *deny.Book
+}
 
 var _ transfer.Holders = holders{}
 
@@ -44,6 +56,9 @@ func (h holders) Asked(id chunk.ID, a netip.AddrPort, _ time.Time) { h.h.Add(id,
 
 // Tell names holders that the asker can reach and may be told of.
 func (h holders) Tell(id chunk.ID, to netip.AddrPort, n int, _ time.Time) []netip.AddrPort {
+	if denies(h.deny, id) {
+		return nil
+	}
 	class := swarm.ClassOf(to)
 	var told []netip.AddrPort
 	for _, a := range h.h.Of(id) {

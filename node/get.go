@@ -28,6 +28,9 @@ func (n *Node) Get(ctx context.Context, g Get) (got Got, err error) {
 		return Got{}, err
 	}
 	defer end()
+	if n.DeniesContent(g.ID, g.Also) {
+		return Got{}, ErrDenied
+	}
 	start := time.Now()
 	if g.FindTimeout <= 0 {
 		g.FindTimeout = defaultFindTimeout
@@ -117,7 +120,7 @@ func (n *Node) fetchSHA256(ctx context.Context, g Get) (Got, error) {
 			return got, err
 		}
 		if hint.From.IsValid() && errors.Is(err, ErrIntegrity) {
-			peers{n.swarm}.Punish(hint.From) // it has said so with our cookie, and it is not so
+			peers{n.swarm, n.deny}.Punish(hint.From) // it has said so with our cookie, and it is not so
 		}
 		refused, hint = append(refused, hint.BLAKE3), nil
 	}
@@ -220,7 +223,7 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		File:         p,
 		Refuse:       g.refuse,
 		Batch:        n.swarm.Gate.NewBatch(),
-		Peers:        peers{n.swarm},
+		Peers:        peers{n.swarm, n.deny},
 		Find:         n.finder(id, g.Peers),
 		Up:           n.up,
 		Down:         n.down,

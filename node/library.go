@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"sharer/chunk"
+	"sharer/deny"
 	"sharer/index"
 	"sharer/transfer"
 	"sharer/wire"
@@ -18,7 +19,8 @@ import (
 // library finds what may be served: the seeded files of this session, downloads
 // whose blocks are verified, and finished ones.
 type library struct {
-	state   *state // nil: nothing is seeded
+	state   *state     // nil: nothing is seeded
+	deny    *deny.Book // nil: nothing is denied
 	sources *chunk.Sources
 
 	ctx context.Context // of the node: making a tree again ends with it
@@ -77,6 +79,14 @@ func (l *library) offerRoot(path string) {
 
 // Find returns what may be served under id.
 func (l *library) Find(id chunk.ID) (transfer.Content, bool) {
+	c, ok := l.find(id)
+	if ok && l.denies(id, c) {
+		return nil, false
+	}
+	return c, ok
+}
+
+func (l *library) find(id chunk.ID) (transfer.Content, bool) {
 	l.mu.RLock()
 	c, ok := l.fetched[id]
 	if !ok {

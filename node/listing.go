@@ -21,7 +21,9 @@ func (l *library) list(from wire.Sender, _ wire.Element) []wire.Message {
 	l.mu.RLock()
 	roots, saw, advised := slices.Clone(l.roots), l.saw, l.advised
 	for _, k := range slices.Backward(l.kept) {
-		fill.add(k.listing())
+		if one := k.listing(); !l.deniesListing(one) {
+			fill.add(one)
+		}
 	}
 	l.mu.RUnlock()
 	for _, root := range roots {
@@ -33,6 +35,9 @@ func (l *library) list(from wire.Sender, _ wire.Element) []wire.Message {
 			l.mu.RLock()
 			offers := l.offersLocked(e.Place.Path)
 			l.mu.RUnlock()
+			if offers && denies(l.deny, chunk.ID{Kind: chunk.BLAKE3, Hash: e.Content.BLAKE3}, chunk.ID{Kind: chunk.SHA256, Hash: e.Content.SHA256}) {
+				return nil
+			}
 			if offers && !fill.add(listing(e.Content.BLAKE3, e.Content.Size)) {
 				return errFull
 			}
@@ -43,13 +48,18 @@ func (l *library) list(from wire.Sender, _ wire.Element) []wire.Message {
 	if len(fill.list.Results) > 0 {
 		out = append(out, fill.list)
 	}
-	if from.Proven && len(saw.ID) > 0 {
+	if from.Proven && len(saw.ID) > 0 && !l.deniesListing(saw) {
 		out = append(out, wire.IJustSawThis{ID: saw.ID, Length: saw.Size})
 	}
-	if from.Proven && len(advised.ID) > 0 {
+	if from.Proven && len(advised.ID) > 0 && !l.deniesListing(advised) {
 		out = append(out, wire.YouShouldSeeThis{ID: advised.ID, Length: advised.Size})
 	}
 	return out
+}
+
+func (l *library) deniesListing(one wire.Listing) bool {
+	id, err := chunk.ParseID(one.ID)
+	return err == nil && denies(l.deny, id)
 }
 
 var errFull = errors.New("node: the list is full")

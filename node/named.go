@@ -66,7 +66,7 @@ func publish(temp string, g Get) error {
 func (n *Node) fetchNamed(ctx context.Context, name string, g Get, f *os.File) (Got, error) {
 	n.giveHints(g.Peers)
 	c := transfer.NamedConfig{
-		Name: name, File: f, Batch: n.swarm.Gate.NewBatch(), Peers: peers{n.swarm}, Find: n.finder(chunk.ID{}, g.Peers),
+		Name: name, File: f, Batch: n.swarm.Gate.NewBatch(), Peers: peers{n.swarm, n.deny}, Find: n.finder(chunk.ID{}, g.Peers),
 		FindTimeout: g.FindTimeout, StallTimeout: g.StallTimeout,
 	}
 	if g.Progress != nil {

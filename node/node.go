@@ -18,6 +18,7 @@ import (
 
 	"sharer/catalog"
 	"sharer/chunk"
+	"sharer/deny"
 	"sharer/identity"
 	"sharer/internal/portmap"
 	"sharer/internal/udp"
@@ -42,6 +43,7 @@ type Node struct {
 	introduce *introductions
 	catalog   *catalog.Catalog
 	library   *library
+	deny      *deny.Book // nil without a state folder
 	arrivals  arrivals
 	state     *state          // nil without a state folder of our own
 	up, down  *transfer.Limit // nil: none
@@ -169,7 +171,9 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	if _, err := n.swarm.Loaded(); err != nil {
 		n.notes = append(n.notes, err.Error())
 	}
+	n.openDeny()
 	n.library = newLibrary(n.ctx, n.state)
+	n.library.deny = n.deny
 	if n.state != nil {
 		if err := n.openStore(); err != nil {
 			return err
@@ -181,7 +185,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.swarm.Gate.Meter(meterOf(n.up), meterOf(n.down))
 	answers := n.swarm.Gate.NewBatch()
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
-		Source: n.library, Holders: holders{n.swarm.Holders}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping, InVain: n.downloads.AskedInVain,
+		Source: n.library, Holders: holders{n.swarm.Holders, n.deny}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping, InVain: n.downloads.AskedInVain,
 	})
 	answers.Failed = n.uploads.Failed
 	n.chat = talk.NewChat(n.cfg.Version)
@@ -235,6 +239,9 @@ func (n *Node) receive(r swarm.Reader) {
 
 // datagram routes one datagram and sends what its handlers reply.
 func (n *Node) datagram(es []wire.Element, d wire.Datagram, opened *int) []wire.Element {
+	if n.deniesPeer(d.Addr) {
+		return es // counted by its list
+	}
 	es, _, err := wire.Split(es, d.Data)
 	if err != nil {
 		n.swarm.Gate.Dropped(swarm.DropFor(err))

@@ -34,6 +34,9 @@ func (n *Node) Open(ctx context.Context, r OpenRequest) (*Reader, error) {
 	if r.FindTimeout <= 0 {
 		r.FindTimeout = defaultFindTimeout
 	}
+	if n.DeniesContent(r.ID, r.Also) {
+		return nil, ErrDenied
+	}
 	rd := &Reader{node: n, ctx: ctx, ids: []chunk.ID{r.ID, r.Also}}
 	if ok, err := rd.openHeld(); ok || err != nil {
 		return rd, err
