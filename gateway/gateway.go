@@ -65,6 +65,7 @@ type Gateway struct {
 	grants    *Grants
 	types     *typeCache
 	manifests *manifests
+	uploads   chan struct{} // one token each that is under way
 }
 
 // New returns a gateway that serves what the configuration names.
@@ -72,7 +73,7 @@ func New(c Config) (*Gateway, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: c, hosts: newHosts(c.Addr, c.Hosts), grants: c.Grants, types: newTypeCache(), manifests: &manifests{byID: map[chunk.ID]folder.Folder{}}}
+	g := &Gateway{cfg: c, hosts: newHosts(c.Addr, c.Hosts), grants: c.Grants, types: newTypeCache(), uploads: make(chan struct{}, maxUploads), manifests: &manifests{byID: map[chunk.ID]folder.Folder{}}}
 	g.routes = g.table()
 	return g, nil
 }

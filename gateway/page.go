@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"strings"
 )
 
 //go:embed page
@@ -32,4 +33,61 @@ func (g *Gateway) render(w http.ResponseWriter, r *http.Request, name string, da
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b.Bytes()) // whoever asked is gone if this fails
 	}
+}
+
+// assets are the files of the node's pages, by name, and their types.
+var assets = map[string]string{
+	"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "chart.js": "text/javascript; charset=utf-8",
+	"icon.svg": "image/svg+xml",
+}
+
+// asset serves one of them.
+func (g *Gateway) asset(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/ui/")
+	kind, ok := assets[name]
+	if !ok {
+		refuse(w, http.StatusNotFound, "there is no such file")
+		return
+	}
+	text, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "this file is missing")
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	h.Set("Cache-Control", "no-cache")
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(text) // whoever asked is gone if this fails
+	}
+}
+
+// home is the page of the node.
+func (g *Gateway) home(w http.ResponseWriter, r *http.Request) { g.render(w, r, "home.html", nil) }
+
+// ask is what a browser shows that another site sent here: the user decides whether the content is fetched. It says the
+// same of what is here and of what is not.
+func (g *Gateway) ask(w http.ResponseWriter, r *http.Request) {
+	if c := CallerOf(r); c.Kind == Foreign && !c.Moves {
+		g.turnAway(w, r, c)
+		return
+	}
+	text := r.URL.Query().Get("u")
+	t, err := targetOf(text)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, oneLine(err))
+		return
+	}
+	size := ""
+	if t.size >= 0 {
+		size = bytesText(t.size)
+	}
+	what := t.id.String()
+	if t.latest {
+		what = "latest/" + t.key.String()
+	} else if t.folder {
+		what = "folder/" + t.id.Hash.String()
+	}
+	g.render(w, r, "open.html", struct{ Name, What, Size, Path string }{t.name, what, size, t.url()})
 }

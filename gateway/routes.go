@@ -37,15 +37,43 @@ func (g *Gateway) table() []route {
 		{path: "/b3/", methods: read, callers: all, remote: true, pages: true, serve: g.content},
 		{path: "/folder/", methods: read, callers: all, remote: true, pages: true, serve: g.content},
 	}
+	own := func(path string, methods []string, serve http.HandlerFunc) {
+		rs = append(rs, route{path: path, methods: methods, callers: owner, serve: serve})
+	}
+	app := func(path string, methods []string, serve http.HandlerFunc) {
+		rs = append(rs, route{path: path, methods: methods, callers: users, pages: true, serve: serve})
+	}
+	rs = append(rs,
+		route{path: "/latest/", methods: read, callers: all, remote: true, pages: true, serve: g.content},
+		route{path: "/ui/", methods: read, callers: []Kind{Own, Program, App, Guest}, remote: true, pages: true, serve: g.asset},
+		route{path: "/open", methods: read, callers: all, serve: g.ask})
+	if g.cfg.View != nil {
+		own("/", read, g.home)
+		own("/api/state", read, g.state)
+		own("/api/qr", read, g.code)
+		own("/api/fetch", write, g.fetch)
+		own("/api/remove", write, g.remove)
+		own("/api/chat", write, g.say)
+		own("/api/access", write, g.access)
+		app("/status.json", read, g.status)
+	}
+	if g.cfg.Uploads != nil {
+		app("/upload", write, g.upload)
+	}
+	if g.cfg.Uploads != nil && g.cfg.Names != nil {
+		app("/publish_origin", write, g.publish)
+	}
+	if g.cfg.Ops != nil {
+		for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+			own(path, read, g.cfg.Ops.ServeHTTP)
+		}
+	}
 	if g.cfg.Bridge != nil {
-		rs = append(rs,
-			route{path: "/wt", methods: read[:1], callers: users, pages: true, serve: g.bridge},
-			route{path: "/ws", methods: read[:1], callers: users, pages: true, serve: g.bridge})
+		app("/wt", read[:1], g.cfg.Bridge.ServeHTTP)
+		app("/ws", read[:1], g.cfg.Bridge.ServeHTTP)
 	}
 	return rs
 }
-
-func (g *Gateway) bridge(w http.ResponseWriter, r *http.Request) { g.cfg.Bridge.ServeHTTP(w, r) }
 
 // find is the route of a path; nil: there is none.
 func (g *Gateway) find(path string) *route {
