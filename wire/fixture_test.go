@@ -10,11 +10,11 @@ import (
 
 const vectors = "../testdata/vectors"
 
-// recorded returns what captured.jsonl and exchanges.jsonl hold: datagrams that
+// recorded returns what captured.jsonl, exchanges.jsonl and bridge.jsonl hold: datagrams that
 // nodes sent, and requests that were made to them, some of them bad on purpose.
 func recorded(t testing.TB) (sent, requests []string) {
 	t.Helper()
-	for _, name := range []string{"captured.jsonl", "exchanges.jsonl"} {
+	for _, name := range []string{"captured.jsonl", "exchanges.jsonl", "bridge.jsonl"} {
 		f, err := os.Open(filepath.Join(vectors, name))
 		if err != nil {
 			t.Fatal(err)
@@ -23,7 +23,7 @@ func recorded(t testing.TB) (sent, requests []string) {
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			var v struct{ Datagram, Request, Reply string }
+			var v struct{ Datagram, Request, Reply, Dir, Text string }
 			if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -31,6 +31,12 @@ func recorded(t testing.TB) (sent, requests []string) {
 				if d != "" {
 					sent = append(sent, d)
 				}
+			}
+			switch v.Dir {
+			case "page to node":
+				requests = append(requests, v.Text)
+			case "node to page":
+				sent = append(sent, v.Text)
 			}
 			if v.Request != "" {
 				requests = append(requests, v.Request)
@@ -68,6 +74,8 @@ var decoders = map[string]func([]byte) (Message, error){
 	"EncryptedMessages":             decoder(ParseEncryptedMessages),
 	"FastEncryptedMessages":         decoder(ParseFastEncryptedMessages),
 	"WhereAreThey":                  decoder(ParseWhereAreThey),
+	"Forward":                       decoder(ParseForward),
+	"YourEd25519":                   decoder(ParseYourEd25519),
 	"Forwarded":                     decoder(ParseForwarded),
 	"GetLatest":                     decoder(ParseGetLatest),
 	"Latest":                        decoder(ParseLatest),

@@ -97,6 +97,8 @@ func FuzzEncryptedMessages(f *testing.F)     { fuzz(f, "EncryptedMessages") }
 func FuzzFastEncryptedMessages(f *testing.F) { fuzz(f, "FastEncryptedMessages") }
 func FuzzWhereAreThey(f *testing.F)          { fuzz(f, "WhereAreThey") }
 func FuzzForwarded(f *testing.F)             { fuzz(f, "Forwarded") }
+func FuzzForward(f *testing.F)               { fuzz(f, "Forward") }
+func FuzzYourEd25519(f *testing.F)           { fuzz(f, "YourEd25519") }
 func FuzzGetLatest(f *testing.F)             { fuzz(f, "GetLatest") }
 func FuzzLatest(f *testing.F)                { fuzz(f, "Latest") }
 

@@ -11,7 +11,7 @@ var known = func() map[string]string {
 		"PleaseSendContent", "Content", "MaybeTheyHaveSome",
 		"PleaseListContent", "ContentList", "IJustSawThis", "YouShouldSeeThis",
 		"MyPublicKey", "SignedMessage", "EncryptedMessages", "FastEncryptedMessages",
-		"ChatMessage", "GroupChatMessage", "WhereAreThey", "Forwarded",
+		"ChatMessage", "GroupChatMessage", "WhereAreThey", "Forward", "Forwarded", "YourEd25519", "PleaseSignYourPub",
 		"GetLatest", "Latest",
 	} {
 		m[name] = name
