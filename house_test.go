@@ -111,7 +111,7 @@ func TestLayerLaw(t *testing.T) {
 			}
 		}
 		network := room == "internal/udp" || room == "internal/portmap" || room == "cmd/sharer" || strings.HasPrefix(room, "bench") ||
-			room == "control" || room == "gateway" || room == "metrics" // handlers: it opens no socket
+			room == "bridge" || room == "daemon" || room == "control" || room == "gateway" || room == "metrics" // handlers: it opens no socket
 		for _, i := range others {
 			// net is imported elsewhere for its error values only; sockets are made in two rooms.
 			if (i == "net/http" || i == "golang.org/x/net/ipv4" || i == "golang.org/x/net/ipv6") && !network {
@@ -181,7 +181,7 @@ func TestNoSleepingTests(t *testing.T) {
 
 // TestDocumentsNameWhatExists: paths in the documents are there.
 func TestDocumentsNameWhatExists(t *testing.T) {
-	paths := regexp.MustCompile("`((?:cmd|deny|gateway|store|chunk|config|metrics|control|daemon|watch|packaging|folder|identity|index|seed|link|mirror|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
+	paths := regexp.MustCompile("`((?:bridge|cmd|deny|gateway|store|chunk|config|metrics|control|daemon|watch|packaging|folder|identity|index|seed|link|mirror|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
 	for _, doc := range []string{"README.md", "DESIGN.md", "CHANGELOG.md"} {
 		text, err := os.ReadFile(doc)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sharer/bridge"
 	"sharer/control"
 	"sharer/node"
 )
@@ -28,6 +29,7 @@ type Daemon struct {
 	cfg     Config
 	log     *slog.Logger
 	keeper  keeper
+	bridge  *bridge.Bridge
 	server  *control.Server
 	chats   chats
 	started time.Time
@@ -75,6 +77,7 @@ func (d *Daemon) open() (err error) {
 		d.notes = append(d.notes, "daemon.json was damaged: seeds and downloads of earlier runs are forgotten; the old one is kept as "+aside)
 	}
 	d.OnChat(nil)
+	d.bridge = newBridge(d.Node)
 	if d.cfg.Keep {
 		d.restoreSeeds()
 		d.restoreJobs()
@@ -117,6 +120,9 @@ func (d *Daemon) Close() error {
 		err = d.server.Close()
 	}
 	d.wg.Wait()
+	if d.bridge != nil {
+		d.bridge.Close()
+	}
 	return errors.Join(err, d.Node.Close())
 }
 

@@ -48,6 +48,7 @@ type Node struct {
 	state     *state          // nil without a state folder of our own
 	up, down  *transfer.Limit // nil: none
 	keeper    *portmap.Keeper // nil: no port mapping
+	office    office
 	notes     []string
 	stop      context.CancelFunc
 	unwatch   func()
@@ -196,6 +197,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.chat.Register(n.mux)
 	n.catalog.Register(n.mux)
 	n.mux.Handle(wire.PleaseListContent{}.Name(), wire.HandlerFunc(n.library.list))
+	n.mux.Handle(wire.Forward{}.Name(), wire.HandlerFunc(n.forward))
 	return n.assembleIdentity(random)
 }
 

@@ -30,7 +30,7 @@ func TestMessagesThatAreHandled(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis", "MaybeTheyHaveSome",
+		"ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forward", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis", "MaybeTheyHaveSome",
 		"MyPublicKey", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent", "PleaseReturnThisMessage", "PleaseSendContent", "PleaseSendPeers",
 		"ReturnedMessage", "SignedMessage", "WhereAreThey", "YouShouldSeeThis",
 	}

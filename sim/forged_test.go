@@ -50,6 +50,7 @@ func questions(c *Content) map[string][]wire.Message {
 		"GroupChatMessage":              {wire.GroupChatMessage{Group: "main", Text: "hi"}},
 		"MyPublicKey":                   {wire.MyPublicKey{Ed25519: stranger.Public()}},
 		"WhereAreThey":                  {wire.WhereAreThey{Ed25519: stranger.Public()}},
+		"Forward":                       {wire.Forward{Src: some, Messages: []byte(`[{"PleaseSendPeers":{}}]`)}},
 		"Forwarded":                     {wire.Forwarded{Src: some, Messages: wire.AppendArray(nil, wire.MyPublicKey{Ed25519: stranger.Public()})}},
 		"GetLatest":                     {wire.GetLatest{Ed25519: stranger.Public(), Path: []byte("page.html")}},
 		"SignedMessage":                 {stranger.Sign(wire.PleaseSendPeers{}, wire.ChatMessage{Message: "/ping"}, wire.PleaseListContent{})},
@@ -70,7 +71,7 @@ var stranger = func() *identity.Key {
 // handled are the names that a node reacts to: those in its Mux and those that the gate itself reads. A test
 // in node compares this list with the Mux.
 var handled = []string{
-	"AlwaysReturned", "ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis",
+	"AlwaysReturned", "ChatMessage", "Content", "ContentList", "EncryptedMessages", "FastEncryptedMessages", "Forward", "Forwarded", "GetLatest", "GroupChatMessage", "IJustSawThis",
 	"MaybeTheyHaveSome", "MyPublicKey", "Peers", "PleaseAlwaysReturnThisMessage", "PleaseListContent", "PleaseReturnThisMessage", "PleaseSendContent",
 	"PleaseSendPeers", "ReturnedMessage", "SignedMessage", "WhereAreThey", "YouShouldSeeThis",
 }

@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"sharer/bridge"
+	"sharer/gateway"
+	"sharer/identity"
+	"sharer/node"
+)
+
+// newBridge makes the post office of a node, for pages and for programs.
+func newBridge(n *node.Node) *bridge.Bridge {
+	b := bridge.New(bridge.Config{Key: n.Key(), Node: postman{n}, Directory: directory{n}})
+	n.OnForward(b.Program)
+	return b
+}
+
+// postman shows the bridge what it needs of a node.
+type postman struct{ *node.Node }
+
+var _ bridge.Node = postman{}
+
+func (p postman) Observe(f func(bridge.Arrival)) (stop func()) {
+	return p.Node.Observe(func(a node.Arrival) {
+		f(bridge.Arrival{From: a.From, Key: a.Key, Maybe: a.Maybe, Messages: a.Messages, Spoofable: a.Spoofable})
+	})
+}
+
+func (p postman) Forward(ctx context.Context, to bridge.Recipient, messages []byte, sign bool) error {
+	return p.Node.Forward(ctx, node.Recipient{Key: to.Key, Addr: to.Addr}, messages, sign)
+}
+
+// directory shows the bridge whom a node knows.
+type directory struct{ n *node.Node }
+
+var _ bridge.Directory = directory{}
+
+func (d directory) Proven(a netip.AddrPort) bool      { return d.n.Proven(a) }
+func (d directory) Node(a netip.AddrPort) bool        { return d.n.Inhabited(a) }
+func (d directory) Known(key identity.PublicKey) bool { return d.n.Known(key) }
+
+// Pages serves the bridge's connections of pages that the gateway let in. Pages of one content, or of one site, share a
+// budget.
+func (d *Daemon) Pages() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := gateway.CallerOf(r)
+		origin := c.Origin
+		if c.Page.Valid() {
+			origin = c.Page.Key()
+		}
+		d.bridge.ServePage(w, r, origin)
+	})
+}
