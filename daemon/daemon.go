@@ -21,6 +21,7 @@ type Config struct {
 	Foreground string   // that command, for those who ask
 	SeedRoots  []string // folders that other users may have seeded, absolute
 	Release    string
+	Web        Web
 }
 
 // Daemon is a node that keeps what it is told. Its methods are safe for concurrent use; those of the node are its own too.
@@ -32,6 +33,7 @@ type Daemon struct {
 	bridge  *bridge.Bridge
 	server  *control.Server
 	chats   chats
+	web     web
 	started time.Time
 	notes   []string
 
@@ -82,6 +84,9 @@ func (d *Daemon) open() (err error) {
 		d.restoreSeeds()
 		d.restoreJobs()
 	}
+	if err := d.openWeb(); err != nil {
+		return err
+	}
 	return d.serve()
 }
 
@@ -118,6 +123,9 @@ func (d *Daemon) Close() error {
 	var err error
 	if d.server != nil {
 		err = d.server.Close()
+	}
+	if d.web.server != nil {
+		err = errors.Join(err, d.web.server.Close())
 	}
 	d.wg.Wait()
 	if d.bridge != nil {

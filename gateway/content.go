@@ -108,6 +108,8 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, t target, err e
 	switch {
 	case r.Context().Err() != nil:
 		return // nobody listens
+	case errors.Is(err, ErrDenied):
+		refuse(w, http.StatusGone, "this node does not serve "+t.id.String())
 	case errors.Is(err, ErrNotHeld):
 		refuse(w, http.StatusNotFound, "this node does not hold "+t.id.String()+", and fetches nothing for others")
 	case errors.Is(err, ErrNotFound), errors.Is(err, context.DeadlineExceeded):

@@ -204,6 +204,13 @@ func (a *arrival) done(ctx context.Context) error {
 	}
 }
 
+// kept says whether it is to stay.
+func (a *arrival) kept() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keep
+}
+
 func (a *arrival) look() Incoming {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -66,7 +66,7 @@ func (n *Node) Bring(r OpenRequest) error {
 		return ErrNoState
 	}
 	if n.state.store.Has(r.ID) {
-		return nil
+		return n.state.store.Pin(r.ID, PinKept)
 	}
 	_, err := n.arrivals.join([]chunk.ID{r.ID, r.Also}, true, func() (*arrival, error) { return n.fetchToStore(r) })
 	return err
@@ -141,6 +141,10 @@ func (r *Reader) openStored(id chunk.ID) (bool, error) {
 	e, release, err := r.node.state.store.Hold(id)
 	if err != nil {
 		return false, nil
+	}
+	if r.node.DeniesContent(chunk.ID{Kind: chunk.BLAKE3, Hash: e.Sums.BLAKE3}, chunk.ID{Kind: chunk.SHA256, Hash: e.Sums.SHA256}) {
+		release()
+		return false, ErrDenied
 	}
 	f, stamp, err := chunk.OpenRegular(e.Path)
 	for chunk.IsTooMany(err) && r.node.library.sources.Spare() {

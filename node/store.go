@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"path/filepath"
 	"slices"
 
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/index"
 	"sharer/store"
 )
@@ -61,7 +63,13 @@ func (l *library) left(e store.Entry) {
 	l.withdraw(&seeded{library: l, content: c}, e.Path)
 }
 
-// Keep takes a content into the store and shares it. The error is ErrNoState, one of package store, or that of r.
+// Who wants what is in the store to stay there: what the user has uploaded, and what he said to keep.
+const (
+	PinUpload = "upload"
+	PinKept   = "kept"
+)
+
+// Keep takes a content into the store, where it stays, and shares it. The error is ErrNoState, one of package store, or that of r.
 func (n *Node) Keep(ctx context.Context, name string, r io.Reader) (chunk.Sums, error) {
 	if n.state == nil {
 		return chunk.Sums{}, ErrNoState
@@ -74,6 +82,9 @@ func (n *Node) Keep(ctx context.Context, name string, r io.Reader) (chunk.Sums, 
 	sums, err := n.state.store.Put(ctx, name, r)
 	if err != nil {
 		return chunk.Sums{}, err
+	}
+	if err := n.state.store.Pin(chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}, PinUpload); err != nil {
+		return chunk.Sums{}, err // it had to make room already
 	}
 	return sums, n.offerKept(sums)
 }
@@ -112,5 +123,21 @@ func (n *Node) land(ctx context.Context, a *arrival, path string) error {
 	if _, err := n.state.store.Add(path, sums, a.name); err != nil {
 		return err
 	}
+	if a.kept() {
+		if err := n.state.store.Pin(a.id, PinKept); err != nil {
+			return err
+		}
+	}
 	return n.offerKept(sums)
+}
+
+// KeysOf returns who lives at the addresses that have proven it, of the thousand that were heard from last.
+func (n *Node) KeysOf() map[netip.AddrPort]identity.PublicKey {
+	keys := map[netip.AddrPort]identity.PublicKey{}
+	for _, p := range n.letters.opener.Places.Latest(1000) {
+		if _, ok := keys[p.Addr]; !ok {
+			keys[p.Addr] = p.Key
+		}
+	}
+	return keys
 }

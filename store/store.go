@@ -215,6 +215,12 @@ func (d *Disk) Usage() (bytes, quota int64) {
 	return d.bytes + d.reserved, d.o.Quota
 }
 
+// Free is how many bytes are free on the disk.
+func (d *Disk) Free() (int64, error) {
+	free, _, err := d.o.Space(d.dir)
+	return free, err
+}
+
 // SetQuota changes the quota, 0: none; room is made at the next addition.
 func (d *Disk) SetQuota(bytes int64) {
 	d.mu.Lock()

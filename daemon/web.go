@@ -1,0 +1,253 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sharer/chunk"
+	"sharer/deny"
+	"sharer/gateway"
+	"sharer/identity"
+	"sharer/node"
+	"sharer/store"
+)
+
+// Web says where HTTP is answered.
+type Web struct {
+	Addr     string   // address and port; empty: nowhere
+	Optional bool     // a port that is taken is a note, as another node of this machine may have it
+	Hosts    []string // further names, with ports: what comes by them counts as remote
+	Origins  []string // sites whose pages may use the node, beside those that are allowed on the node's page
+}
+
+// web is the gateway of a daemon.
+type web struct {
+	server *gateway.Server
+	addr   netip.AddrPort
+}
+
+// openWeb opens the gateway.
+func (d *Daemon) openWeb() error {
+	c := d.cfg.Web
+	if c.Addr == "" {
+		return nil
+	}
+	l, err := gateway.Listen(c.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) && c.Optional {
+		d.notes = append(d.notes, fmt.Sprintf("HTTP: %s is taken, so there is no page of this node; name another address with --http", c.Addr))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w; name another address with --http, or --http off", err)
+	}
+	addr, err := netip.ParseAddrPort(l.Addr().String())
+	if err == nil {
+		err = d.serveWeb(gateway.Config{Addr: addr, Hosts: c.Hosts}, func(g *gateway.Gateway) { d.web.server = gateway.Serve(l, g) })
+	}
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	d.web.addr = addr
+	return nil
+}
+
+// serveWeb makes the gateway and starts it.
+func (d *Daemon) serveWeb(c gateway.Config, start func(*gateway.Gateway)) error {
+	grants, err := gateway.LoadGrants(filepath.Join(d.cfg.Node.StateDir, "pages.json"))
+	if err != nil {
+		return err
+	}
+	for _, origin := range d.cfg.Web.Origins {
+		if !grants.Allows(origin) {
+			if err := grants.Allow(origin, ""); err != nil {
+				return err
+			}
+		}
+	}
+	c.Contents, c.Names, c.Uploads, c.Grants, c.Log = contents{d.Node}, &names{n: d.Node}, uploads{d.Node}, grants, d.log
+	c.View = newView(d)
+	if b := d.Deny(); b != nil {
+		c.Deny = denier{b}
+	}
+	g, err := gateway.New(c)
+	if err != nil {
+		return err
+	}
+	start(g)
+	return nil
+}
+
+// Web is where HTTP is answered; the zero address: nowhere.
+func (d *Daemon) Web() netip.AddrPort { return d.web.addr }
+
+// webError is an error of the node in the gateway's words.
+type webError struct{ node, web error }
+
+func (e *webError) Error() string   { return e.node.Error() }
+func (e *webError) Unwrap() []error { return []error{e.node, e.web} }
+
+// forWeb says what an error of the node is to the gateway.
+func forWeb(err error) error {
+	for _, same := range []webError{
+		{node.ErrDenied, gateway.ErrDenied}, {node.ErrNotHeld, gateway.ErrNotHeld}, {node.ErrNotFound, gateway.ErrNotFound}, {node.ErrStalled, gateway.ErrNotFound},
+		{node.ErrIntegrity, gateway.ErrIntegrity}, {store.ErrQuota, gateway.ErrQuota}, {store.ErrDiskFull, gateway.ErrDiskFull}, {syscall.ENOSPC, gateway.ErrDiskFull},
+		{store.ErrNotFound, gateway.ErrNotHeld},
+	} {
+		if errors.Is(err, same.node) {
+			return &webError{err, same.web}
+		}
+	}
+	return err
+}
+
+// contents shows the gateway what the node can read.
+type contents struct{ n *node.Node }
+
+var _ gateway.Contents = contents{}
+
+func (c contents) Open(ctx context.Context, w gateway.Want) (gateway.Content, error) {
+	r, err := c.n.Open(ctx, openRequest(w, ""))
+	if err != nil {
+		return nil, forWeb(err)
+	}
+	return r, nil
+}
+
+func openRequest(w gateway.Want, name string) node.OpenRequest {
+	return node.OpenRequest{ID: w.ID, Also: w.Also, Name: name, Size: w.Size, Peers: w.Peers, FindTimeout: w.Wait, Held: w.Held}
+}
+
+// uploads keeps what is uploaded until somebody removes it.
+type uploads struct{ n *node.Node }
+
+var _ gateway.Uploads = uploads{}
+
+func (u uploads) Put(ctx context.Context, name string, r io.Reader) (chunk.Sums, error) {
+	sums, err := u.n.Keep(ctx, name, r)
+	return sums, forWeb(err)
+}
+
+// denier shows the gateway the deny lists.
+type denier struct{ b *deny.Book }
+
+var _ gateway.Deny = denier{}
+
+func (d denier) Denied(id chunk.ID) (gateway.Denied, bool) {
+	e, no := d.b.Content(id)
+	return gateway.Denied{Legal: e.Legal != "", Reason: e.Reason}, no
+}
+
+const (
+	nameFresh = 10 * time.Second // how long an answer about a name is given again
+	maxFresh  = 256              // names that are remembered so
+)
+
+// names shows the gateway what publishers' names stand for.
+type names struct {
+	n *node.Node
+
+	mu    sync.Mutex
+	fresh map[freshKey]freshName
+}
+
+type freshKey struct {
+	key  identity.PublicKey
+	name string
+}
+
+type freshName struct {
+	named gateway.Named
+	until time.Time
+}
+
+var _ gateway.Names = (*names)(nil)
+
+// folderName is the name under which a folder's manifest is published.
+const folderName = "folder.json"
+
+// Resolve looks for the name itself, and for a folder of which it is a part.
+func (s *names) Resolve(ctx context.Context, key [32]byte, name string, wait time.Duration, held bool) (gateway.Named, error) {
+	at := freshKey{key, name}
+	s.mu.Lock()
+	f, ok := s.fresh[at]
+	s.mu.Unlock()
+	if ok && time.Now().Before(f.until) {
+		return f.named, nil
+	}
+	first, rest, _ := strings.Cut(name, "/")
+	ask := []string{strings.TrimSuffix(name, "/"), first + "/" + folderName}
+	var found []identity.Record
+	if held {
+		for _, r := range s.n.Records() {
+			if r.Key == at.key && (r.Path == ask[0] || r.Path == ask[1]) {
+				found = append(found, r)
+			}
+		}
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		var err error
+		if found, err = s.n.ResolveAny(ctx, at.key, ask, nil); len(found) == 0 {
+			return gateway.Named{}, forWeb(err)
+		}
+	}
+	for _, path := range ask {
+		for _, r := range found {
+			if r.Path == path {
+				named := namedBy(r, path == ask[1] && name != ask[1], rest)
+				s.remember(at, named)
+				return named, nil
+			}
+		}
+	}
+	return gateway.Named{}, gateway.ErrNotHeld
+}
+
+func namedBy(r identity.Record, folder bool, path string) gateway.Named {
+	n := gateway.Named{ID: chunk.ID{Kind: chunk.SHA256, Hash: r.SHA256}, Size: -1, Folder: folder}
+	if folder {
+		n.Path = strings.TrimSuffix(path, "/")
+	}
+	if r.BLAKE3 != nil {
+		n.ID, n.Also = chunk.ID{Kind: chunk.BLAKE3, Hash: *r.BLAKE3}, n.ID
+	}
+	return n
+}
+
+func (s *names) remember(at freshKey, n gateway.Named) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fresh == nil || len(s.fresh) >= maxFresh {
+		s.fresh = map[freshKey]freshName{}
+	}
+	s.fresh[at] = freshName{n, time.Now().Add(nameFresh)}
+}
+
+// Publish signs a name for what is in the store.
+func (s *names) Publish(ctx context.Context, name string, sums chunk.Sums) error {
+	_, err := s.n.Publish(ctx, name, sums)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fresh = nil
+	return err
+}
+
+// freeOn is how many bytes are free on the disk of a folder; 0 where that cannot be told.
+func freeOn(s *store.Disk) int64 {
+	if s == nil {
+		return 0
+	}
+	free, err := s.Free()
+	if err != nil {
+		return 0
+	}
+	return free
+}
