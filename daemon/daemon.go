@@ -11,6 +11,7 @@ import (
 
 	"sharer/bridge"
 	"sharer/control"
+	"sharer/mirror"
 	"sharer/node"
 )
 
@@ -32,10 +33,13 @@ type Daemon struct {
 	keeper  keeper
 	bridge  *bridge.Bridge
 	server  *control.Server
+	mirrors *mirror.Set // nil: only a daemon has some
 	chats   chats
 	web     web
 	started time.Time
 	notes   []string
+
+	unlatest func() // stops telling mirrors of newer names; may be nil
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -83,6 +87,9 @@ func (d *Daemon) open() (err error) {
 	if d.cfg.Keep {
 		d.restoreSeeds()
 		d.restoreJobs()
+		if err := d.openMirrors(); err != nil {
+			return err
+		}
 	}
 	if err := d.openWeb(); err != nil {
 		return err
@@ -100,6 +107,8 @@ func (d *Daemon) serve() error {
 	d.server.ServeFetcher(d)
 	d.server.ServeSeeder(d)
 	d.server.ServeTalker(d)
+	d.server.ServeMirrors(d)
+	d.server.ServeDeny(d)
 	d.server.Serve(l)
 	return nil
 }
@@ -126,6 +135,10 @@ func (d *Daemon) Close() error {
 	}
 	if d.web.server != nil {
 		err = errors.Join(err, d.web.server.Close())
+	}
+	if d.mirrors != nil {
+		d.unlatest()
+		d.mirrors.Close()
 	}
 	d.wg.Wait()
 	if d.bridge != nil {

@@ -26,6 +26,9 @@ func OpenBlobs(dir string) (*Blobs, error) {
 	return &Blobs{dir: abs}, os.MkdirAll(filepath.Join(abs, newName), 0o700)
 }
 
+// Dir is where they are.
+func (b *Blobs) Dir() string { return b.dir }
+
 // New is where contents are fetched to, under what NewName says.
 func (b *Blobs) New() string { return filepath.Join(b.dir, newName) }
 

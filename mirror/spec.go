@@ -19,9 +19,9 @@ import (
 // not change.
 type Spec struct {
 	Name  string             `json:"name"` // here: letters, digits, dot, dash, underscore
-	Key   identity.PublicKey `json:"-"`
+	Key   identity.PublicKey `json:"key,omitzero"`
 	Path  string             `json:"path,omitempty"` // the name of the manifest, as the publisher signs it
-	ID    chunk.Hash         `json:"-"`
+	ID    chunk.Hash         `json:"id,omitzero"`
 	Dir   string             `json:"dir"` // of the tree; absolute
 	Rules Rules              `json:"rules"`
 	Hooks Hooks              `json:"hooks"`
@@ -103,25 +103,17 @@ type Trace struct {
 
 // saved is what mirror.json holds.
 type saved struct {
-	V     int    `json:"v"`
-	Key   string `json:"key,omitempty"`
-	ID    string `json:"id,omitempty"`
-	Spec  Spec   `json:"spec"`
-	State State  `json:"state"`
-	Trace Trace  `json:"trace"`
-	Scrub Scrub  `json:"scrub"`
+	V     int   `json:"v"`
+	Spec  Spec  `json:"spec"`
+	State State `json:"state"`
+	Trace Trace `json:"trace"`
+	Scrub Scrub `json:"scrub"`
 }
 
 const fileName = "mirror.json"
 
 func (m *Mirror) saveLocked() error {
-	f := saved{V: 1, Spec: m.spec, State: m.state, Trace: m.trace, Scrub: m.scrub}
-	if m.spec.follows() {
-		f.Key = m.spec.Key.String()
-	} else {
-		f.ID = m.spec.ID.String()
-	}
-	data, err := json.MarshalIndent(f, "", " ")
+	data, err := json.MarshalIndent(saved{V: 1, Spec: m.spec, State: m.state, Trace: m.trace, Scrub: m.scrub}, "", " ")
 	if err != nil {
 		return err
 	}
@@ -138,16 +130,6 @@ func loadFile(dir string) (f saved, err error) {
 	}
 	if f.V != 1 {
 		return f, fmt.Errorf("%s was written by a newer sharer", filepath.Join(dir, fileName))
-	}
-	if f.Key != "" {
-		if f.Spec.Key, err = identity.ParsePublicKey(f.Key); err != nil {
-			return f, err
-		}
-	}
-	if f.ID != "" {
-		if f.Spec.ID, err = chunk.ParseHash(f.ID); err != nil {
-			return f, err
-		}
 	}
 	return f, f.Spec.Check()
 }

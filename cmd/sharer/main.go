@@ -69,6 +69,7 @@ func commands() []*command {
 	return []*command{
 		newDaemon(), newSeed(), newGet(), newList(),
 		newHash(), newPing(), newChat(), newPeers(),
+		newMirror(), newDeny(),
 		newConfig(),
 		newDemo(), newVersion(), newHelp(),
 	}

@@ -1,0 +1,521 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sharer/control"
+	"sharer/identity"
+	"sharer/link"
+	"sharer/mirror"
+)
+
+// mirrorOptions are the flags of mirror.
+type mirrorOptions struct {
+	*options
+	name                      string
+	quota, maxFile            string
+	minFree, maxDelete, share string
+	every, grace              time.Duration
+	keep, copies, last        int
+	include, exclude, http    []string
+	group                     []string
+	onFull                    string
+	hooks                     mirror.Hooks
+	dry, yes, deleteData      bool
+}
+
+// mirrorVerbs are what mirror can do, with what follows each.
+var mirrorVerbs = []struct {
+	name     string
+	min, max int
+}{
+	{"add", 1, 2}, {"ls", 0, 0}, {"status", 0, 1}, {"sync", 0, 1}, {"pause", 1, 1}, {"resume", 1, 1}, {"approve", 1, 1}, {"rm", 1, 1}, {"log", 1, 1}, {"join", 1, 1},
+}
+
+func newMirror() *command {
+	c := newCommand("mirror", "add LINK [DIR] | ls | status [NAME] | sync [NAME] | pause|resume|approve|rm|log NAME | join LINK", "carry copies of folders that others publish")
+	c.long = `Keep a copy of a folder that somebody publishes, follow its new versions, and give it to others.
+The daemon does it; it has to run.
+
+add follows a publisher's name (lcdp://KEY/NAME), or keeps a folder that does not change
+(lcdp://folder/ID). Its tree is DIR/current, which becomes the next version at one stroke.
+A version that takes away more than --max-delete of the files, goes back to an earlier one, or
+does not fit --quota or the disk is held: approve lets the first two through. Two versions that a
+publisher signed under one number freeze the mirror until it is approved.
+
+join shows what a publisher wants to have carried, and adds that if you agree.
+sync looks for a new version now; with --dry-run it says what that would change.
+rm ends a mirror and leaves its tree unless --delete-data is given.`
+	c.examples = `sharer mirror add lcdp://3f2a.../isos ~/isos --quota 200G
+sharer mirror add lcdp://3f2a.../music --share 30% --exclude '*.wav'
+sharer mirror ls
+sharer mirror sync isos --dry-run
+sharer mirror join lcdp://3f2a.../mirrors.json`
+	d := mirror.DefaultRules()
+	o := &mirrorOptions{options: c.options}
+	f := c.flags
+	f.StringVar(&o.name, "name", "", "`NAME` of the mirror here (default: from the link)")
+	f.StringVar(&o.quota, "quota", "", "`SIZE` that it may take, such as 200G (default: as much as there is)")
+	f.StringVar(&o.minFree, "min-free", d.MinFree.String(), "`SIZE` or percentage of the disk that stays free")
+	f.StringVar(&o.onFull, "on-full", string(d.OnFull), "what does not fit: hold, newest or pinned-first `WAY`")
+	f.StringArrayVar(&o.include, "include", nil, "carry only files that fit `GLOB`, repeatable")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out files that fit `GLOB`, repeatable")
+	f.StringVar(&o.maxFile, "max-file", "", "leave out files longer than `SIZE`")
+	f.StringVar(&o.share, "share", "", "carry `PERCENT` of the files, which ones by key")
+	f.IntVar(&o.copies, "copies", 0, "carry what is needed for `N` copies among the mirrors of --group")
+	f.StringArrayVar(&o.group, "group", nil, "`KEY` of a mirror that shares the load, repeatable")
+	f.StringVar(&o.maxDelete, "max-delete", d.MaxDelete.String(), "`N` or percentage of the files that one version may take away")
+	f.DurationVar(&o.every, "every", d.Every, "`TIME` between two looks")
+	f.IntVar(&o.keep, "keep", d.Keep, "`N` versions to keep")
+	f.DurationVar(&o.grace, "grace", d.Grace, "`TIME` that an earlier version stays in any case")
+	f.StringArrayVar(&o.http, "http-source", nil, "`URL` of a plain copy, for what no peer gives; verified all the same; repeatable")
+	f.StringVar(&o.hooks.Update, "hook-update", "", "`COMMAND` to run after a new version")
+	f.StringVar(&o.hooks.Hold, "hook-hold", "", "`COMMAND` to run when a version is held")
+	f.StringVar(&o.hooks.Full, "hook-full", "", "`COMMAND` to run when there is no room")
+	f.StringVar(&o.hooks.Scrub, "hook-scrub-error", "", "`COMMAND` to run when damage was found")
+	f.DurationVar(&o.hooks.Limit, "hook-timeout", time.Minute, "`TIME` that such a command may take")
+	f.BoolVar(&o.dry, "dry-run", false, "sync: change nothing, say what would change")
+	f.BoolVar(&o.yes, "yes", false, "join: agree")
+	f.BoolVar(&o.deleteData, "delete-data", false, "rm: remove the tree too")
+	f.IntVarP(&o.last, "lines", "n", 20, "log: the last `N` lines")
+	c.outputFlags()
+	c.stateFlag()
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runMirror(ctx, o, args, s) }
+	return c
+}
+
+func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) error {
+	if len(args) == 0 {
+		args = []string{"ls"}
+	}
+	verb, args := args[0], args[1:]
+	var names []string
+	at := -1
+	for i, v := range mirrorVerbs {
+		names = append(names, v.name)
+		if v.name == verb {
+			at = i
+		}
+	}
+	if at < 0 {
+		hint := ""
+		if meant := nearest(verb, names); meant != "" {
+			hint = fmt.Sprintf("; did you mean %s?", meant)
+		}
+		return usagef("mirror cannot %q%s", shorten(verb, 40), hint)
+	}
+	if v := mirrorVerbs[at]; len(args) < v.min || len(args) > v.max {
+		return usagef("mirror %s takes %s, not %d; see sharer help mirror", verb, wanted(v.min, v.max), len(args))
+	}
+	spec := mirror.Spec{}
+	if verb == "add" || verb == "join" {
+		var err error
+		if spec, err = o.spec(); err != nil {
+			return err
+		}
+	}
+	scr := newScreen(o.options, s)
+	defer scr.close()
+	c, err := o.reachDaemon(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	m := &mirroring{o: o, scr: scr, c: c}
+	switch verb {
+	case "add":
+		return m.add(ctx, spec, args)
+	case "join":
+		return m.join(ctx, spec, args[0])
+	case "ls":
+		return m.list(ctx)
+	case "status":
+		return m.status(ctx, args)
+	case "sync":
+		return m.sync(ctx, args)
+	case "log":
+		return m.log(ctx, args[0])
+	case "rm":
+		return c.RemoveMirror(ctx, args[0], o.deleteData)
+	}
+	return c.TellMirror(ctx, args[0], verb)
+}
+
+func wanted(least, most int) string {
+	switch {
+	case least == most:
+		return count(most, "argument")
+	case least == 0:
+		return fmt.Sprintf("at most %s", count(most, "argument"))
+	}
+	return fmt.Sprintf("%d to %s", least, count(most, "argument"))
+}
+
+// reachDaemon finds the daemon; without one there is an error that says how to start it.
+func (o *options) reachDaemon(ctx context.Context, s *stdio) (*control.Client, error) {
+	need := *o
+	if need.daemon == "" || need.daemon == "auto" {
+		need.daemon = "require"
+	}
+	c, err := need.reach(ctx, s)
+	if err == nil && c == nil {
+		err = &codedError{exitDaemon, errors.New("a daemon is needed, and --daemon never asks none. Leave the flag out")}
+	}
+	return c, err
+}
+
+// spec is what the flags say of a mirror.
+func (o *mirrorOptions) spec() (spec mirror.Spec, err error) {
+	r := mirror.DefaultRules()
+	size := func(flag, text string, into *int64) {
+		if text != "" && err == nil {
+			if *into, err = parseSize(text); err != nil {
+				err = usagef("--%s %q: %v", flag, text, err)
+			}
+		}
+	}
+	portion := func(flag, text string, into *mirror.Portion) {
+		if text != "" && err == nil {
+			if *into, err = mirror.ParsePortion(text, parseSize); err != nil {
+				err = usagef("--%s %q: %v", flag, text, err)
+			}
+		}
+	}
+	size("quota", o.quota, &r.Quota)
+	size("max-file", o.maxFile, &r.MaxFile)
+	portion("min-free", o.minFree, &r.MinFree)
+	portion("max-delete", o.maxDelete, &r.MaxDelete)
+	portion("share", o.share, &r.Share)
+	if err != nil {
+		return spec, err
+	}
+	r.Include, r.Exclude, r.Copies, r.Keep, r.Grace, r.Every, r.OnFull = o.include, o.exclude, o.copies, o.keep, o.grace, o.every, mirror.OnFull(o.onFull)
+	if err := r.Check(); err != nil {
+		return spec, usagef("mirror: %v", err)
+	}
+	return mirror.Spec{Name: o.name, Rules: r, Hooks: o.hooks, HTTP: o.http, Group: o.group}, nil
+}
+
+// mirroring is one run of mirror.
+type mirroring struct {
+	o   *mirrorOptions
+	scr *screen
+	c   *control.Client
+}
+
+// follow sets what a mirror of a link follows.
+func follow(spec *mirror.Spec, text string) error {
+	if key, name, ok := publishedOf(text); ok {
+		spec.Key, spec.Path = key, name
+	} else {
+		l, err := link.Parse(text)
+		if err != nil {
+			return usagef("%v", err)
+		}
+		if !l.Folder || l.Path != "" {
+			return usagef("a mirror carries a folder: lcdp://KEY/NAME or lcdp://folder/ID")
+		}
+		spec.ID = l.ID.Hash
+		if spec.Name == "" {
+			spec.Name = mirror.NameFor(l.Name)
+		}
+	}
+	if spec.Name == "" {
+		spec.Name = mirror.NameFor(spec.Path)
+	}
+	return nil
+}
+
+// publishedOf takes lcdp://[0x]KEY/NAME apart.
+func publishedOf(text string) (key identity.PublicKey, name string, ok bool) {
+	rest, found := strings.CutPrefix(text, "lcdp://")
+	if !found && !strings.HasPrefix(text, "0x") {
+		return key, "", false
+	}
+	hex, name, _ := strings.Cut(rest, "/")
+	key, err := identity.ParsePublicKey(hex)
+	if err != nil {
+		return key, "", false
+	}
+	name, _, _ = strings.Cut(name, "?")
+	name, err = url.PathUnescape(strings.TrimSuffix(name, "/"))
+	return key, name, err == nil && identity.CheckName(name) == nil
+}
+
+func (m *mirroring) add(ctx context.Context, spec mirror.Spec, args []string) error {
+	if err := follow(&spec, args[0]); err != nil {
+		return err
+	}
+	if len(args) > 1 {
+		dir, err := filepath.Abs(args[1])
+		if err != nil {
+			return err
+		}
+		spec.Dir = dir
+	}
+	look, err := m.c.AddMirror(ctx, spec)
+	if err != nil {
+		return err
+	}
+	m.scr.note("mirroring %s as %s; sharer mirror ls shows how far it is", look.Link, look.Spec.Name)
+	if m.o.json {
+		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: []mirrorRow{rowOf(look, time.Now())}})
+		return nil
+	}
+	m.scr.result(filepath.Join(look.Spec.Dir, "current"))
+	return nil
+}
+
+// mirrorDocument is the answer of mirror ls and status; the table is made from it too.
+type mirrorDocument struct {
+	V       int         `json:"v"`
+	Type    string      `json:"type"` // "mirrors"
+	Mirrors []mirrorRow `json:"mirrors"`
+}
+
+type mirrorRow struct {
+	Name  string      `json:"name"`
+	State string      `json:"state"`
+	Seq   int64       `json:"seq"`    // of what is here
+	Seen  int64       `json:"latest"` // of what the publisher has
+	Lag   float64     `json:"lag_s"`
+	Bytes int64       `json:"bytes"`
+	Files int         `json:"files"`
+	Why   string      `json:"why,omitempty"`
+	Look  mirror.Look `json:"mirror"`
+}
+
+func rowOf(l mirror.Look, now time.Time) mirrorRow {
+	row := mirrorRow{
+		Name: l.Spec.Name, State: string(l.Doing), Seq: l.Current.Seq, Seen: l.State.Latest().Seq, Lag: seconds(l.Lag(now)), Bytes: l.Trace.Bytes, Files: l.Trace.Files,
+		Why: l.State.Why, Look: l,
+	}
+	switch {
+	case l.State.Held != "" && l.State.Why != "":
+		row.Why = string(l.State.Held) + ": " + l.State.Why
+	case l.Failed != "":
+		row.Why = l.Failed
+	case l.Hook != "":
+		row.Why = l.Hook
+	}
+	return row
+}
+
+func (m *mirroring) rows(ctx context.Context, only string) ([]mirrorRow, error) {
+	looks, err := m.c.Mirrors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := []mirrorRow{}
+	for _, l := range looks {
+		if only == "" || l.Spec.Name == only {
+			rows = append(rows, rowOf(l, time.Now()))
+		}
+	}
+	if only != "" && len(rows) == 0 {
+		return nil, &codedError{exitNotFound, fmt.Errorf("no such mirror: %s. sharer mirror ls lists them", escape(only))}
+	}
+	return rows, nil
+}
+
+func (m *mirroring) list(ctx context.Context) error {
+	rows, err := m.rows(ctx, "")
+	if err != nil {
+		return err
+	}
+	if m.o.json {
+		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: rows})
+		return nil
+	}
+	if len(rows) == 0 {
+		m.scr.note("no mirrors; sharer mirror add LINK makes one")
+		return nil
+	}
+	w := tabwriter.NewWriter(m.scr.s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "NAME\tSTATE\tSEQ\tLAG\tHAVE\tQUOTA\tNEXT\t\n")
+	for _, r := range rows {
+		l := r.Look
+		quota, next, lag := "-", "-", "-"
+		if l.Spec.Rules.Quota > 0 {
+			quota = formatSize(l.Spec.Rules.Quota)
+		}
+		if !l.Next.IsZero() {
+			next = shortDuration(max(time.Until(l.Next), 0))
+		}
+		if r.Lag > 0 {
+			lag = shortDuration(time.Duration(r.Lag * float64(time.Second)))
+		}
+		state := r.State
+		if l.Doing == mirror.Fetching && l.Total > 0 {
+			state += fmt.Sprintf(" %d%%", 100*l.Done/l.Total)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Name, state, r.Seq, lag, formatSize(r.Bytes), quota, next, escape(shorten(r.Why, 120)))
+	}
+	return w.Flush()
+}
+
+func (m *mirroring) status(ctx context.Context, args []string) error {
+	only := ""
+	if len(args) > 0 {
+		only = args[0]
+	}
+	rows, err := m.rows(ctx, only)
+	if err != nil {
+		return err
+	}
+	if m.o.json {
+		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: rows})
+		return nil
+	}
+	for _, r := range rows {
+		writeStatus(m.scr.s.out, r)
+	}
+	return nil
+}
+
+func writeStatus(w io.Writer, r mirrorRow) {
+	l := r.Look
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(w, "  %-10s %s\n", key, escape(fmt.Sprintf(format, args...)))
+	}
+	fmt.Fprintf(w, "%s\n", r.Name)
+	line("follows", "%s", l.Link)
+	line("state", "%s", r.State)
+	if r.Why != "" {
+		line("because", "%s", r.Why)
+	}
+	line("tree", "%s", filepath.Join(l.Spec.Dir, "current"))
+	line("version", "%d here, %d published", r.Seq, r.Seen)
+	if !l.Trace.Complete.IsZero() {
+		line("complete", "%s, %s, %s (%s fetched for it)", l.Trace.Complete.Local().Format(time.DateTime), count(r.Files, "file"), formatSize(r.Bytes), formatSize(l.Trace.Fetched))
+	}
+	if l.State.Stale > 0 {
+		line("stale", "%s were told an earlier version by peers; ignored", count(int(l.State.Stale), "time"))
+	}
+	if s := l.Scrub; !s.Ended.IsZero() || s.Damaged > 0 {
+		line("scrub", "last whole round %s; %d damaged, %d healed", s.Ended.Local().Format(time.DateTime), s.Damaged, s.Healed)
+	}
+}
+
+func (m *mirroring) sync(ctx context.Context, args []string) error {
+	names := args
+	if len(names) == 0 {
+		rows, err := m.rows(ctx, "")
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			names = append(names, r.Name)
+		}
+	}
+	var failed error
+	for _, name := range names {
+		r, err := m.c.SyncMirror(ctx, name, m.o.dry)
+		if err != nil {
+			failed = err
+			m.scr.warn(warningEvent{Message: name + ": " + err.Error()})
+			continue
+		}
+		m.tell(name, r)
+	}
+	if failed != nil && len(names) == 1 {
+		return failed
+	}
+	if failed != nil {
+		return &codedError{exitSome, errors.New("some mirrors could not be synced")}
+	}
+	return nil
+}
+
+func (m *mirroring) tell(name string, r mirror.Report) {
+	if m.o.json {
+		m.scr.event(struct {
+			V      int           `json:"v"`
+			Type   string        `json:"type"` // "sync"
+			Name   string        `json:"name"`
+			Report mirror.Report `json:"report"`
+		}{1, "sync", name, r})
+		return
+	}
+	switch {
+	case r.Plan == nil:
+		m.scr.result(name + ": up to date")
+	case m.o.dry:
+		m.scr.result(name + ": would become version " + fmt.Sprint(r.Head.Seq) + ": " + escape(r.Plan.String()))
+	case r.Changed:
+		m.scr.result(name + ": version " + fmt.Sprint(r.Head.Seq) + ": " + escape(r.Plan.String()))
+	default:
+		m.scr.result(name + ": " + escape(r.Plan.String()))
+	}
+}
+
+func (m *mirroring) log(ctx context.Context, name string) error {
+	events, err := m.c.MirrorLog(ctx, name, m.o.last)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if m.o.json {
+			m.scr.event(e)
+			continue
+		}
+		m.scr.result(fmt.Sprintf("%s  %-8s %s", e.Time.Local().Format(time.DateTime), e.What, escape(shorten(e.Text, 2000))))
+	}
+	return nil
+}
+
+// join shows what a publisher wants, and adds what the user agrees to. His limits win.
+func (m *mirroring) join(ctx context.Context, base mirror.Spec, text string) error {
+	var of mirror.Spec
+	if err := follow(&of, text); err != nil || of.Path == "" {
+		return errors.Join(err, usagef("join takes what a publisher has published: lcdp://KEY/%s", mirror.InvitationName))
+	}
+	v, err := m.c.Invitation(ctx, of.Key, of.Path)
+	if err != nil {
+		return err
+	}
+	out := m.scr.s.err
+	fmt.Fprintf(out, "0x%s asks for mirrors: %s\n", of.Key, escape(v.Text))
+	for _, w := range v.Carry {
+		fmt.Fprintf(out, "  %s  %s  %s\n", escape(w.Name), formatSize(w.Size), escape(w.Text))
+	}
+	if !m.o.yes {
+		if !m.scr.s.errTTY {
+			return usagef("say --yes to agree")
+		}
+		fmt.Fprint(out, "Carry this? [y/N] ")
+		answer, _ := bufio.NewReader(m.scr.s.in).ReadString('\n')
+		if !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
+			return &codedError{exitRefused, errors.New("not agreed; nothing was changed")}
+		}
+	}
+	for _, w := range v.Carry {
+		spec := base
+		spec.Key, spec.Path, spec.Name = of.Key, w.Name, mirror.NameFor(w.Name)
+		if spec.Rules.Quota == 0 {
+			spec.Rules.Quota = w.Quota
+		}
+		if spec.Rules.Copies == 0 && spec.Rules.Share.Percent == 0 && len(v.Group) > 0 {
+			spec.Rules.Copies = w.Copies
+		}
+		for _, k := range v.Group {
+			spec.Group = append(spec.Group, k.String())
+		}
+		look, err := m.c.AddMirror(ctx, spec)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+		m.scr.result(filepath.Join(look.Spec.Dir, "current"))
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"sharer/chunk"
+	"sharer/control"
+	"sharer/folder"
+	"sharer/identity"
+	"sharer/index"
+	"sharer/mirror"
+	"sharer/node"
+)
+
+const (
+	nameTimeout    = 30 * time.Second // to hear what a name stands for
+	mirrorFind     = time.Minute      // to find somebody who has a content
+	mirrorStall    = 2 * time.Minute
+	mirrorJobs     = 32 // contents at the same time: most files of a folder are small, and wait for their round trips
+	denyLook       = 2 * time.Second
+	blobsDir       = "blobs"
+	mirrorsDir     = "mirrors"
+	mirrorTreeName = "tree"
+)
+
+// openMirrors opens the mirrors of earlier runs, and serves what they have.
+func (d *Daemon) openMirrors() error {
+	dir := d.cfg.Node.StateDir
+	blobs, err := mirror.OpenBlobs(filepath.Join(dir, blobsDir))
+	if err != nil {
+		return err
+	}
+	if _, err := d.OfferUnder(blobs.Dir()); err != nil {
+		return err
+	}
+	set, notes, err := mirror.OpenSet(mirror.Config{
+		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: denier{d.Node},
+		Self: d.Key(), Pinned: d.pinned, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.mirrors = set
+	d.notes = append(d.notes, notes...)
+	d.unlatest = d.OnLatest(set.Pushed)
+	d.wg.Go(d.watchDeny)
+	return nil
+}
+
+// watchDeny reads deny lists again when they change, and has mirrors follow.
+func (d *Daemon) watchDeny() {
+	tick := time.NewTicker(denyLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, errs := d.Deny().Reload()
+		for _, err := range errs {
+			d.log.Warn("deny list", "err", err)
+		}
+		if changed {
+			d.mirrors.Reconsider()
+		}
+	}
+}
+
+// pinned says whether somebody wants a content to stay.
+func (d *Daemon) pinned(h chunk.Hash) bool {
+	e, there := d.Store().Find(chunk.ID{Kind: chunk.BLAKE3, Hash: h})
+	return there && len(e.Pins) > 0
+}
+
+// fetcher shows a mirror the swarm.
+type fetcher struct{ n *node.Node }
+
+var _ mirror.Fetcher = fetcher{}
+
+func (f fetcher) Page(ctx context.Context, blake3, sha256 chunk.Hash) ([]byte, error) {
+	var ids []chunk.ID
+	if blake3 != (chunk.Hash{}) {
+		ids = append(ids, chunk.ID{Kind: chunk.BLAKE3, Hash: blake3})
+	}
+	if sha256 != (chunk.Hash{}) {
+		ids = append(ids, chunk.ID{Kind: chunk.SHA256, Hash: sha256})
+	}
+	g := node.Get{ID: ids[0], FindTimeout: mirrorFind, StallTimeout: mirrorStall}
+	if len(ids) > 1 {
+		g.Also = ids[1]
+	}
+	return f.n.FetchPage(ctx, g)
+}
+
+// Contents brings what is on this machine from there, and the rest from the swarm.
+func (f fetcher) Contents(ctx context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
+	far := files[:0:0]
+	for _, one := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if f.n.CopyHere(ctx, one, filepath.Join(dir, one.Path)) {
+			done(one, nil)
+			continue
+		}
+		far = append(far, one)
+	}
+	if len(far) == 0 {
+		return nil
+	}
+	return f.n.GetFolder(ctx, node.GetFolder{
+		Files: far, Dir: dir, Force: true, Jobs: mirrorJobs, FindTimeout: mirrorFind, StallTimeout: mirrorStall,
+		Done: func(got node.FolderFile) { done(got.File, got.Err) },
+	})
+}
+
+// publishers shows a mirror what names stand for.
+type publishers struct{ n *node.Node }
+
+var _ mirror.Names = publishers{}
+
+func (p publishers) Resolve(ctx context.Context, key identity.PublicKey, name string) (identity.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
+	defer cancel()
+	return p.n.Poll(ctx, key, name)
+}
+
+// shelf has what a mirror keeps served.
+type shelf struct{ n *node.Node }
+
+var _ mirror.Shelf = shelf{}
+
+func (s shelf) Offer(kept []mirror.Kept) error {
+	entries := make([]index.Entry, 0, len(kept))
+	for _, k := range kept {
+		entries = append(entries, index.Entry{
+			Content: index.Content{SHA256: k.Sums.SHA256, BLAKE3: k.Sums.BLAKE3, Size: k.Sums.Size},
+			Place:   index.Place{Path: k.Path, Stamp: k.Stamp},
+		})
+	}
+	return s.n.OfferFiles(entries)
+}
+
+func (s shelf) Withdraw(paths []string) error { return s.n.WithdrawFiles(paths) }
+
+// denier shows a mirror the deny lists.
+type denier struct{ n *node.Node }
+
+var _ mirror.Denier = denier{}
+
+func (d denier) DeniesContent(ids ...chunk.ID) bool { return d.n.DeniesContent(ids...) }
+
+func (d denier) DeniesKey(k identity.PublicKey) bool {
+	_, no := d.n.Deny().Key(k)
+	return no
+}
+
+var errNoMirrors = errors.New("mirrors are kept by a daemon. Start one: sharer daemon")
+
+// Mirrors is one look at all mirrors.
+func (d *Daemon) Mirrors() (looks []mirror.Look) {
+	if d.mirrors == nil {
+		return nil
+	}
+	for _, m := range d.mirrors.Mirrors() {
+		looks = append(looks, m.Look())
+	}
+	return looks
+}
+
+// AddMirror makes a mirror. Without a folder its tree lies in the state folder.
+func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, error) {
+	switch {
+	case d.mirrors == nil:
+		return mirror.Look{}, errNoMirrors
+	case !control.CallerOf(ctx).Same && (spec.Dir != "" || spec.Hooks != mirror.Hooks{}):
+		return mirror.Look{}, fmt.Errorf("%w: only the daemon's own user names folders and commands", control.ErrRefused)
+	}
+	if spec.Dir == "" {
+		abs, err := filepath.Abs(filepath.Join(d.cfg.Node.StateDir, mirrorsDir, spec.Name, mirrorTreeName))
+		if err != nil {
+			return mirror.Look{}, err
+		}
+		spec.Dir = abs
+	}
+	if err := spec.Check(); err != nil {
+		return mirror.Look{}, fmt.Errorf("%w: %w", control.ErrBad, err)
+	}
+	if err := d.mirrors.Add(spec); err != nil {
+		return mirror.Look{}, err
+	}
+	m, err := d.mirrors.Find(spec.Name)
+	if err != nil {
+		return mirror.Look{}, err
+	}
+	return m.Look(), nil
+}
+
+// mirror finds one by its name.
+func (d *Daemon) mirror(name string) (*mirror.Mirror, error) {
+	if d.mirrors == nil {
+		return nil, errNoMirrors
+	}
+	m, err := d.mirrors.Find(name)
+	if errors.Is(err, mirror.ErrNoMirror) {
+		err = fmt.Errorf("%w: %w", control.ErrUnknown, err)
+	}
+	return m, err
+}
+
+// SyncMirror looks at a mirror's name now. With dry nothing is changed.
+func (d *Daemon) SyncMirror(ctx context.Context, name string, dry bool) (mirror.Report, error) {
+	m, err := d.mirror(name)
+	if err != nil {
+		return mirror.Report{}, err
+	}
+	return m.Sync(ctx, dry)
+}
+
+// TellMirror has a mirror pause, resume, or take what is held.
+func (d *Daemon) TellMirror(name, what string) error {
+	m, err := d.mirror(name)
+	if err != nil {
+		return err
+	}
+	switch what {
+	case "pause", "resume":
+		return m.Pause(what == "pause")
+	case "approve":
+		return m.Approve()
+	}
+	return fmt.Errorf("%w: a mirror cannot %q", control.ErrBad, what)
+}
+
+// RemoveMirror ends a mirror; data: its tree goes too.
+func (d *Daemon) RemoveMirror(ctx context.Context, name string, data bool) error {
+	if _, err := d.mirror(name); err != nil {
+		return err
+	}
+	return d.mirrors.Remove(ctx, name, data)
+}
+
+// MirrorLog returns the last n events of a mirror.
+func (d *Daemon) MirrorLog(name string, n int) ([]mirror.Event, error) {
+	m, err := d.mirror(name)
+	if err != nil {
+		return nil, err
+	}
+	return m.Log(n)
+}
+
+// Invitation fetches what a publisher wants to have mirrored.
+func (d *Daemon) Invitation(ctx context.Context, key identity.PublicKey, name string) (mirror.Invitation, error) {
+	ctx, cancel := context.WithTimeout(ctx, nameTimeout+mirrorFind)
+	defer cancel()
+	r, err := publishers{d.Node}.Resolve(ctx, key, name)
+	if err != nil {
+		return mirror.Invitation{}, err
+	}
+	var blake3 chunk.Hash
+	if r.BLAKE3 != nil {
+		blake3 = *r.BLAKE3
+	}
+	data, err := fetcher{d.Node}.Page(ctx, blake3, r.SHA256)
+	if err != nil {
+		return mirror.Invitation{}, err
+	}
+	return mirror.ParseInvitation(data)
+}
