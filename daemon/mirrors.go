@@ -38,7 +38,7 @@ func (d *Daemon) openMirrors() error {
 		return err
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
-		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: denier{d.Node},
+		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
 		Self: d.Key(), Pinned: d.pinned, Log: d.log,
 	})
 	if err != nil {
@@ -148,14 +148,14 @@ func (s shelf) Offer(kept []mirror.Kept) error {
 
 func (s shelf) Withdraw(paths []string) error { return s.n.WithdrawFiles(paths) }
 
-// denier shows a mirror the deny lists.
-type denier struct{ n *node.Node }
+// refuser shows a mirror the deny lists.
+type refuser struct{ n *node.Node }
 
-var _ mirror.Denier = denier{}
+var _ mirror.Denier = refuser{}
 
-func (d denier) DeniesContent(ids ...chunk.ID) bool { return d.n.DeniesContent(ids...) }
+func (d refuser) DeniesContent(ids ...chunk.ID) bool { return d.n.DeniesContent(ids...) }
 
-func (d denier) DeniesKey(k identity.PublicKey) bool {
+func (d refuser) DeniesKey(k identity.PublicKey) bool {
 	_, no := d.n.Deny().Key(k)
 	return no
 }
