@@ -21,6 +21,7 @@ type About struct {
 	State   Path             `json:"state"` // folder
 	Listen  []netip.AddrPort `json:"listen"`
 	Notes   []string         `json:"notes,omitempty"`
+	Web     netip.AddrPort   `json:"web,omitzero"` // where HTTP is answered
 
 	// Foreground is what runs besides answering: a command that a person may end at any time, as "seed"; empty: a daemon.
 	Foreground string `json:"foreground,omitempty"`

@@ -103,7 +103,7 @@ func (d *Daemon) serve() error {
 	if err != nil {
 		return err
 	}
-	d.server = control.NewServer(d.about)
+	d.server = control.NewServer(d.About)
 	d.server.ServeFetcher(d)
 	d.server.ServeSeeder(d)
 	d.server.ServeTalker(d)
@@ -113,10 +113,11 @@ func (d *Daemon) serve() error {
 	return nil
 }
 
-func (d *Daemon) about() control.About {
+// About says what runs here.
+func (d *Daemon) About() control.About {
 	return control.About{
 		Release: d.cfg.Release, PID: os.Getpid(), Started: d.started, State: control.Path(d.cfg.Node.StateDir),
-		Listen: d.Addrs(), Notes: d.Notes(), Foreground: d.cfg.Foreground,
+		Listen: d.Addrs(), Notes: d.Notes(), Foreground: d.cfg.Foreground, Web: d.web.addr,
 	}
 }
 

@@ -114,15 +114,15 @@ type contents struct{ n *node.Node }
 var _ gateway.Contents = contents{}
 
 func (c contents) Open(ctx context.Context, w gateway.Want) (gateway.Content, error) {
-	r, err := c.n.Open(ctx, openRequest(w, ""))
+	r, err := c.n.Open(ctx, openRequest(w))
 	if err != nil {
 		return nil, forWeb(err)
 	}
 	return r, nil
 }
 
-func openRequest(w gateway.Want, name string) node.OpenRequest {
-	return node.OpenRequest{ID: w.ID, Also: w.Also, Name: name, Size: w.Size, Peers: w.Peers, FindTimeout: w.Wait, Held: w.Held}
+func openRequest(w gateway.Want) node.OpenRequest {
+	return node.OpenRequest{ID: w.ID, Also: w.Also, Name: w.Name, Size: w.Size, Peers: w.Peers, FindTimeout: w.Wait, Held: w.Held}
 }
 
 // uploads keeps what is uploaded until somebody removes it.

@@ -133,8 +133,8 @@ func (d *Daemon) sharedItems() (items []gateway.Item) {
 }
 
 // Fetch has a content fetched into the store, to stay there.
-func (v *view) Fetch(_ context.Context, w gateway.Want, name string) error {
-	return forWeb(v.d.Bring(openRequest(w, name)))
+func (v *view) Fetch(_ context.Context, w gateway.Want) error {
+	return forWeb(v.d.Bring(openRequest(w)))
 }
 
 // Remove takes a content out of the store.

@@ -58,7 +58,7 @@ func (g *Gateway) fetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if in.Keep && !t.folder && !t.latest {
-		err = g.cfg.View.Fetch(r.Context(), Want{ID: t.id, Also: t.also, Size: t.size, Peers: t.peers, Wait: g.cfg.FindTimeout}, t.name)
+		err = g.cfg.View.Fetch(r.Context(), Want{ID: t.id, Also: t.also, Name: t.name, Size: t.size, Peers: t.peers, Wait: g.cfg.FindTimeout})
 		if err != nil {
 			g.failed(w, r, t, err)
 			return
@@ -95,7 +95,16 @@ func targetOf(text string) (target, error) {
 	return target{id: l.ID, also: l.Also, name: l.Name, size: l.Size, peers: l.Peers, folder: l.Folder, path: l.Path}, nil
 }
 
-// url is where a target is read here; the other hash goes along, as it may find more peers.
+// PathOf is where a link, in any of the forms that people paste, is read at a gateway. The error is one line.
+func PathOf(text string) (string, error) {
+	t, err := targetOf(text)
+	if err != nil {
+		return "", err
+	}
+	return t.url(), nil
+}
+
+// url is where a target is read here; the other hash and the peers that the link names go along.
 func (t target) url() string {
 	switch {
 	case t.latest:
@@ -103,13 +112,18 @@ func (t target) url() string {
 	case t.folder:
 		return "/folder/" + t.id.Hash.String() + "/" + escapePath(t.path)
 	}
+	var hints []string
+	if t.also.Kind == chunk.SHA256 {
+		hints = append(hints, "h=sha256:"+t.also.Hash.String())
+	} else if t.also.Kind == chunk.BLAKE3 {
+		hints = append(hints, "h=blake3:"+t.also.Hash.String())
+	}
+	for _, p := range t.peers {
+		hints = append(hints, "p="+url.QueryEscape(p.String()))
+	}
 	path := pathOf(t.id, t.name)
-	if t.also.Valid() {
-		word := "sha256:"
-		if t.also.Kind == chunk.BLAKE3 {
-			word = "blake3:"
-		}
-		path += "?h=" + word + t.also.Hash.String()
+	if len(hints) > 0 {
+		path += "?" + strings.Join(hints, "&")
 	}
 	return path
 }

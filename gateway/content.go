@@ -94,7 +94,7 @@ func (g *Gateway) open(w http.ResponseWriter, r *http.Request, t target) Content
 		return nil
 	}
 	body, err := g.cfg.Contents.Open(r.Context(), Want{
-		ID: t.id, Also: t.also, Size: t.size, Peers: t.peers, Held: CallerOf(r).Remote, Wait: g.cfg.FindTimeout,
+		ID: t.id, Also: t.also, Name: t.name, Size: t.size, Peers: t.peers, Held: CallerOf(r).Remote, Wait: g.cfg.FindTimeout,
 	})
 	if err != nil {
 		g.failed(w, r, t, err)

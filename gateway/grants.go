@@ -130,7 +130,7 @@ func writeWhole(path string, data []byte) error {
 func (g *Grants) List() ([]Grant, []Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	grants, requests := slices.Clone(g.grants), slices.Clone(g.requests)
+	grants, requests := append([]Grant{}, g.grants...), append([]Request{}, g.requests...)
 	slices.Reverse(grants)
 	slices.Reverse(requests)
 	return grants, requests

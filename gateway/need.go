@@ -27,6 +27,7 @@ var (
 type Want struct {
 	ID    chunk.ID
 	Also  chunk.ID         // the other hash of it, if known
+	Name  string           // as it is called; a stranger's text
 	Size  int64            // as the link says, -1: not said
 	Peers []netip.AddrPort // hints of a link
 	Held  bool             // only what is complete and offered here: no download begins

@@ -12,7 +12,7 @@ type View interface {
 	// Status is a look at the node; it is called once a second while a page is open.
 	Status(ctx context.Context) Status
 	// Fetch has a content fetched into the store, and kept; it returns at once.
-	Fetch(ctx context.Context, w Want, name string) error
+	Fetch(ctx context.Context, w Want) error
 	// Remove forgets what was uploaded or fetched; never a file of the user's.
 	Remove(ctx context.Context, id chunk.ID) error
 	// Say sends a chat message to the peers.

@@ -28,6 +28,7 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	c.nodeFlags()
 	c.mappingFlag()
 	c.limitFlags()
+	c.webFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runDaemon(ctx, o, args, s) }
 	return c
 }
@@ -47,7 +48,7 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	if err != nil {
 		return err
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release})
+	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release, Web: o.web()})
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,10 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	ready := readyEvent{V: 1, Type: "ready"}
 	for _, a := range p.Addrs() {
 		ready.Listen = append(ready.Listen, a.String())
+	}
+	if a, ok := p.(abouter); ok && a.About().Web.IsValid() {
+		ready.Web = "http://" + a.About().Web.String() + "/"
+		scr.note("the page of this node: %s", ready.Web)
 	}
 	if o.json {
 		scr.event(ready)

@@ -51,6 +51,8 @@ type readyEvent struct {
 	Files  int      `json:"files"`
 	Bytes  int64    `json:"bytes"`
 
+	Web string `json:"web,omitempty"` // the page of the node
+
 	Folder  string        `json:"folder,omitempty"` // link of the last folder
 	Folders []folderOffer `json:"folders,omitempty"`
 }

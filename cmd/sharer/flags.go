@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sharer/daemon"
 	"sharer/internal/portmap"
 )
 
@@ -33,6 +34,11 @@ type options struct {
 	bwlimitPeer rateLimit
 	background  bool
 	detach      bool
+	http        string // ADDR:PORT or off; empty: the verb answers no HTTP
+	httpHosts   []string
+	httpOrigins []string
+	httpSet     bool
+	storeQuota  byteSize
 	daemon      string // auto, require, never
 }
 
@@ -82,6 +88,29 @@ func (c *command) mappingFlag() {
 	c.add(func(fs *pflag.FlagSet) {
 		fs.StringVar(&c.options.mapping, "port-mapping", "auto", "`ROUTER` that is asked to open the port: auto, off, or its address")
 	})
+}
+
+// defaultHTTP is where the swarm's pages expect a node (wire.md section 1).
+const defaultHTTP = "127.0.0.1:24255"
+
+// webFlags are those of the verbs whose node answers browsers.
+func (c *command) webFlags() {
+	o := c.options
+	o.storeQuota = 20 << 30
+	c.add(func(fs *pflag.FlagSet) {
+		fs.StringVar(&o.http, "http", defaultHTTP, "`ADDR:PORT` of the node's page, contents and bridge for browsers, or off")
+		fs.StringArrayVar(&o.httpHosts, "http-host", nil, "further `NAME:PORT` that HTTP answers to, for contents that are held; repeatable")
+		fs.StringArrayVar(&o.httpOrigins, "http-origin", nil, "`SITE`, as https://azai.net, whose pages may use the node; repeatable")
+		fs.Var(&o.storeQuota, "store-quota", "what browsers fetch and upload may take on disk; 0: no limit")
+	})
+}
+
+// web is what those say.
+func (o *options) web() daemon.Web {
+	if o.http == "off" || o.http == "" {
+		return daemon.Web{}
+	}
+	return daemon.Web{Addr: o.http, Optional: !o.httpSet, Hosts: o.httpHosts, Origins: o.httpOrigins}
 }
 
 // limitFlags are those of the verbs whose node moves content.
@@ -143,6 +172,12 @@ func (o *options) validate(fs *pflag.FlagSet) error {
 		o.intervalSet = f.Changed
 		if o.interval <= 0 {
 			return usagef("--progress-interval %s: want more than 0", o.interval)
+		}
+	}
+	if f := fs.Lookup("http"); f != nil {
+		o.httpSet = f.Changed
+		if a, err := netip.ParseAddrPort(o.http); o.http != "off" && (err != nil || a.Addr().IsMulticast()) {
+			return usagef("--http %q: want ADDR:PORT with a numeric address, such as %s, or off", shorten(o.http, 80), defaultHTTP)
 		}
 	}
 	if f := fs.Lookup("port-mapping"); f != nil {

@@ -67,7 +67,7 @@ func isTerminal(f *os.File) bool {
 // commands are all verbs, in the order in which help shows them.
 func commands() []*command {
 	return []*command{
-		newDaemon(), newSeed(), newGet(), newList(),
+		newDaemon(), newSeed(), newGet(), newOpen(), newList(),
 		newHash(), newPing(), newChat(), newPeers(),
 		newMirror(), newDeny(),
 		newConfig(),

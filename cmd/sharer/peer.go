@@ -64,6 +64,9 @@ type (
 	}
 )
 
+// abouter says who does the work: a daemon, here or elsewhere.
+type abouter interface{ About() control.About }
+
 // startNode starts the real node.
 func startNode(c node.Config) (peer, error) {
 	n, err := node.Start(c)
@@ -137,7 +140,7 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 	}
 	var p peer
 	if owner {
-		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release})
+		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release, Web: o.web()})
 	} else {
 		p, err = scr.s.start(config)
 	}
@@ -190,7 +193,7 @@ func (o *options) nodeConfig(scr *screen, given []netip.AddrPort, owner, fsync b
 	return node.Config{
 		Congestion: congestion, Mapping: mapping,
 		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
-		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr),
+		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr), StoreQuota: int64(o.storeQuota),
 	}, nil
 }
 

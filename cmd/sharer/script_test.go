@@ -50,6 +50,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("ESC", "\x1b")
 			e.Setenv("SHARER_ISOLATED", "true")
 			e.Setenv("SHARER_LISTEN", "127.0.0.1:0")
+			e.Setenv("SHARER_HTTP", "off")
 			e.Setenv("SHARER_DAEMON", "never")     // scripts that want one say so
 			e.Setenv("SHARER_FIND_TIMEOUT", "10s") // a fault shall not take minutes to show
 			e.Setenv("SHARER_STALL_TIMEOUT", "10s")

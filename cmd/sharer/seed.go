@@ -49,6 +49,7 @@ sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
 	c.nodeFlags()
 	c.mappingFlag()
 	c.transferFlags()
+	c.webFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runSeed(ctx, o, args, s) }
 	return c
 }
@@ -101,6 +102,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	for _, a := range p.Addrs() {
 		ready.Listen = append(ready.Listen, a.String())
 	}
+	if a, ok := p.(abouter); ok && a.About().Web.IsValid() {
+		ready.Web = "http://" + a.About().Web.String() + "/"
+	}
 	if len(offers) > 0 {
 		ready.Folder = offers[len(offers)-1].Link
 	}
@@ -119,6 +123,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 		return h.result(begun)
 	}
 	scr.note("seeding %s, %s, on %s. Ctrl-C to stop; sharer daemon keeps it running", count(h.files, "file"), formatSize(h.bytes), strings.Join(ready.Listen, " "))
+	if ready.Web != "" {
+		scr.note("the page of this node: %s", ready.Web)
+	}
 	<-ctx.Done()
 	return h.result(begun)
 }

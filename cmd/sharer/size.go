@@ -46,6 +46,30 @@ func parseSize(text string) (int64, error) {
 	return int64(f), nil
 }
 
+// byteSize is the value of a flag for a number of bytes.
+type byteSize int64
+
+// Set reads a size as parseSize does.
+func (b *byteSize) Set(text string) error {
+	n, err := parseSize(text)
+	if err == nil {
+		*b = byteSize(n)
+	}
+	return err
+}
+
+func (b *byteSize) String() string {
+	for i := len(units); i > 0; i-- {
+		if n := int64(*b) >> (10 * i); n > 0 && n<<(10*i) == int64(*b) {
+			return strconv.FormatInt(n, 10) + units[i-1:i]
+		}
+	}
+	return strconv.FormatInt(int64(*b), 10)
+}
+
+// Type is what help shows.
+func (b *byteSize) Type() string { return "SIZE" }
+
 // rateLimit is the value of --bwlimit and --bwlimit-peer, in bytes a second, 0: no limit.
 type rateLimit struct{ up, down int64 }
 
