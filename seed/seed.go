@@ -14,7 +14,7 @@
 //   - Memory does not depend on the number of files, but for the names of one folder,
 //     nor on their sizes.
 //
-// What it does not: it does not watch for later changes, it forgets no file that is
+// What it does not: it does not watch for later changes (room watch does, with [Look]), it forgets no file that is
 // gone (who reads it will notice), and it follows nothing over the network.
 package seed
 
@@ -50,11 +50,15 @@ type Options struct {
 	FollowLinks bool     // take what symbolic links lead to, inside the folder
 	Workers     int      // hashing goroutines, default GOMAXPROCS
 	Rehash      bool     // read every file again
+	Only        Part     // with one path that is a folder: no more than this of it; empty: all of it
 
 	hook func(stage, path string) // tests only: called at the moments where a race could be lost
 }
 
 func (o *Options) validate() error {
+	if len(o.Only) > 0 && len(o.Paths) != 1 {
+		return errors.New("seed: a part of several paths")
+	}
 	for _, glob := range o.Exclude {
 		if _, err := path.Match(glob, ""); err != nil {
 			return fmt.Errorf("exclude %q: %w", glob, err)
@@ -79,6 +83,13 @@ type File struct {
 
 	Root       string // which of Options.Paths it was found by, absolute
 	Executable bool   // its owner may execute it, as it was looked at
+}
+
+// Move is a file whose path may have changed, and nothing else: not a time of it, not its number.
+type Move struct {
+	From, To string // absolute
+	Rel      string // of To, below the folder
+	Stamp    chunk.Stamp
 }
 
 // Kind says what an event tells.
@@ -143,6 +154,9 @@ type scan struct {
 	trees *Trees
 	jobs  chan job
 	done  chan Event // FileDone, Skipped, Failed on their way to the collector
+
+	see    func(Sight)                  // of Look, instead of hashing; nil: a Scan
+	unseen func(path string, err error) // of Look
 
 	foundFiles, foundBytes, read atomic.Int64
 	walked                       atomic.Bool

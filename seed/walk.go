@@ -73,6 +73,7 @@ type below struct {
 	at    string      // path below root, without links
 	rel   string      // path as it is shown; differs from at behind a link
 	looks os.FileInfo // nil for the root itself
+	only  Part        // of Options.Only; empty: all of it
 }
 
 // walk walks all paths. The error is one of the index; ctx.Err() is known to others.
@@ -115,7 +116,7 @@ func (s *scan) walkPath(ctx context.Context, abs string) error {
 			return err
 		}
 		defer w.root.Close()
-		return w.tree(ctx, below{at: "."})
+		return w.tree(ctx, below{at: ".", only: s.Only})
 	}
 	if !fi.Mode().IsRegular() {
 		return &fs.PathError{Op: "open", Path: abs, Err: chunk.ErrNotRegular}
@@ -168,7 +169,15 @@ func (w *walker) folder(ctx context.Context, b below) (more []below, err error) 
 			return nil, errors.Join(err, chunk.ErrChanged)
 		}
 	}
-	names, err := readNames(dir.Root)
+	if w.see != nil {
+		w.see(Sight{Path: filepath.Join(w.base, b.at), Rel: b.rel, Folder: true})
+	}
+	var names []string
+	if len(b.only) > 0 {
+		names = b.only.names()
+	} else {
+		names, err = readNames(dir.Root)
+	}
 	for _, name := range names {
 		if ctx.Err() != nil {
 			return nil, nil
@@ -178,6 +187,7 @@ func (w *walker) folder(ctx context.Context, b below) (more []below, err error) 
 			return nil, err
 		}
 		if sub != nil {
+			sub.only = b.only[name]
 			more = append(more, *sub)
 		}
 	}
@@ -291,6 +301,10 @@ func (w *walker) file(ctx context.Context, j job) error {
 	stamp := chunk.StampOf(j.looks)
 	w.foundFiles.Add(1)
 	w.foundBytes.Add(stamp.Size)
+	if w.see != nil {
+		w.looked(j)
+		return nil
+	}
 	if !w.Rehash {
 		c, place, err := w.ix.ByPath(j.path)
 		switch {
@@ -310,9 +324,19 @@ func (w *walker) file(ctx context.Context, j job) error {
 	return nil
 }
 
-func (s *scan) skip(path, why string) { s.done <- Event{Kind: Skipped, Path: path, Reason: why} }
+func (s *scan) skip(path, why string) {
+	if s.see == nil {
+		s.done <- Event{Kind: Skipped, Path: path, Reason: why}
+	}
+}
 
-func (s *scan) fail(path string, err error) { s.done <- Event{Kind: Failed, Path: path, Err: err} }
+func (s *scan) fail(path string, err error) {
+	if s.unseen != nil {
+		s.unseen(path, err)
+		return
+	}
+	s.done <- Event{Kind: Failed, Path: path, Err: err}
+}
 
 // join appends a name to a path below a folder, which is "" or "." for the folder itself.
 func join(dir, name string) string {
