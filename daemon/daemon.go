@@ -13,6 +13,8 @@ import (
 	"sharer/control"
 	"sharer/mirror"
 	"sharer/node"
+	"sharer/seed"
+	"sharer/watch"
 )
 
 // Config says how a daemon runs. Node.StateDir is needed.
@@ -23,6 +25,9 @@ type Config struct {
 	SeedRoots  []string // folders that other users may have seeded, absolute
 	Release    string
 	Web        Web
+
+	Watch   watch.Options                   // Event is the daemon's own
+	Changed func(watch.Event, *seed.Folder) // told of changes of what is seeded, one after the other; with a folder's new id where it has one; may be nil
 }
 
 // Daemon is a node that keeps what it is told. Its methods are safe for concurrent use; those of the node are its own too.
@@ -36,6 +41,8 @@ type Daemon struct {
 	mirrors *mirror.Set // nil: only a daemon has some
 	chats   chats
 	web     web
+	watcher *watch.Watcher
+	relist  chan struct{} // something is in changed
 	started time.Time
 	notes   []string
 
@@ -48,6 +55,7 @@ type Daemon struct {
 	mu      sync.Mutex
 	saved   saved
 	running map[string]*run // jobs that run, by their id
+	changed []string        // roots of seeds whose folders have to be listed anew, each once
 	closing bool
 }
 
@@ -84,6 +92,7 @@ func (d *Daemon) open() (err error) {
 	}
 	d.OnChat(nil)
 	d.bridge = newBridge(d.Node)
+	d.openWatcher()
 	if d.cfg.Keep {
 		d.restoreSeeds()
 		d.restoreJobs()
@@ -140,6 +149,9 @@ func (d *Daemon) Close() error {
 	if d.mirrors != nil {
 		d.unlatest()
 		d.mirrors.Close()
+	}
+	if d.watcher != nil {
+		err = errors.Join(err, d.watcher.Close())
 	}
 	d.wg.Wait()
 	if d.bridge != nil {

@@ -12,7 +12,7 @@ import (
 
 // offerer takes manifests; *node.Node is one.
 type offerer interface {
-	OfferFolder(f folder.Folder) (chunk.Sums, error)
+	ReplaceFolder(root string, f folder.Folder) (chunk.Sums, error)
 }
 
 // manifests gathers what the folders of one scan hold, some 300 bytes a file until they are offered.
@@ -73,7 +73,7 @@ func (m *manifests) offer(to offerer, tell func(seed.Folder)) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", root, err)
 		}
-		sums, err := to.OfferFolder(f)
+		sums, err := to.ReplaceFolder(root, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", root, err)
 		}

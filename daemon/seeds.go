@@ -68,7 +68,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	}
 	m := manifestsOf(o.Paths)
 	found = map[string]*Seed{}
-	report, err = d.Node.Seed(ctx, o, func(e seed.Event) {
+	report, err = d.watcher.Add(ctx, o, func(e seed.Event) {
 		emit(e)
 		if e.Kind != seed.FileDone {
 			return

@@ -397,20 +397,13 @@ func (ix *Index) Put(entries []Entry) error {
 	return ix.update(func(t tables) error { return t.put(entries) })
 }
 
-// Forget removes places in one transaction, and contents with their last one. An unknown path
+// Forget removes a place, and its content if that was the last one. An unknown path
 // is no error.
-func (ix *Index) Forget(paths ...string) error {
-	return ix.update(func(t tables) error {
-		for _, path := range paths {
-			if path == "" || len(path) > maxPath {
-				continue
-			}
-			if err := t.forget(path); err != nil {
-				return err
-			}
-		}
+func (ix *Index) Forget(path string) error {
+	if path == "" || len(path) > maxPath {
 		return nil
-	})
+	}
+	return ix.update(func(t tables) error { return t.forget(path) })
 }
 
 // ForgetAll is Forget for many paths, in one transaction.

@@ -18,42 +18,51 @@ import (
 // seeded files are; manifests of earlier sessions are removed. The result are the sums of the first page, which is the
 // folder's id.
 func (n *Node) OfferFolder(f folder.Folder) (chunk.Sums, error) {
+	_, sums, err := n.offerFolder(f)
+	return sums, err
+}
+
+// offerFolder returns the paths of the pages too.
+func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, err error) {
 	if n.state == nil {
-		return chunk.Sums{}, ErrNoState
+		return nil, sums, ErrNoState
 	}
 	pages, err := f.Pages()
 	if err != nil {
-		return chunk.Sums{}, err
+		return nil, sums, err
 	}
 	dir, err := filepath.Abs(filepath.Join(n.state.dir, "folders"))
-	if err == nil {
-		err = os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return nil, sums, err
 	}
-	if err == nil {
+	n.library.pagesMu.Lock() // what one has written and not offered yet, another would clear
+	defer n.library.pagesMu.Unlock()
+	if err = os.MkdirAll(dir, 0o700); err == nil {
 		err = n.clearFolders(dir)
 	}
 	if err != nil {
-		return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+		return nil, sums, fmt.Errorf("folders: %w", err)
 	}
 	entries := make([]index.Entry, 0, len(pages))
 	for _, p := range pages {
 		path := filepath.Join(dir, p.Sums.BLAKE3.String()+".json")
 		stamp, err := writePage(path, p.Data)
 		if err != nil {
-			return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+			return nil, sums, fmt.Errorf("folders: %w", err)
 		}
+		paths = append(paths, path)
 		entries = append(entries, index.Entry{
 			Content: index.Content{SHA256: p.Sums.SHA256, BLAKE3: p.Sums.BLAKE3, Size: p.Sums.Size},
 			Place:   index.Place{Path: path, Stamp: stamp},
 		})
 	}
 	if err := n.state.index.Put(entries); err != nil {
-		return chunk.Sums{}, err
+		return nil, sums, err
 	}
-	for _, e := range entries {
-		n.library.offer(e.Place.Path)
+	for _, path := range paths {
+		n.library.offer(path)
 	}
-	return pages[0].Sums, nil
+	return paths, pages[0].Sums, nil
 }
 
 // clearFolders removes what was not offered in this session.

@@ -36,6 +36,9 @@ type library struct {
 	advised wire.Listing // what the user recommends; no ID: nothing
 	recent  map[chunk.ID]transfer.Content
 	order   []chunk.ID // of recent, oldest first
+
+	pagesMu   sync.Mutex            // taken before mu
+	manifests map[string][][]string // paths of the pages of the last manifests of each root, oldest first
 }
 
 // maxRecent bounds the lookups that are kept at hand: a content costs about 200 bytes.

@@ -90,6 +90,8 @@ type Move struct {
 	From, To string // absolute
 	Rel      string // of To, below the folder
 	Stamp    chunk.Stamp
+
+	Executable bool // its owner may execute it
 }
 
 // Kind says what an event tells.

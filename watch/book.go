@@ -271,7 +271,7 @@ func (b *Book) End(now time.Time) Plan {
 			delete(b.gone, mark)
 			b.lost = append(b.lost, d.path)
 			r.hashing = true
-			b.plan.Moves = append(b.plan.Moves, seed.Move{From: d.path, To: r.path, Rel: rel, Stamp: r.stamp})
+			b.plan.Moves = append(b.plan.Moves, seed.Move{From: d.path, To: r.path, Rel: rel, Stamp: r.stamp, Executable: b.executable(rel)})
 		}
 	}
 	if len(b.plan.Moves) > 0 {
@@ -280,6 +280,13 @@ func (b *Book) End(now time.Time) Plan {
 	plan := b.plan
 	b.only, b.plan, b.fresh, b.unknown = nil, Plan{}, nil, nil
 	return plan
+}
+
+// executable says whether a file may be executed, as it was seen last.
+func (b *Book) executable(rel string) bool {
+	dir, name := split(rel)
+	in := b.find(dir)
+	return in != nil && in.files[name].executable
 }
 
 // withoutMoved leaves out what need not be read.

@@ -79,14 +79,14 @@ func (l *library) Adopt(moves []seed.Move) (files []seed.File, err error) {
 		l.mu.Lock()
 		l.offered[m.To] = c.BLAKE3
 		l.mu.Unlock()
-		files = append(files, seed.File{Path: m.To, Rel: m.Rel, Content: c, Stamp: m.Stamp})
+		files = append(files, seed.File{Path: m.To, Rel: m.Rel, Content: c, Stamp: m.Stamp, Executable: m.Executable})
 	}
 	return files, nil
 }
 
-func (l *library) Forget(paths ...string) error { return l.ix.Forget(paths...) }
+func (l *library) Forget(paths ...string) error { return l.ix.ForgetAll(paths) }
 
-func (l *library) Known(path string) (index.Content, chunk.Stamp, bool) {
+func (l *library) Recorded(path string) (index.Content, chunk.Stamp, bool) {
 	c, p, err := l.ix.ByPath(path)
 	return c, p.Stamp, err == nil
 }

@@ -131,9 +131,9 @@ func (w *Watcher) follow(r *root, paths []string) seed.Part {
 func (w *Watcher) walk(r *root) {
 	begun := time.Now()
 	r.mu.Lock()
-	base, files := r.book.top.path, r.book.Files()
+	base, files, links := r.book.top.path, r.book.Files(), r.opts.FollowLinks
 	r.mu.Unlock()
-	r.unwatched = w.hints == nil || r.opts.FollowLinks // what a link leads to may lie where nobody watches
+	r.unwatched = w.hints == nil || links // what a link leads to may lie where nobody watches
 	if w.hints != nil {
 		why := w.hints.unfit(base, files)
 		if r.alone = why != ""; r.alone {
@@ -159,12 +159,12 @@ func (w *Watcher) walk(r *root) {
 
 // look looks at a part of a root, or with nil at all of it, and does what is to be done.
 func (w *Watcher) look(r *root, part seed.Part) {
+	now := time.Now()
+	r.mu.Lock()
 	o := r.opts
 	if !r.file {
 		o.Only = part
 	}
-	now := time.Now()
-	r.mu.Lock()
 	r.book.Begin(o.Only)
 	err := seed.Look(w.ctx, o, func(s seed.Sight) {
 		if s.Folder {
@@ -225,8 +225,8 @@ func (w *Watcher) do(r *root, plan Plan) {
 
 // startHash hashes in a goroutine of its own what a root has to be hashed.
 func (w *Watcher) startHash(r *root, done chan<- *root) {
-	o := r.opts
 	r.mu.Lock()
+	o := r.opts
 	if !r.file {
 		o.Only = seed.Part{}
 		for _, rel := range r.hash {

@@ -20,7 +20,6 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,8 +42,8 @@ type Library interface {
 	Adopt(moves []seed.Move) ([]seed.File, error)
 	// Forget removes what is known of paths that are gone.
 	Forget(paths ...string) error
-	// Known returns what is known of a path.
-	Known(path string) (index.Content, chunk.Stamp, bool)
+	// Recorded returns what is known of a path.
+	Recorded(path string) (index.Content, chunk.Stamp, bool)
 }
 
 // Options of a Watcher. The zero value works.
@@ -52,6 +51,7 @@ type Options struct {
 	Settle  time.Duration // how long a file has to be the same before it is hashed; 0: 2 s
 	Rescan  time.Duration // between two walks of what is not watched; 0: 60 s; what is watched is walked ten times as seldom
 	NoHints bool          // walk only
+	Off     bool          // do neither: what is offered is only remembered
 	Event   func(Event)   // told what happens, one event after the other; it must not call the Watcher; nil: nobody
 
 	hints hints // tests only: instead of those of the system
@@ -110,13 +110,13 @@ type Watcher struct {
 // root is one path that is shared.
 type root struct {
 	path string // absolute, as given
-	opts seed.Options
-	file bool // it is no folder
+	file bool   // it is no folder
 
 	ready bool // its first scan has ended; guarded by the Watcher's mutex
 
 	mu      sync.Mutex // its book; taken before the Watcher's
 	book    *Book
+	opts    seed.Options
 	removed bool
 	changed bool // since the last Settled
 
@@ -148,7 +148,7 @@ func New(lib Library, o Options) *Watcher {
 	}
 	w := &Watcher{lib: lib, o: o, hints: o.hints, wake: make(chan struct{}, 1), said: map[string]bool{}}
 	w.ctx, w.stop = context.WithCancel(context.Background())
-	if w.hints == nil && !o.NoHints {
+	if w.hints == nil && !o.NoHints && !o.Off {
 		h, err := systemHints()
 		if err != nil {
 			w.note("cannot watch folders for changes: %v; they are looked at every %s", err, o.Rescan)
@@ -159,7 +159,9 @@ func New(lib Library, o Options) *Watcher {
 	if w.hints != nil {
 		w.wg.Go(func() { w.hints.run(w.hint, w.overflow) })
 	}
-	w.wg.Go(w.loop)
+	if !o.Off {
+		w.wg.Go(w.loop)
+	}
 	return w
 }
 
@@ -174,34 +176,27 @@ func (w *Watcher) Close() error {
 	return err
 }
 
-// ErrTwice is returned by Add for a path that is watched already.
-var ErrTwice = errors.New("watch: the path is watched already")
-
-// Add scans a path, o.Paths must be one, and watches it from then on. It returns when the scan has ended, with what that
-// returned; after an error the path is not watched.
+// Add scans paths and watches them from then on; for one that is watched already o counts from now on. It returns when the scan
+// has ended, with what that returned; after an error the paths that are new are not watched.
 func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
-	if len(o.Paths) != 1 {
-		return seed.Report{}, errors.New("watch: one path at a time")
-	}
-	path, err := filepath.Abs(o.Paths[0])
-	if err != nil {
-		return seed.Report{}, err
-	}
-	o.Paths, o.Only = []string{path}, nil
-	r := &root{path: path, opts: o}
-	base := path
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		base = real
-	}
-	if fi, err := os.Stat(base); err == nil && !fi.IsDir() {
-		base, r.file = filepath.Dir(base), true
-	}
-	r.book, r.base = NewBook(base, w.o.Settle), base
-	if !w.enter(r) {
-		return seed.Report{}, ErrTwice
+	o.Only = nil
+	var fresh []*root
+	roots := map[string]*root{}
+	for _, p := range o.Paths {
+		path, err := filepath.Abs(p)
+		if err != nil {
+			return seed.Report{}, err
+		}
+		if roots[path] == nil {
+			r, isNew := w.enter(path)
+			roots[path] = r
+			if isNew {
+				fresh = append(fresh, r)
+			}
+		}
 	}
 	report, err := w.lib.Seed(ctx, o, func(e seed.Event) {
-		if e.Kind == seed.FileDone {
+		if r := roots[e.File.Root]; e.Kind == seed.FileDone && r != nil {
 			r.mu.Lock()
 			r.book.Offered(e.File)
 			r.mu.Unlock()
@@ -210,36 +205,55 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 			emit(e)
 		}
 	})
-	r.opts.Rehash = false
+	for _, r := range fresh {
+		if err != nil {
+			w.leave(r)
+		}
+	}
 	if err != nil {
-		w.leave(r)
 		return report, err
 	}
-	r.mu.Lock()
-	removed := r.removed
-	r.mu.Unlock()
-	if removed { // while it was hashed
-		w.withdraw(r)
-		return report, nil
+	for path, r := range roots {
+		own := o
+		own.Paths, own.Rehash = []string{path}, false
+		r.mu.Lock()
+		r.opts = own
+		removed := r.removed
+		r.mu.Unlock()
+		if removed { // while it was hashed
+			w.withdraw(r)
+		}
+		r.hintMu.Lock()
+		r.all = true // also what the new options leave out is withdrawn
+		r.hintMu.Unlock()
+		w.mu.Lock()
+		r.ready = true
+		w.mu.Unlock()
 	}
-	w.mu.Lock()
-	r.ready = true
-	w.mu.Unlock()
 	w.poke()
 	return report, nil
 }
 
-// enter takes a root in that is not ready yet; false if its path is there.
-func (w *Watcher) enter(r *root) bool {
+// enter returns the root of a path; fresh: it was not there, and is not ready yet.
+func (w *Watcher) enter(path string) (r *root, fresh bool) {
+	r = &root{path: path}
+	base := path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		base = real
+	}
+	if fi, err := os.Stat(base); err == nil && !fi.IsDir() {
+		base, r.file = filepath.Dir(base), true
+	}
+	r.book, r.base = NewBook(base, w.o.Settle), base
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, other := range w.roots {
-		if other.path == r.path {
-			return false
+		if other.path == path {
+			return other, false
 		}
 	}
 	w.roots = append(w.roots, r)
-	return true
+	return r, true
 }
 
 func (w *Watcher) leave(r *root) {
@@ -302,7 +316,7 @@ func (w *Watcher) Files(path string, f func(seed.File) error) error {
 	})
 	r.mu.Unlock()
 	for _, file := range files {
-		c, stamp, ok := w.lib.Known(file.Path)
+		c, stamp, ok := w.lib.Recorded(file.Path)
 		if !ok {
 			continue // it changed just now: the next look says so
 		}

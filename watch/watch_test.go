@@ -206,13 +206,13 @@ func TestRenamedFolder(t *testing.T) {
 		dir.write("old/b", "again")
 		h.say(dir.path("old"))
 		pause(time.Minute)
-		if _, _, ok := l.Known(dir.path("a")); ok {
+		if _, _, ok := l.Recorded(dir.path("a")); ok {
 			t.Error("a is remembered")
 		}
-		if _, _, ok := l.Known(dir.path("old/deep/c")); ok {
+		if _, _, ok := l.Recorded(dir.path("old/deep/c")); ok {
 			t.Error("old/deep/c is remembered")
 		}
-		if _, _, ok := l.Known(dir.path("old/b")); !ok {
+		if _, _, ok := l.Recorded(dir.path("old/b")); !ok {
 			t.Error("old/b is forgotten")
 		}
 	})
@@ -331,7 +331,7 @@ func TestRemove(t *testing.T) {
 		if _, err := w.Add(dir.Context(), sub, nil); err != nil {
 			dir.Fatal(err)
 		}
-		if _, err := w.Add(dir.Context(), sub, nil); err != ErrTwice {
+		if _, err := w.Add(dir.Context(), sub, nil); err != nil || len(w.all()) != 2 {
 			t.Errorf("twice: %v", err)
 		}
 		n := 0
@@ -405,4 +405,33 @@ func TestUnreadable(t *testing.T) {
 		pause(11 * time.Minute)
 		dir.expect(l.wants(dir.dir, "a"))
 	})
+}
+
+// TestOtherOptions: a path that is added again has the new options; what they leave out is withdrawn.
+func TestOtherOptions(t *testing.T) {
+	inBubble(t, nil, map[string]string{"a": "a", "b.iso": "b"}, func(dir folder, l *library, w *Watcher) {
+		if _, err := w.Add(dir.Context(), seed.Options{Paths: []string{dir.dir}, Exclude: []string{"*.iso"}}, nil); err != nil {
+			dir.Fatal(err)
+		}
+		pause(time.Second)
+		dir.expect(l.wants(dir.dir, "a"))
+	})
+}
+
+// TestOff: without walks and hints there is still Files and Remove.
+func TestOff(t *testing.T) {
+	dir, l := folder{t, t.TempDir()}, newLibrary(t)
+	dir.write("a", "a")
+	dir.write("b", "b")
+	w := New(l, Options{Off: true})
+	if _, err := w.Add(t.Context(), seed.Options{Paths: []string{dir.path("a"), dir.path("b")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := w.Files(dir.path("a"), func(seed.File) error { n++; return nil }); err != nil || n != 1 {
+		t.Error(n, err)
+	}
+	w.Remove(dir.path("a"))
+	dir.expect(l.wants(dir.dir, "b"))
+	dir.expect(w.Close())
 }

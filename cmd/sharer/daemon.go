@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"sharer/daemon"
+	"sharer/watch"
 )
 
 // daemonOptions are the flags of daemon.
 type daemonOptions struct {
 	*options
 	seedRoots []string
+	noWatch   bool
 }
 
 func newDaemon() *command {
@@ -24,8 +26,10 @@ sharer seed -d ~/isos
 sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	o := &daemonOptions{options: c.options}
 	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
+	c.flags.BoolVar(&o.noWatch, "no-watch", false, "do not look after what is seeded: changes are noticed at the next start")
 	c.outputFlags()
 	c.nodeFlags()
+	c.rescanFlag()
 	c.mappingFlag()
 	c.limitFlags()
 	c.webFlags()
@@ -48,7 +52,8 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	if err != nil {
 		return err
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release, Web: o.web()})
+	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release, Web: o.web(),
+		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,10 @@ type options struct {
 	interval    time.Duration
 	intervalSet bool // by a flag or the environment
 	logFormat   string
-	stateDir    string // never empty after validate
-	config      string // of --config; empty: the usual place
+	watch       bool          // what is seeded is watched
+	rescan      time.Duration // of a folder that cannot be watched
+	stateDir    string        // never empty after validate
+	config      string        // of --config; empty: the usual place
 	listen      []string
 	peers       []string
 	isolated    bool
@@ -123,6 +125,13 @@ func (c *command) limitFlags() {
 	})
 }
 
+// rescanFlag is that of the verbs that watch what is seeded.
+func (c *command) rescanFlag() {
+	c.add(func(fs *pflag.FlagSet) {
+		fs.DurationVar(&c.options.rescan, "rescan", time.Minute, "`TIME` between two looks at all of a folder that the system cannot watch")
+	})
+}
+
 // transferFlags are those of the verbs that move content, by a node of their own or by the daemon.
 func (c *command) transferFlags() {
 	o := c.options
@@ -179,6 +188,9 @@ func (o *options) validate(fs *pflag.FlagSet) error {
 		if a, err := netip.ParseAddrPort(o.http); o.http != "off" && (err != nil || a.Addr().IsMulticast()) {
 			return usagef("--http %q: want ADDR:PORT with a numeric address, such as %s, or off", shorten(o.http, 80), defaultHTTP)
 		}
+	}
+	if fs.Lookup("rescan") != nil && o.rescan < time.Second {
+		return usagef("--rescan %s: want a second or more", o.rescan)
 	}
 	if f := fs.Lookup("port-mapping"); f != nil {
 		if _, err := o.router(); err != nil {

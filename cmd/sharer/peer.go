@@ -21,6 +21,7 @@ import (
 	"sharer/node"
 	"sharer/seed"
 	"sharer/transfer"
+	"sharer/watch"
 )
 
 // What the verbs need of a node, each its part. *node.Node is all of them, and so are *daemon.Daemon, which is a node that keeps
@@ -140,7 +141,8 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 	}
 	var p peer
 	if owner {
-		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release, Web: o.web()})
+		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release, Web: o.web(),
+			Watch: watch.Options{Off: !o.watch, Rescan: o.rescan}, Changed: scr.changed})
 	} else {
 		p, err = scr.s.start(config)
 	}

@@ -34,19 +34,26 @@ printed last; whoever has the link can fetch it while this runs. Ctrl-C stops.
 
 Hidden files, .git, editors' temporary files and partial downloads are skipped, unless
 they are named as a PATH. Symbolic links never lead out of the folder. A second start
-hashes only what has changed.`
+hashes only what has changed.
+
+With --watch a file that appears is offered once it has been the same for two seconds, one that
+changes or goes is withdrawn at once, and a folder that changed gets a new link, printed like the
+first one. The daemon does so by itself.`
 	c.examples = `sharer seed ~/isos
 sharer seed report.pdf photos/ --exclude '*.raw'
+sharer seed --watch ~/outbox
 sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
 	o := &seedOptions{options: c.options}
 	f := c.flags
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`, by name or by path in the folder; repeatable")
 	f.BoolVar(&o.followLinks, "follow-links", false, "follow symbolic links that stay inside the folder")
 	f.BoolVar(&o.rehash, "rehash", false, "hash every file again, also the unchanged ones")
+	f.BoolVar(&o.watch, "watch", false, "look after the files while this runs: offer what is new, withdraw what changed, and print new links")
 	f.BoolVar(&o.recommend, "recommend", false, "recommend it to peers that ask what there is; for one file")
 	c.outputFlags()
 	c.progressFlags()
 	c.nodeFlags()
+	c.rescanFlag()
 	c.mappingFlag()
 	c.transferFlags()
 	c.webFlags()
@@ -202,11 +209,25 @@ func (h *hashing) event(e seed.Event) {
 	case seed.LeftOut:
 		h.scr.warn(warningEvent{Path: e.Path, Message: escape(e.Path) + ": " + escape(e.Err.Error())})
 	case seed.FolderDone:
-		f := e.Folder
-		h.folders = append(h.folders, folderOffer{
-			Path: f.Root, PathBytes: pathBytes(f.Root), Link: link.ForFolder(f.Sums, f.Name, f.Bytes).String(), Files: f.Files, Bytes: f.Bytes, Left: f.Left,
-		})
+		h.folders = append(h.folders, folderOfferOf(e.Folder))
 	}
+}
+
+func folderOfferOf(f seed.Folder) folderOffer {
+	return folderOffer{
+		Path: f.Root, PathBytes: pathBytes(f.Root), Link: link.ForFolder(f.Sums, f.Name, f.Bytes).String(), Files: f.Files, Bytes: f.Bytes, Left: f.Left,
+	}
+}
+
+// seeded prints the link of a file.
+func (scr *screen) seeded(f seed.File) {
+	l := link.For(chunk.Sums{SHA256: f.Content.SHA256, BLAKE3: f.Content.BLAKE3, Size: f.Content.Size}, filepath.Base(f.Path)).String()
+	if scr.opts.json {
+		scr.event(seededEvent{V: 1, Type: "file", Path: f.Path, PathBytes: pathBytes(f.Path), Size: f.Content.Size,
+			BLAKE3: f.Content.BLAKE3.String(), SHA256: f.Content.SHA256.String(), Link: l})
+		return
+	}
+	scr.result(l)
 }
 
 func (h *hashing) progress() {
@@ -214,7 +235,7 @@ func (h *hashing) progress() {
 	h.task.update(func(v *view) { v.files, v.done, v.rate = h.files, h.read, rate })
 }
 
-// done prints the link of a file.
+// done takes a file, and prints its link.
 func (h *hashing) done(f seed.File) {
 	h.files++
 	h.last = f.Content
@@ -223,13 +244,7 @@ func (h *hashing) done(f seed.File) {
 		h.reused++
 		h.reusedBytes += f.Content.Size
 	}
-	l := link.For(chunk.Sums{SHA256: f.Content.SHA256, BLAKE3: f.Content.BLAKE3, Size: f.Content.Size}, filepath.Base(f.Path)).String()
-	if h.scr.opts.json {
-		h.scr.event(seededEvent{V: 1, Type: "file", Path: f.Path, PathBytes: pathBytes(f.Path), Size: f.Content.Size,
-			BLAKE3: f.Content.BLAKE3.String(), SHA256: f.Content.SHA256.String(), Link: l})
-	} else {
-		h.scr.result(l)
-	}
+	h.scr.seeded(f)
 	h.progress()
 }
 

@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sharer/chunk"
+	"sharer/seed"
+	"sharer/watch"
+)
+
+const (
+	relistPause = time.Second // between two lists of folders that change all the time
+	relistTimes = 20          // or as many times as long as making the last one took: a twentieth of a core at most
+)
+
+// openWatcher starts what keeps the seeds true to the disk.
+func (d *Daemon) openWatcher() {
+	o := d.cfg.Watch
+	o.Event = d.watched
+	d.relist = make(chan struct{}, 1)
+	d.watcher = watch.New(d.Node, o)
+	d.wg.Go(func() { d.relists(d.ctx) })
+}
+
+// watched takes what the watcher tells.
+func (d *Daemon) watched(e watch.Event) {
+	switch e.Kind {
+	case watch.Note:
+		d.log.Warn(e.Text)
+	case watch.Failed:
+		d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
+	case watch.Offered:
+		d.log.Info("seeded", "path", e.File.Path, "id", e.File.Content.BLAKE3)
+	case watch.Moved:
+		d.log.Info("renamed", "path", e.File.Path, "from", e.From)
+	case watch.Withdrawn:
+		d.log.Info("not seeded any more", "path", e.Path)
+	case watch.Settled:
+		d.mu.Lock()
+		if !slices.Contains(d.changed, e.Root) {
+			d.changed = append(d.changed, e.Root)
+		}
+		d.mu.Unlock()
+		select {
+		case d.relist <- struct{}{}:
+		default:
+		}
+		return
+	}
+	d.tell(e, nil)
+}
+
+func (d *Daemon) tell(e watch.Event, f *seed.Folder) {
+	if d.cfg.Changed != nil {
+		d.cfg.Changed(e, f)
+	}
+}
+
+// relists makes new manifests of folders that have changed.
+func (d *Daemon) relists(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.relist:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		d.mu.Lock()
+		roots := d.changed
+		d.changed = nil
+		d.mu.Unlock()
+		begun := time.Now()
+		for _, root := range roots {
+			if err := d.list(root); err != nil && ctx.Err() == nil {
+				d.log.Warn("the folder's new list", "path", root, "err", err)
+			}
+		}
+		pause.Reset(max(relistPause, relistTimes*time.Since(begun)))
+	}
+}
+
+// list notes what a seed holds now, and offers its manifest if it is a folder.
+func (d *Daemon) list(root string) error {
+	m := manifestsOf([]string{root})
+	s := &Seed{}
+	var last seed.File
+	err := d.watcher.Files(root, func(f seed.File) error {
+		s.Files++
+		s.Bytes += f.Content.Size
+		last = f
+		_ = m.take(f) // what no manifest can hold was told when it was seeded
+		return d.ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	var folder *seed.Folder
+	if m.byRoot[root] == nil && s.Files == 1 {
+		s.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: last.Content.BLAKE3}
+	}
+	if err := m.offer(d.Node, func(f seed.Folder) { folder = &f }); err != nil {
+		return err
+	}
+	if folder != nil {
+		s.Folder = folder.Sums.BLAKE3.String()
+	}
+	if err := d.noteSeeds(map[string]*Seed{root: s}); err != nil {
+		return err
+	}
+	d.tell(watch.Event{Kind: watch.Settled, Root: root}, folder)
+	return nil
+}
