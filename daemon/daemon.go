@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sharer/bridge"
 	"sharer/control"
+	"sharer/metrics"
 	"sharer/mirror"
 	"sharer/node"
 	"sharer/seed"
@@ -45,6 +47,10 @@ type Daemon struct {
 	relist  chan struct{} // something is in changed
 	started time.Time
 	notes   []string
+
+	metrics     metrics.Registry
+	seedChanges *metrics.Counter
+	restored    atomic.Bool // what earlier runs have seeded is offered
 
 	unlatest func() // stops telling mirrors of newer names; may be nil
 
@@ -91,8 +97,12 @@ func (d *Daemon) open() (err error) {
 		d.notes = append(d.notes, "daemon.json was damaged: seeds and downloads of earlier runs are forgotten; the old one is kept as "+aside)
 	}
 	d.OnChat(nil)
+	d.countNode()
+	d.countKept()
+	d.countMirrors()
 	d.bridge = newBridge(d.Node)
 	d.openWatcher()
+	d.restored.Store(!d.cfg.Keep)
 	if d.cfg.Keep {
 		d.restoreSeeds()
 		d.restoreJobs()

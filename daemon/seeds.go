@@ -172,6 +172,7 @@ func (d *Daemon) restoreSeeds() {
 				d.log.Warn("seeds of an earlier run", "err", err)
 			}
 		}
+		d.restored.Store(true)
 	})
 }
 

@@ -24,8 +24,14 @@ func (d *Daemon) openWatcher() {
 	d.wg.Go(func() { d.relists(d.ctx) })
 }
 
+// changeWords are the labels of what the watcher tells.
+var changeWords = map[watch.Kind]string{watch.Offered: "offered", watch.Moved: "moved", watch.Withdrawn: "withdrawn", watch.Failed: "failed"}
+
 // watched takes what the watcher tells.
 func (d *Daemon) watched(e watch.Event) {
+	if word, ok := changeWords[e.Kind]; ok {
+		d.seedChanges.Add(1, word)
+	}
 	switch e.Kind {
 	case watch.Note:
 		d.log.Warn(e.Text)

@@ -45,6 +45,8 @@ type Read func(set func(value float64, labels ...string))
 
 // Registry holds families. The zero value is empty and ready; its methods are safe for concurrent use.
 type Registry struct {
+	scrape sync.Mutex // one at a time; taken first
+
 	mu       sync.Mutex
 	families []*family
 	dropped  float64
@@ -183,6 +185,8 @@ const droppedName = "sharer_metrics_dropped_total"
 
 // Write writes all families, in the order in which they were made. The error is that of w.
 func (r *Registry) Write(w io.Writer) error {
+	r.scrape.Lock()
+	defer r.scrape.Unlock()
 	r.mu.Lock()
 	families := slices.Clone(r.families)
 	r.mu.Unlock()
