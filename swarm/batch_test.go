@@ -210,6 +210,7 @@ func TestAskingAgain(t *testing.T) {
 			t.Error("not asked at first")
 		}
 		p.prove(t, a)
+		p.prove(t, a) // what left it before it heard from us again
 		if !asks() {
 			t.Error("not asked again though it may have kept nothing for a stranger")
 		}

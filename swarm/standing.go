@@ -85,10 +85,10 @@ func (t *Table) admit(in *arrival, c *Cookies, now time.Time) (v verdict) {
 		if e.epoch != epoch { // an address has one cookie in an epoch
 			t.bindLocked(e, text, epoch)
 		}
-		e.ask = false
+		e.ask = e.owed // what it sent before it could hear it once more says nothing
 		if v.gained {
 			// When it heard our cookie it may have kept nothing for a stranger; now it knows us.
-			e.relapses, e.ask = 0, true
+			e.relapses, e.ask, e.owed = 0, true, true
 		}
 	}
 	e.learn(in.theirs)
@@ -213,7 +213,7 @@ func (e *entry) asksLocked(now time.Time) bool {
 	case e.class == Loopback:
 		return false // proven without
 	case !e.proven, e.ask, e.relapses > 1 && now.Sub(e.last) < time.Minute, e.asked.IsZero(), now.Sub(e.asked) >= askAgainAfter:
-		e.asked = now
+		e.asked, e.owed = now, false
 		return true
 	}
 	return false

@@ -91,6 +91,7 @@ type entry struct {
 	epoch      uint64             // of that cookie; 0: none
 	asked      time.Time          // when our cookie was last sent
 	ask        bool               // ask them again to return our cookie
+	owed       bool               // and nothing was sent since that became so
 	challenged time.Time          // when another address that returned it was last asked
 	relapses   uint8              // datagrams without it, after it had come
 	contacted  bool               // we wrote to it while it was unproven
