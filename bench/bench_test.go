@@ -36,9 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestChoose(t *testing.T) {
-	for names, want := range map[string]int{"all": len(scenes(1)), "one": 1, "one,rtt20": 2, "": -1, "one,": -1, "two": -1} {
-		if got, err := choose(names, 1<<20); (err != nil) != (want < 0) || err == nil && len(got) != want {
-			t.Errorf("%q: %d cases, %v", names, len(got), err)
+	for names, want := range map[string]int{"all": len(known()), "others,alone": len(known()), "one": 1, "one,rtt20,index": 3, "": -1, "one,": -1, "two": -1} {
+		c := config{size: 1 << 20}
+		if err := c.choose(names); (err != nil) != (want < 0) || err == nil && len(c.cases)+len(c.alone) != want {
+			t.Errorf("%q: %d and %d cases, %v", names, len(c.cases), len(c.alone), err)
 		}
 	}
 	for text, want := range map[string]int64{"5": 5, "3K": 3 << 10, "2M": 2 << 20, "1G": 1 << 30, "": -1, "0": -1, "1KK": -1, "x": -1} {
@@ -56,16 +57,19 @@ func TestCases(t *testing.T) {
 	c := config{runs: 1, only: regexp.MustCompile("^curl"), dir: t.TempDir(), json: filepath.Join(t.TempDir(), "json")}
 	var out bytes.Buffer
 	warmBytes = 1 << 20
-	if err := c.run(context.Background(), "one,sources,crowd", "1M", &out, io.Discard); err != nil {
+	if err := c.run(context.Background(), "one,sources,crowd,peers", "1M", &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(c.json)
 	must(t, err)
-	var rs []report
-	if err := json.Unmarshal(text, &rs); err != nil || len(rs) != 3 {
+	var all results
+	if err := json.Unmarshal(text, &all); err != nil || len(all.Compared) != 3 {
 		t.Fatalf("%v: %s", err, text)
 	}
-	bars := 0
+	if len(all.Alone) != 1 || len(all.Alone[0].Rows) != 4 {
+		t.Errorf("%+v", all.Alone)
+	}
+	rs, bars := all.Compared, 0
 	for _, r := range rs {
 		for _, p := range programs() {
 			if p.name != "sharer" && !c.only.MatchString(p.name) {

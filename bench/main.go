@@ -20,7 +20,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +29,9 @@ import (
 
 type config struct {
 	cases []scene
+	alone []measurement
 	runs  int
+	size  int64  // of the one large file
 	dir   string // where the files and their copies lie
 	work  string // in dir, gone afterwards
 	tools
@@ -41,7 +42,7 @@ type config struct {
 
 func main() {
 	var c config
-	names := flag.String("case", "one", "cases, as one,mtu1500, or all: "+known(scenes(1)))
+	names := flag.String("case", "one", "cases, some of "+strings.Join(known(), ",")+"; or others (with other programs), alone (of sharer alone), all")
 	size := flag.String("size", "1G", "size of the file; cases of several clients or slow links take less")
 	flag.IntVar(&c.runs, "runs", 7, "runs of each program")
 	flag.StringVar(&c.dir, "dir", "", "folder for the files, best on a file system in memory (default: /dev/shm if it is there, else the system's temporary one)")
@@ -72,37 +73,47 @@ func main() {
 	}
 }
 
-func known(ss []scene) string {
-	var names []string
-	for _, s := range ss {
+// known are the names of all cases.
+func known() (names []string) {
+	for _, s := range scenes(1) {
 		names = append(names, s.name)
 	}
-	return strings.Join(names, ",")
+	for _, m := range measurements() {
+		names = append(names, m.name)
+	}
+	return names
 }
 
-// choose finds the cases by their names.
-func choose(names string, size int64) (chosen []scene, err error) {
-	all := scenes(size)
-	if names == "all" {
-		return all, nil
+// choose finds the cases by their names: "others" are those with other programs, "alone" those without.
+func (c *config) choose(names string) error {
+	pick := func(name string) bool {
+		found := false
+		for _, s := range scenes(c.size) {
+			if name == s.name || name == "others" || name == "all" {
+				c.cases, found = append(c.cases, s), true
+			}
+		}
+		for _, m := range measurements() {
+			if name == m.name || name == "alone" || name == "all" {
+				c.alone, found = append(c.alone, m), true
+			}
+		}
+		return found
 	}
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(all, func(s scene) bool { return s.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("-case %q: want some of %s", name, known(all))
+		if !pick(name) {
+			return fmt.Errorf("-case %q: want some of %s; or others, alone, all", name, strings.Join(known(), ","))
 		}
-		chosen = append(chosen, all[i])
 	}
-	return chosen, nil
+	return nil
 }
 
 // run measures all cases.
 func (c *config) run(ctx context.Context, names, sizeText string, out, progress io.Writer) (err error) {
-	size, err := parseSize(sizeText)
-	if err != nil {
+	if c.size, err = parseSize(sizeText); err != nil {
 		return err
 	}
-	if c.cases, err = choose(names, size); err != nil {
+	if err := c.choose(names); err != nil {
 		return err
 	}
 	if c.runs < 1 {
@@ -120,9 +131,9 @@ func (c *config) run(ctx context.Context, names, sizeText string, out, progress 
 			return err
 		}
 	}
-	var reports []report
+	var r results
 	for _, s := range c.cases {
-		r, err := compare(ctx, *c, s, progress)
+		one, err := compare(ctx, *c, s, progress)
 		if errors.Is(err, errNoPlace) {
 			fmt.Fprintf(progress, "left out: %s: %v\n", s.title, err)
 			continue
@@ -130,16 +141,39 @@ func (c *config) run(ctx context.Context, names, sizeText string, out, progress 
 		if err != nil {
 			return err
 		}
-		reports = append(reports, r)
+		one.print(out)
+		r.Compared = append(r.Compared, one)
 	}
-	for _, r := range reports {
-		r.print(out)
+	for _, m := range c.alone {
+		fmt.Fprintf(progress, "%s\n", m.title)
+		one := sheet{Name: m.name, Title: m.title}
+		err := m.run(c, ctx, &one)
+		if errors.Is(err, errNoPlace) {
+			fmt.Fprintf(progress, "left out: %s: %v\n", m.title, err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		one.print(out)
+		r.Alone = append(r.Alone, one)
 	}
+	return c.keep(r)
+}
+
+// results are of all cases.
+type results struct {
+	Compared []report `json:"compared"`
+	Alone    []sheet  `json:"alone"`
+}
+
+// keep writes the files that were asked for.
+func (c *config) keep(r results) (err error) {
 	if c.svg != "" {
-		err = os.WriteFile(c.svg, picture(reports), 0o644)
+		err = os.WriteFile(c.svg, picture(r.Compared), 0o644)
 	}
 	if c.json != "" {
-		text, errJSON := json.MarshalIndent(reports, "", " ")
+		text, errJSON := json.MarshalIndent(r, "", " ")
 		err = errors.Join(err, errJSON, os.WriteFile(c.json, append(text, '\n'), 0o644))
 	}
 	return err

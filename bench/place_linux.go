@@ -39,12 +39,14 @@ func (p path) openNamespaces(ctx context.Context) (pl place, err error) {
 		// Also after ctx has ended.
 		undo = append(undo, func() error { return ip(context.WithoutCancel(ctx), "netns", "del", ns) })
 	}
+	var heard func(f func())
 	if p.rate == 0 {
 		err = ip(ctx, "link", "add", "eth0", "netns", nsServe, "type", "veth", "peer", "name", "eth0", "netns", nsFetch)
 	} else {
 		var bridge *impair.Bridge
 		if bridge, err = p.bridge(); err == nil {
 			undo = append(undo, bridge.Close)
+			heard = func(f func()) { bridge.Tap(impair.Tap{}, impair.Tap{Came: func([]byte) { f() }}) }
 		}
 	}
 	for i, ns := range []string{nsServe, nsFetch} {
@@ -55,7 +57,7 @@ func (p path) openNamespaces(ctx context.Context) (pl place, err error) {
 		return place{}, err
 	}
 	in := func(ns string) []string { return []string{"ip", "netns", "exec", ns} }
-	return place{serve: in(nsServe), fetch: in(nsFetch), host: "10.99.0.1", close: closeAll}, nil
+	return place{serve: in(nsServe), fetch: in(nsFetch), host: "10.99.0.1", heard: heard, close: closeAll}, nil
 }
 
 // bridge is a link of internal/impair between both, with a queue of 100 ms.

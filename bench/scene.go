@@ -59,7 +59,8 @@ func (s *scene) bytes() int64 { return s.size * int64(s.files) }
 // place is where the programs of a scene run: commands are put behind these.
 type place struct {
 	serve, fetch []string
-	host         string // of the servers, as those who fetch see it
+	host         string         // of the servers, as those who fetch see it
+	heard        func(f func()) // has f called at each packet of those who fetch; nil where nobody can hear them
 	close        func() error
 }
 
