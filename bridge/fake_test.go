@@ -113,6 +113,7 @@ type site struct {
 	t      *testing.T
 	node   *fakeNode
 	bridge *Bridge
+	stays  func() bool
 	conns  chan net.Conn
 	server *http.Server
 	done   chan struct{}
@@ -123,7 +124,7 @@ func newSite(t *testing.T) *site {
 	n := newFakeNode()
 	s := &site{t: t, node: n, bridge: New(Config{Key: n.key, Node: n, Directory: n}), conns: make(chan net.Conn), done: make(chan struct{})}
 	s.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.bridge.ServePage(w, r, r.Header.Get("Origin"))
+		s.bridge.ServePage(w, r, Visitor{Origin: r.Header.Get("Origin"), Stays: s.stays})
 	})}
 	go func() {
 		defer close(s.done)

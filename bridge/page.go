@@ -24,7 +24,14 @@ const (
 	wholeWithin  = 10 * time.Second // from the first frame of a message to its last
 	writeWithin  = 30 * time.Second // until a text is in the kernel's buffer
 	controlBurst = 50
+	lookEvery    = time.Second // whether a page may still be here
 )
+
+// Visitor is who opens a page's connection.
+type Visitor struct {
+	Origin string      // whose budget the page uses
+	Stays  func() bool // it may still be here; nil: always. A permission can be taken back
+}
 
 // page is one WebSocket connection.
 type page struct {
@@ -36,11 +43,10 @@ type page struct {
 	cancel context.CancelFunc
 }
 
-// ServePage makes a connection of a request and serves it until either end closes it. origin names whose budget
-// the page uses. Whoever calls this has decided that the request may have the connection: nothing of that is
-// checked here.
-func (b *Bridge) ServePage(w http.ResponseWriter, r *http.Request, origin string) {
-	purse, err := b.admit(origin)
+// ServePage makes a connection of a request and serves it until either end closes it, or the visitor may not stay.
+// Whoever calls this has decided that the request may have the connection: nothing of that is checked here.
+func (b *Bridge) ServePage(w http.ResponseWriter, r *http.Request, v Visitor) {
+	purse, err := b.admit(v.Origin)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -70,6 +76,9 @@ func (b *Bridge) ServePage(w http.ResponseWriter, r *http.Request, origin string
 	defer cancel()
 	wg.Go(func() { p.write(ctx) })
 	wg.Go(func() { p.ping(ctx) })
+	if v.Stays != nil {
+		wg.Go(func() { p.stay(ctx, v.Stays) })
+	}
 	p.read(ctx)
 }
 
@@ -196,4 +205,18 @@ func (p *page) ping(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// stay ends the page once it may not be here any more.
+func (p *page) stay(ctx context.Context, may func() bool) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for may() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	p.cancel()
 }

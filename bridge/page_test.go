@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -465,6 +466,22 @@ func TestCloseEndsPages(t *testing.T) {
 		s.bridge.Close()
 		if _, err := a.ends(); err == nil {
 			t.Error("still open")
+		}
+		a.leaves()
+	})
+}
+
+// A permission that is taken back ends the page within a second.
+func TestPageThatMayNotStay(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		var gone atomic.Bool
+		s.stays = func() bool { return !gone.Load() }
+		a := s.open(origin)
+		time.Sleep(time.Minute / 2)
+		begun := time.Now()
+		gone.Store(true)
+		if _, err := a.ends(); err == nil || time.Since(begun) > lookEvery {
+			t.Errorf("%v after %s", err, time.Since(begun))
 		}
 		a.leaves()
 	})

@@ -42,15 +42,18 @@ func (d directory) Proven(a netip.AddrPort) bool      { return d.n.Proven(a) }
 func (d directory) Node(a netip.AddrPort) bool        { return d.n.Inhabited(a) }
 func (d directory) Known(key identity.PublicKey) bool { return d.n.Known(key) }
 
-// Pages serves the bridge's connections of pages that the gateway let in. Pages of one content, or of one site, share a
-// budget.
-func (d *Daemon) Pages() http.Handler {
+// pages serves the bridge's connections of pages that the gateway let in, as long as the user allows them. Pages of one
+// content, or of one site, share a budget.
+func pages(b *bridge.Bridge, grants *gateway.Grants) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := gateway.CallerOf(r)
-		origin := c.Origin
+		v := bridge.Visitor{Origin: c.Origin}
 		if c.Page.Valid() {
-			origin = c.Page.Key()
+			v.Origin = c.Page.Key()
 		}
-		d.bridge.ServePage(w, r, origin)
+		if c.Kind == gateway.App {
+			v.Stays = func() bool { return grants.Allows(v.Origin) }
+		}
+		b.ServePage(w, r, v)
 	})
 }
