@@ -117,7 +117,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, t target, err e
 		refuse(w, http.StatusGatewayTimeout, fmt.Sprintf("no peer has %s after %v; try again later, or add a peer", t.id, g.cfg.FindTimeout.Round(time.Second)))
 	case errors.Is(err, ErrQuota), errors.Is(err, ErrDiskFull), errors.Is(err, ErrTooLarge):
 		refuse(w, http.StatusInsufficientStorage, oneLine(err)+"; remove something, or raise the quota of the store")
-	case errors.Is(err, ErrIntegrity):
+	case errors.Is(err, ErrIntegrity), errors.Is(err, folder.ErrFormat), errors.Is(err, folder.ErrVersion):
 		refuse(w, http.StatusBadGateway, oneLine(err))
 	default:
 		g.cfg.Log.Warn("a content could not be opened", "id", t.id, "err", err)

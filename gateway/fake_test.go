@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -137,4 +138,13 @@ func browser(extra map[string]string) map[string]string {
 		h[k] = v
 	}
 	return h
+}
+
+func addrOf(t testing.TB, l net.Listener) netip.AddrPort {
+	t.Helper()
+	a, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

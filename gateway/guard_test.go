@@ -22,7 +22,7 @@ func example(rt route) string {
 
 // W2: a name that merely resolves to this machine reaches no route, by any method.
 func TestHostIsCheckedOnEveryRoute(t *testing.T) {
-	g, s := newTest(t, nil)
+	g, s := newTest(t, everything)
 	hosts := []string{
 		"evil.com", "evil.com:24255", "127.0.0.1", "127.0.0.1:80", "127.0.0.1.:24255", "localhost", "localhost.:24255", "localhost.evil.com:24255",
 		"[::1]", "[::1%25lo]:24255", "::1:24255", "0.0.0.0:24255", "127.1:24255", "2130706433:24255", "", "127.0.0.1:24255@evil.com",
@@ -53,7 +53,7 @@ func TestHostIsCheckedOnEveryRoute(t *testing.T) {
 
 // W1 and W3: no page of another site uses what changes something, or tells of the node.
 func TestOriginIsCheckedOnEveryRoute(t *testing.T) {
-	g, s := newTest(t, nil)
+	g, s := newTest(t, everything)
 	from := map[string]map[string]string{
 		"another site":     {"Origin": "https://evil.com", "Sec-Fetch-Site": "cross-site"},
 		"null":             {"Origin": "null"},

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -16,6 +17,7 @@ const (
 
 // send serves ranges of a content. The type and the validators are in the header already.
 func send(w http.ResponseWriter, r *http.Request, body Content) {
+	oneRange(r)
 	out := &sender{ResponseWriter: w, ctl: http.NewResponseController(w), body: body}
 	http.ServeContent(out, r, "", time.Time{}, body)
 	// The deadline was of this answer only.
@@ -56,6 +58,14 @@ func (s *sender) ReadFrom(src io.Reader) (n int64, err error) {
 	return s.copy(part)
 }
 
+// deadline is for what is written next. Where there are none, as in front of a buffer, nobody can be slow.
+func (s *sender) deadline(t time.Time) error {
+	if err := s.ctl.SetWriteDeadline(t); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
 // pace is how much is handed over at once: as much as the reader took before in some seconds.
 type pace int64
 
@@ -76,7 +86,7 @@ func (s *sender) chunks(part *io.LimitedReader) (n int64, err error) {
 	}
 	for chunk := pace(firstChunk); part.N > 0; {
 		began := time.Now()
-		if err := s.ctl.SetWriteDeadline(began.Add(slowest)); err != nil {
+		if err := s.deadline(began.Add(slowest)); err != nil {
 			return n, err
 		}
 		k, err := to.ReadFrom(&io.LimitedReader{R: part.R, N: min(int64(chunk), part.N)})
@@ -100,7 +110,7 @@ func (s *sender) copy(part *io.LimitedReader) (n int64, err error) {
 		k, rerr := part.Read(buf)
 		for out := buf[:k]; len(out) > 0; {
 			began := time.Now()
-			if err := s.ctl.SetWriteDeadline(began.Add(slowest)); err != nil {
+			if err := s.deadline(began.Add(slowest)); err != nil {
 				return n, err
 			}
 			m, err := s.ResponseWriter.Write(out[:min(len(out), int(chunk))])
