@@ -11,7 +11,7 @@ import (
 // asking is the request that is being written. Of a peer that answers raw, requests for what follows one another are one
 // on the wire. Parts that make a packet each are answered by a datagram each, which leave with one system call. Over loopback, whose MTU
 // is 64 KiB, a datagram with ten blocks is no worse than one with one, and costs both sides a tenth of the work: so whole blocks
-// of a peer on this machine that holds all are answered by one. What is in flight, what was lost and who gave what is counted by
+// of a peer on this machine are answered by one. What is in flight, what was lost and who gave what is counted by
 // part or block all the same, and an answer of several blocks is taken apart when it comes.
 type asking struct {
 	to   *source // nil: none
@@ -32,7 +32,7 @@ func (a *asking) extend(s *source, r request, fl *flight) bool {
 		if int64(fl.each) != a.msg.Each || a.msg.Length%a.msg.Each != 0 {
 			return false
 		}
-	case !s.near || s.reach.have != nil || fl.n != chunk.BlockSize || r.tree || a.msg.Each > 0 || a.msg.Length%chunk.BlockSize != 0:
+	case !s.near || fl.n != chunk.BlockSize || r.tree || a.msg.Each > 0 || a.msg.Length%chunk.BlockSize != 0:
 		return false
 	}
 	a.msg.Length += int64(fl.n)

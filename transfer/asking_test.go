@@ -74,7 +74,7 @@ func TestRunsOfBlocks(t *testing.T) {
 		{"more than an answer", "127.0.0.1:5", true, nil, whole(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), []string{"0s+40.96µs", "10ns+4.096µs"}},
 		{"not raw", "127.0.0.1:5", false, nil, whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
 		{"elsewhere", "192.0.2.1:5", true, nil, whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
-		{"holds a part", "127.0.0.1:5", true, new(chunk.Ranges), whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
+		{"holds a part", "127.0.0.1:5", true, new(chunk.Ranges), whole(7, 8), []string{"7ns+8.192µs"}},
 		{"the tree", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize, tree: true}, {block: 1, n: chunk.BlockSize}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"then the tree", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, tree: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"the other hash", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, also: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},

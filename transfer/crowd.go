@@ -8,7 +8,7 @@ import (
 	"sharer/chunk"
 )
 
-// A crowd is there when others fetch the content too. Then (takeRare) what is asked is the
+// A crowd is there when others fetch the content too, and it is not so fast that the processors bind and runs cost the least. Then (takeRare) what is asked is the
 // rarest, what came is checked sooner so that others can have it, and when many others are
 // there, few are asked at a time: if everybody asked everybody, each line would carry as
 // many flows as there are peers, and hundreds of windows of two answers each are more than
@@ -43,7 +43,7 @@ func (d *Download) gather(now time.Time) {
 			c.partial++
 		}
 	}
-	if there := c.partial > 0 && d.proven && d.cfg.ID.Kind == chunk.BLAKE3; there != d.pick.crowd {
+	if there := c.partial > 0 && !d.speed.fast && d.proven && d.cfg.ID.Kind == chunk.BLAKE3; there != d.pick.crowd {
 		d.pick.crowd = there
 		d.pick.news++
 	}

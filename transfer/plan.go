@@ -423,7 +423,7 @@ func (d *Download) probes(s *source, n int, now time.Time) bool {
 // returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
 func (d *Download) more(s *source, block int64) (size int) {
 	most := min(s.control.window()/8, maxAnswer)/chunk.BlockSize - 1
-	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd && !d.speed.fast || most <= 0 {
+	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd || most <= 0 {
 		return 0
 	}
 	for i := range d.pick.takeMore(block, most, d.reachOf(s)) {
