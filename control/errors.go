@@ -11,6 +11,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/identity"
 	"sharer/node"
 	"sharer/seed"
 )
@@ -38,6 +39,7 @@ type Error struct {
 
 	Locked   *node.LockedError   `json:"locked,omitempty"`
 	NotFound *node.NotFoundError `json:"not_found,omitempty"`
+	Name     *node.NameError     `json:"name,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -58,6 +60,9 @@ func (e *Error) Unwrap() []error {
 	if e.NotFound != nil {
 		errs = append(errs, e.NotFound)
 	}
+	if e.Name != nil {
+		errs = append(errs, e.Name)
+	}
 	return errs
 }
 
@@ -67,6 +72,7 @@ var sentinels = []struct {
 	err  error
 }{
 	{"not_found", node.ErrNotFound}, {"stalled", node.ErrStalled}, {"integrity", node.ErrIntegrity}, {"exists", node.ErrExists},
+	{"name", identity.ErrName}, {"key", identity.ErrKey}, {"names_full", identity.ErrFull}, {"too_long", node.ErrLong}, {"conflict", node.ErrConflict},
 	{"closing", node.ErrClosed}, {"no_answer", node.ErrNoAnswer}, {"no_state", node.ErrNoState},
 	{"canceled", context.Canceled}, {"deadline", context.DeadlineExceeded},
 	{"no_file", fs.ErrNotExist}, {"permission", fs.ErrPermission}, {"file_exists", fs.ErrExist},
@@ -89,6 +95,7 @@ func errorOf(err error) *Error {
 	}
 	errors.As(err, &e.Locked)
 	errors.As(err, &e.NotFound)
+	errors.As(err, &e.Name)
 	return e
 }
 

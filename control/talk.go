@@ -66,15 +66,17 @@ func (p toPeer) within(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, duration(p.Timeout))
 }
 
+func (p *toPeer) deadline(s float64) { p.Timeout = s }
+
 // ask sends the deadline of ctx along, and waits a little longer itself.
-func (c *Client) ask(ctx context.Context, path string, in toPeer, out any) error {
+func (c *Client) ask(ctx context.Context, path string, in interface{ deadline(seconds float64) }, out any) error {
 	const grace = 2 * time.Second // for the answer to come
 	end, ok := ctx.Deadline()
 	if !ok {
 		return c.Call(ctx, "POST", path, in, out)
 	}
 	left := max(time.Until(end), time.Millisecond)
-	in.Timeout = seconds(left)
+	in.deadline(seconds(left))
 	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), left+grace)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -91,20 +93,20 @@ func (c *Client) ask(ctx context.Context, path string, in toPeer, out any) error
 
 // Ping is node.Node.Ping by the daemon.
 func (c *Client) Ping(ctx context.Context, addr netip.AddrPort) (p node.Pong, err error) {
-	err = c.ask(ctx, "/v1/ping", toPeer{Addr: addr}, &p)
+	err = c.ask(ctx, "/v1/ping", &toPeer{Addr: addr}, &p)
 	return p, err
 }
 
 // Chat is node.Node.Chat by the daemon.
 func (c *Client) Chat(ctx context.Context, addr netip.AddrPort, text string) (s node.Said, err error) {
-	err = c.ask(ctx, "/v1/chat", toPeer{Addr: addr, Text: text}, &s)
+	err = c.ask(ctx, "/v1/chat", &toPeer{Addr: addr, Text: text}, &s)
 	return s, err
 }
 
 // Offers is node.Node.Offers by the daemon.
 func (c *Client) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Offer, node.Asked, error) {
 	var o offers
-	err := c.ask(ctx, "/v1/offers", toPeer{Only: only}, &o)
+	err := c.ask(ctx, "/v1/offers", &toPeer{Only: only}, &o)
 	return o.Offers, o.Asked, err
 }
 

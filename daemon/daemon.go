@@ -103,7 +103,9 @@ func (d *Daemon) open() (err error) {
 	d.bridge = newBridge(d.Node)
 	d.openWatcher()
 	d.restored.Store(!d.cfg.Keep)
-	if d.cfg.Keep {
+	if !d.cfg.Keep {
+		d.saved.Published = nil // what one command publishes the next one does not
+	} else {
 		d.restoreSeeds()
 		d.restoreJobs()
 		if err := d.openMirrors(); err != nil {
@@ -128,6 +130,8 @@ func (d *Daemon) serve() error {
 	d.server.ServeTalker(d)
 	d.server.ServeMirrors(d)
 	d.server.ServeDeny(d)
+	d.server.ServePerson(d)
+	d.server.ServePublisher(d)
 	d.server.Serve(l)
 	return nil
 }

@@ -59,7 +59,7 @@ func (m *manifests) take(f seed.File) error {
 }
 
 // offer makes the manifests of folders that have files, offers them, and tells of each.
-func (m *manifests) offer(to offerer, tell func(seed.Folder)) error {
+func (m *manifests) offer(to offerer, tell func(seed.Folder, folder.Folder) error) error {
 	for _, root := range m.order {
 		in := m.byRoot[root]
 		if len(in.files) == 0 {
@@ -78,7 +78,9 @@ func (m *manifests) offer(to offerer, tell func(seed.Folder)) error {
 			return fmt.Errorf("%s: %w", root, err)
 		}
 		in.files = nil
-		tell(seed.Folder{Root: root, Name: name, Sums: sums, Files: len(f.Files), Bytes: f.Size(), Left: in.left})
+		if err := tell(seed.Folder{Root: root, Name: name, Sums: sums, Files: len(f.Files), Bytes: f.Size(), Left: in.left}, f); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ type saved struct {
 	LastJob int     `json:"last_job"` // number of the job that was made last
 	Seeds   []*Seed `json:"seeds,omitempty"`
 	Jobs    []*Job  `json:"jobs,omitempty"`
+
+	Published []*Published `json:"published,omitempty"`
 }
 
 // savedVersion is that of the document. Fields are only ever added; a document of a later version is not touched.

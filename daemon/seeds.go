@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/control"
+	"sharer/folder"
 	"sharer/seed"
 )
 
@@ -68,6 +70,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	}
 	m := manifestsOf(o.Paths)
 	found = map[string]*Seed{}
+	alone := map[string]chunk.Sums{} // of the paths that are files
 	report, err = d.watcher.Add(ctx, o, func(e seed.Event) {
 		emit(e)
 		if e.Kind != seed.FileDone {
@@ -82,7 +85,8 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 		s.Files++
 		s.Bytes += e.File.Content.Size
 		if m.byRoot[root] == nil {
-			s.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: e.File.Content.BLAKE3}
+			c := e.File.Content
+			s.ID, alone[root] = chunk.ID{Kind: chunk.BLAKE3, Hash: c.BLAKE3}, chunk.Sums{SHA256: c.SHA256, BLAKE3: c.BLAKE3, Size: c.Size}
 		}
 		if err := m.take(e.File); err != nil {
 			emit(seed.Event{Kind: seed.LeftOut, Path: e.File.Path, Err: err})
@@ -91,10 +95,14 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if err != nil {
 		return report, found, err
 	}
-	err = m.offer(d.Node, func(f seed.Folder) {
+	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
 		found[f.Root].Folder = f.Sums.BLAKE3.String()
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
+		return d.publishFolder(ctx, f, all)
 	})
+	for root, sums := range alone {
+		err = errors.Join(err, d.publishFile(ctx, root, sums))
+	}
 	return report, found, err
 }
 

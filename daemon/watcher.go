@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/folder"
 	"sharer/seed"
 	"sharer/watch"
 )
@@ -108,19 +109,27 @@ func (d *Daemon) list(root string) error {
 	if err != nil {
 		return err
 	}
-	var folder *seed.Folder
+	var made *seed.Folder
 	if m.byRoot[root] == nil && s.Files == 1 {
-		s.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: last.Content.BLAKE3}
+		c := last.Content
+		s.ID = chunk.ID{Kind: chunk.BLAKE3, Hash: c.BLAKE3}
+		if err := d.publishFile(d.ctx, root, chunk.Sums{SHA256: c.SHA256, BLAKE3: c.BLAKE3, Size: c.Size}); err != nil {
+			return err
+		}
 	}
-	if err := m.offer(d.Node, func(f seed.Folder) { folder = &f }); err != nil {
+	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
+		made = &f
+		return d.publishFolder(d.ctx, f, all)
+	})
+	if err != nil {
 		return err
 	}
-	if folder != nil {
-		s.Folder = folder.Sums.BLAKE3.String()
+	if made != nil {
+		s.Folder = made.Sums.BLAKE3.String()
 	}
 	if err := d.noteSeeds(map[string]*Seed{root: s}); err != nil {
 		return err
 	}
-	d.tell(watch.Event{Kind: watch.Settled, Root: root}, folder)
+	d.tell(watch.Event{Kind: watch.Settled, Root: root}, made)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -171,9 +172,6 @@ type freshName struct {
 
 var _ gateway.Names = (*names)(nil)
 
-// folderName is the name under which a folder's manifest is published.
-const folderName = "folder.json"
-
 // Resolve looks for the name itself, and for a folder of which it is a part.
 func (s *names) Resolve(ctx context.Context, key [32]byte, name string, wait time.Duration, held bool) (gateway.Named, error) {
 	at := freshKey{key, name}
@@ -183,12 +181,15 @@ func (s *names) Resolve(ctx context.Context, key [32]byte, name string, wait tim
 	if ok && time.Now().Before(f.until) {
 		return f.named, nil
 	}
-	first, rest, _ := strings.Cut(name, "/")
-	ask := []string{strings.TrimSuffix(name, "/"), first + "/" + folderName}
+	name = strings.TrimSuffix(name, "/")
+	ask := identity.Candidates(name)
+	if len(ask) == 0 {
+		return gateway.Named{}, gateway.ErrNotHeld
+	}
 	var found []identity.Record
 	if held {
 		for _, r := range s.n.Records() {
-			if r.Key == at.key && (r.Path == ask[0] || r.Path == ask[1]) {
+			if r.Key == at.key && slices.Contains(ask, r.Path) {
 				found = append(found, r)
 			}
 		}
@@ -196,18 +197,14 @@ func (s *names) Resolve(ctx context.Context, key [32]byte, name string, wait tim
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		var err error
-		if found, err = s.n.ResolveAny(ctx, at.key, ask, nil); len(found) == 0 {
+		if found, err = s.n.ResolveAny(ctx, node.NameQuery{Key: at.key, Names: ask}); len(found) == 0 {
 			return gateway.Named{}, forWeb(err)
 		}
 	}
-	for _, path := range ask {
-		for _, r := range found {
-			if r.Path == path {
-				named := namedBy(r, path == ask[1] && name != ask[1], rest)
-				s.remember(at, named)
-				return named, nil
-			}
-		}
+	if r, folder, rest, ok := identity.Meant(name, found); ok {
+		named := namedBy(r, folder, rest)
+		s.remember(at, named)
+		return named, nil
 	}
 	return gateway.Named{}, gateway.ErrNotHeld
 }

@@ -51,6 +51,9 @@ func parseTarget(path, query string) (target, error) {
 			return target{}, err
 		}
 	}
+	if l.Published != "" {
+		return target{latest: true, key: chunk.Hash(l.Publisher), name: l.Published, size: -1, peers: l.Peers}, nil
+	}
 	return target{
 		id: l.ID, also: l.Also, name: l.Name, size: l.Size, peers: l.Peers,
 		folder: l.Folder, path: l.Path, slash: strings.HasSuffix(path, "/"),

@@ -83,7 +83,7 @@ func FuzzKeyFile(f *testing.F) {
 	f.Add([]byte(`{"public":"` + alice.Public().String() + `","private":"` + "01" + strings.Repeat("0", 62) + `"}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		k, err := parseKeyFile(text)
+		k, err := ParseKey(text)
 		if (err == nil) != (k != nil) || err != nil && !errors.Is(err, ErrKeyFile) {
 			t.Fatalf("%v, %v", k != nil, err)
 		}

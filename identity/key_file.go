@@ -12,8 +12,8 @@ import (
 	"runtime"
 )
 
-// maxKeyFile bounds what is read of a key file, in bytes; a good one has about 170.
-const maxKeyFile = 4096
+// MaxKeyFile bounds what is read of a key file, in bytes; a good one has about 170.
+const MaxKeyFile = 4096
 
 var (
 	// ErrKeyFile is wrapped by the errors about a file that is there and holds no key.
@@ -81,11 +81,11 @@ func loadKey(path string) (k *Key, tightened bool, err error) {
 		return nil, false, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	text, err := io.ReadAll(io.LimitReader(f, MaxKeyFile+1))
 	if err != nil {
 		return nil, false, err
 	}
-	if k, err = parseKeyFile(text); err != nil {
+	if k, err = ParseKey(text); err != nil {
 		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // there modes say nothing of others
@@ -97,11 +97,11 @@ func loadKey(path string) (k *Key, tightened bool, err error) {
 	return k, tightened, nil
 }
 
-// parseKeyFile needs both keys, and that they belong together: a flipped bit would be a
-// new identity.
-func parseKeyFile(text []byte) (*Key, error) {
-	if len(text) > maxKeyFile {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrKeyFile, maxKeyFile)
+// ParseKey reads the text of a key file. It needs both keys, and that they belong together: a flipped bit would be a
+// new identity. The error wraps ErrKeyFile.
+func ParseKey(text []byte) (*Key, error) {
+	if len(text) > MaxKeyFile {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrKeyFile, MaxKeyFile)
 	}
 	if len(text) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrKeyFile)
@@ -128,15 +128,16 @@ func parseKeyFile(text []byte) (*Key, error) {
 	return k, nil
 }
 
+// Text is the text of a key file.
+func (k *Key) Text() []byte {
+	seed := k.Seed()
+	return fmt.Appendf(nil, "{\n  \"public\": %q,\n  \"private\": %q\n}\n", k.public.String(), hex.EncodeToString(seed[:]))
+}
+
 // SaveKey writes a key to a file that must not be there yet (ErrKeyExists). After a crash
 // the whole file is there or none; what may be left is a file beside it with a key that
 // nobody has used.
 func SaveKey(path string, k *Key) (err error) {
-	seed := k.Seed()
-	text, err := json.MarshalIndent(keyFile{Public: k.public.String(), Private: hex.EncodeToString(seed[:])}, "", "  ")
-	if err != nil {
-		return err
-	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // of mode 0600
 	if err != nil {
 		return fmt.Errorf("save key: %w", err)
@@ -146,7 +147,7 @@ func SaveKey(path string, k *Key) (err error) {
 			err = fmt.Errorf("save key: %w", e)
 		}
 	}()
-	_, err = f.Write(append(text, '\n'))
+	_, err = f.Write(k.Text())
 	if err == nil {
 		err = f.Sync()
 	}

@@ -110,7 +110,7 @@ func TestKeyFileIsNeverReplaced(t *testing.T) {
 	}
 	bad := map[string][]byte{
 		"empty": {}, "no object": []byte("[]"), "null": []byte("null"), "other JSON": []byte(`{"key":"x"}`), "zeros": make([]byte, len(text)),
-		"long":              bytes.Repeat([]byte(" "), maxKeyFile+1),
+		"long":              bytes.Repeat([]byte(" "), MaxKeyFile+1),
 		"another's public":  bytes.Replace(text, []byte(alice.Public().String()), []byte(bob.Public().String()), 1),
 		"a digit of either": bytes.Replace(text, []byte(`"private": "01`), []byte(`"private": "02`), 1),
 		"more after":        append(bytes.Clone(text), "x"...),

@@ -11,14 +11,17 @@
 //	lcdp://blake3/<64 hex>[/<filename>][?hints]    http://127.0.0.1:24255/blake3/<hex>[/<filename>]
 //	lcdp://sha256/<64 hex>[/<filename>][?hints]    http://127.0.0.1:24255/<hex>[/<filename>]
 //	lcdp://folder/<64 hex>[/<path>][?hints]        http://127.0.0.1:24255/folder/<hex>[/<path>]
+//	lcdp://[0x]<64 hex>/<name>[?hints]             http://127.0.0.1:24255/latest/<hex>/<name>
 //
 // A folder's id is the BLAKE3 of its manifest (package folder); a path in it means that file, or that folder, only.
 //
 // [Parse] also takes the bare forms (<hex>, sha256/<hex>, blake3/<hex>, b3/<hex>,
 // blake3_tree_v2/<hex>, folder/<hex>), with a filename and hints if need be, and any
 // http or https URL with such a path; the host is ignored. Scheme, kind and hex are
-// case-insensitive. Links to publishers' names are recognised and refused with
-// [ErrNotYet].
+// case-insensitive.
+//
+// The last form names no content, but what a publisher, whose key it is, says at any time that it is: a file, or a folder, or
+// something in a published folder. Which of these only the publisher can tell.
 //
 //	n    display name                         k    a holder's public key, repeatable
 //	s    size in bytes, of all files together w    https URL of a copy, repeatable
@@ -62,7 +65,7 @@ const (
 // Key is a holder's Ed25519 public key.
 type Key [32]byte
 
-// Link is what a link says. Only ID is certain to be there.
+// Link is what a link says. Either ID or Published is certain to be there.
 type Link struct {
 	ID   chunk.ID
 	Also chunk.ID // the other hash of the same content; zero Kind: not said. Both must match at the end.
@@ -71,6 +74,9 @@ type Link struct {
 
 	Folder bool   // ID is the manifest of a folder; Name and Size are the folder's
 	Path   string // in the folder: valid UTF-8 in NFC, parts between slashes of which none is "", . or ..; "": all of it
+
+	Published string // what Publisher published under this name, or what is below it; parts as in Path. "": the link names an ID
+	Publisher Key
 
 	Peers   []netip.AddrPort // at most MaxPeers, unmapped, without duplicates
 	Keys    []Key
@@ -113,6 +119,11 @@ func oneBlock(size int64) bool { return size > 0 && size <= chunk.BlockSize }
 func (l Link) String() string {
 	var b strings.Builder
 	b.WriteString("lcdp://")
+	if l.Published != "" {
+		b.WriteString("0x" + chunk.Hash(l.Publisher).String())
+		l.appendRest(&b, l.Also)
+		return b.String()
+	}
 	word := kindWord(l.ID.Kind)
 	if l.Folder {
 		word = folderWord
@@ -137,6 +148,10 @@ func (l Link) Web() string {
 	var b strings.Builder
 	b.WriteString(webBase)
 	switch {
+	case l.Published != "":
+		b.WriteString("latest/" + chunk.Hash(l.Publisher).String())
+		l.appendRest(&b, also)
+		return b.String()
 	case l.Folder:
 		b.WriteString(folderWord + "/")
 	case id.Kind != chunk.SHA256:
@@ -152,6 +167,9 @@ func (l Link) Web() string {
 func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
 	name := cleanName(l.Name)
 	switch {
+	case l.Published != "":
+		b.WriteByte('/')
+		appendEscaped(b, l.Published, "/")
 	case l.Folder && l.Path != "":
 		b.WriteByte('/')
 		appendEscaped(b, l.Path, "/")
@@ -167,7 +185,7 @@ func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
 		b.WriteByte('=')
 		appendEscaped(b, value, plain)
 	}
-	if l.Folder && name != "" {
+	if (l.Folder || l.Published != "") && name != "" {
 		hint("n", name, "")
 	}
 	if l.Size >= 0 {
@@ -196,7 +214,7 @@ func (l Link) appendRest(b *strings.Builder, also chunk.ID) {
 // Equal says whether two links say the same, Ignored apart.
 func (l Link) Equal(o Link) bool {
 	return l.ID == o.ID && l.Also == o.Also && l.Name == o.Name && l.Size == o.Size &&
-		l.Folder == o.Folder && l.Path == o.Path && l.Select == o.Select && l.Seq == o.Seq &&
+		l.Published == o.Published && l.Publisher == o.Publisher && l.Folder == o.Folder && l.Path == o.Path && l.Select == o.Select && l.Seq == o.Seq &&
 		slices.Equal(l.Peers, o.Peers) && slices.Equal(l.Keys, o.Keys) && slices.Equal(l.Mirrors, o.Mirrors)
 }
 

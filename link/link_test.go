@@ -1,7 +1,7 @@
 package link
 
 import (
-	"errors"
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -149,24 +149,49 @@ func TestParseErrors(t *testing.T) {
 		if err == nil || err.Error() != c.want {
 			t.Errorf("Parse(%.60q)\n got %v\nwant %s", c.text, err, c.want)
 		}
-		if errors.Is(err, ErrNotYet) || l.ID.Kind != 0 {
-			t.Errorf("Parse(%.60q): %v, ErrNotYet %v", c.text, l, errors.Is(err, ErrNotYet))
+		if l.ID.Kind != 0 || l.Published != "" {
+			t.Errorf("Parse(%.60q): %v", c.text, l)
 		}
 	}
 }
 
-func TestNotYet(t *testing.T) {
-	name := "link: is a publisher's name, this version cannot fetch it yet; ask for an id, such as blake3/<hex>"
+// A publisher's name, in each form, and what is wrong with others.
+func TestPublishedNames(t *testing.T) {
+	key := Key(bytes.Repeat([]byte{0xAA}, 32))
+	hexKey := strings.Repeat("aa", 32)
 	for text, want := range map[string]string{
-		"lcdp://" + hexA + "/isos":                      name,
-		"LCDP://0X" + strings.ToUpper(hexA) + "/isos/a": name,
-		"0x" + hexA + "/isos":                           name,
-		"0x" + hexA:                                     name,
-		"latest/" + hexA + "/isos":                      name,
-		"http://h/latest/0x" + hexA + "/index.html":     name,
+		"lcdp://" + hexKey + "/isos":                      "isos",
+		"LCDP://0X" + strings.ToUpper(hexKey) + "/isos/a": "isos/a",
+		"0x" + hexKey + "/a%20b/c.html?seq=7":             "a b/c.html",
+		"latest/" + hexKey + "/isos/":                     "isos",
+		"http://h/latest/0x" + hexKey + "/index.html#x":   "index.html",
 	} {
-		if _, err := Parse(text); !errors.Is(err, ErrNotYet) || err.Error() != want {
-			t.Errorf("Parse(%q)\n got %v\nwant %s", text, err, want)
+		l, err := Parse(text)
+		if err != nil || l.Published != want || l.Publisher != key || l.ID.Valid() {
+			t.Errorf("Parse(%q) = %+v, %v", text, l, err)
+		}
+		for _, again := range []string{l.String(), l.Web()} {
+			if got, err := Parse(again); err != nil || !got.Equal(l) {
+				t.Errorf("%q: Parse(%q) = %+v, %v", text, again, got, err)
+			}
+		}
+	}
+	l := Link{Publisher: key, Published: "isos/x y", Size: -1, Seq: 9}
+	if l.String() != "lcdp://0x"+hexKey+"/isos/x%20y?seq=9" || l.Web() != "http://127.0.0.1:24255/latest/"+hexKey+"/isos/x%20y?seq=9" {
+		t.Errorf("%s, %s", l, l.Web())
+	}
+	for text, want := range map[string]string{
+		"0x" + hexKey:                                          "link: published name is missing after the publisher's key",
+		"lcdp://" + hexKey + "/":                               "link: published name is missing after the publisher's key",
+		"0x" + hexKey + "/a/../b":                              `link: published name has the part ".."`,
+		"0x" + hexKey + "/a//b":                                `link: published name has the part ""`,
+		"0x" + hexKey + "/a%2Fb":                               `link: published name has the part "a/b"`,
+		"0x" + strings.Repeat("0", 64) + "/a":                  "link: publisher's key is all zeros, which is none",
+		"latest/0x12/a":                                        "link: publisher's key has 2 hex digits, want 64",
+		"0x" + hexKey + "/" + strings.Repeat("x/", 3000) + "x": "link: published name has 6001 bytes, at most 4095",
+	} {
+		if l, err := Parse(text); err == nil || err.Error() != want {
+			t.Errorf("Parse(%.80q) = %+v\n got %v\nwant %s", text, l, err, want)
 		}
 	}
 }

@@ -9,10 +9,6 @@ import (
 	"sharer/chunk"
 )
 
-// ErrNotYet is wrapped by the error for a link that is well formed, but names
-// something that this version cannot fetch; the text says what to do instead.
-var ErrNotYet = errors.New("this version cannot fetch it yet")
-
 // Parse reads a link in any of the forms of the package comment; spaces and line
 // ends around it are ignored. The error is one line that names the wrong part.
 func Parse(text string) (Link, error) {
@@ -40,9 +36,12 @@ func Parse(text string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	if l.Folder {
+	switch {
+	case l.Publisher != (Key{}):
+		l.Published, err = published(tail)
+	case l.Folder:
 		l.Path, err = pathIn(tail)
-	} else {
+	default:
 		l.Name, err = nameOf(tail)
 	}
 	if err != nil {
@@ -99,10 +98,10 @@ func (l *Link) parseID(parts []string) (tail []string, err error) {
 		if len(parts) < 2 || parts[1] == "" {
 			return nil, errors.New("link: publisher's key is missing after latest/")
 		}
-		return nil, notYetName(strings.TrimPrefix(strings.ToLower(parts[1]), "0x"))
+		return parts[2:], l.parsePublisher(strings.TrimPrefix(strings.ToLower(parts[1]), "0x"))
 	default:
 		if key, ok := strings.CutPrefix(first, "0x"); ok {
-			return nil, notYetName(key)
+			return parts[1:], l.parsePublisher(key)
 		}
 		// Whatever is not short enough to be a word is meant as a hash.
 		if !isHex(first) && len(first) < 32 {
@@ -119,12 +118,30 @@ func (l *Link) parseID(parts []string) (tail []string, err error) {
 	return parts[2:], nil
 }
 
-// notYetName is the error for a publisher's key and a name.
-func notYetName(key string) error {
-	if err := checkHex("publisher's key", key); err != nil {
+// parsePublisher reads the key of a publisher.
+func (l *Link) parsePublisher(text string) error {
+	if err := checkHex("publisher's key", text); err != nil {
 		return err
 	}
-	return fmt.Errorf("link: is a publisher's name, %w; ask for an id, such as blake3/<hex>", ErrNotYet)
+	if _, err := hex.Decode(l.Publisher[:], []byte(text)); err != nil {
+		return err
+	}
+	if l.Publisher == (Key{}) {
+		return errors.New("link: publisher's key is all zeros, which is none")
+	}
+	return nil
+}
+
+// published takes all parts as a publisher's name.
+func published(tail []string) (string, error) {
+	name, err := pathIn(tail)
+	switch {
+	case err != nil:
+		return "", errors.New(strings.Replace(err.Error(), "path in the folder", "published name", 1))
+	case name == "":
+		return "", errors.New("link: published name is missing after the publisher's key")
+	}
+	return name, nil
 }
 
 func hashAfter(parts []string) (chunk.Hash, error) {

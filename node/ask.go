@@ -32,7 +32,11 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 		select {
 		case p := <-got:
 			retry.Stop()
-			return Pong{From: p.From, RTT: p.RTT, Bytes: p.Bytes}, nil
+			pong := Pong{From: p.From, RTT: p.RTT, Bytes: p.Bytes}
+			if lives, ok := n.letters.opener.Places.At(p.From); ok && lives.Proven {
+				pong.Key = lives.Key
+			}
+			return pong, nil
 		case <-ctx.Done():
 			retry.Stop()
 			return Pong{}, ErrNoAnswer
@@ -56,4 +60,26 @@ func (n *Node) pongs(addr netip.AddrPort) (got <-chan swarm.Pong, cancel func())
 			}
 		}
 	})
+}
+
+// Nearest waits until a peer is known, at most until ctx ends, and returns the n best.
+func (n *Node) Nearest(ctx context.Context, most int) []netip.AddrPort {
+	look := time.NewTicker(findLook)
+	defer look.Stop()
+	for {
+		var out []netip.AddrPort
+		for _, p := range n.swarm.Best(most) {
+			out = append(out, p.Addr)
+		}
+		if len(out) > 0 {
+			return out
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.ctx.Done():
+			return nil
+		case <-look.C:
+		}
+	}
 }

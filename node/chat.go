@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	keyWait    = 1500 * time.Millisecond // for the key of an address that answers: nodes that have one say so at once
-	groupMost  = 256                     // keys that a group's message is sent to: 34 ms of work a round
-	groupAgain = 500 * time.Millisecond  // and half as long again each round
-	groupTries = 9                       // over 38 s
+	keyWait    = 3 * time.Second        // for the key of an address that answers: nodes that have one say so at once
+	groupMost  = 256                    // keys that a group's message is sent to: 34 ms of work a round
+	groupAgain = 500 * time.Millisecond // and half as long again each round
+	groupTries = 9                      // over 38 s
 )
 
 // errMessage is returned for a text that is too long.

@@ -34,7 +34,8 @@ type Config struct {
 
 	DownPerPeer int64 // as UpPerPeer, for what comes from each peer
 
-	Identity *identity.Key // who we are; nil: the state folder's, else somebody new for this run
+	Identity  *identity.Key // who we are; nil: the state folder's, else somebody new for this run
+	Introduce bool          // whoever is met is told who we are; a node with a state folder of its own always does
 
 	StoreQuota   int64 // bytes that the store may hold, 0: no limit
 	StoreMinFree int64 // bytes that it leaves free on the disk, 0: see package store
@@ -156,7 +157,8 @@ func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 type Pong struct {
 	From  netip.AddrPort
 	RTT   time.Duration
-	Bytes int // size of the datagram that carried the answer
+	Bytes int                // size of the datagram that carried the answer
+	Key   identity.PublicKey // who lives there; zero: not known
 }
 
 // Chat is a message that arrived from a proven address.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,35 @@ func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, er
 		n.library.offer(path)
 	}
 	return paths, pages[0].Sums, nil
+}
+
+// OfferPage offers a page that was made here, such as the listing of a folder. It lies beside the manifests, and goes as they do.
+func (n *Node) OfferPage(ctx context.Context, data []byte) (chunk.Sums, error) {
+	if n.state == nil {
+		return chunk.Sums{}, ErrNoState
+	}
+	sums, err := chunk.Sum(ctx, bytes.NewReader(data), int64(len(data)), nil, nil)
+	if err != nil {
+		return chunk.Sums{}, err
+	}
+	dir, err := filepath.Abs(filepath.Join(n.state.dir, "folders"))
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+	}
+	path := filepath.Join(dir, sums.BLAKE3.String()+".html")
+	stamp, err := writePage(path, data)
+	if err != nil {
+		return chunk.Sums{}, fmt.Errorf("folders: %w", err)
+	}
+	e := index.Entry{Content: index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}, Place: index.Place{Path: path, Stamp: stamp}}
+	if err := n.state.index.Put([]index.Entry{e}); err != nil {
+		return chunk.Sums{}, err
+	}
+	n.library.offer(path)
+	return sums, nil
 }
 
 // clearFolders removes what was not offered in this session.

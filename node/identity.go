@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"sharer/chunk"
 	"sharer/identity"
 	"sharer/wire"
 )
@@ -53,6 +54,7 @@ func (n *Node) assembleIdentity(random io.Reader) error {
 		file = filepath.Join(n.state.dir, "names.jsonl")
 	}
 	n.names = newNames(key.Public(), n.log, file)
+	n.names.holder = func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) }
 	if bad, err := n.names.load(); err != nil {
 		return fmt.Errorf("names: %w", err)
 	} else if bad > 0 {
@@ -63,7 +65,7 @@ func (n *Node) assembleIdentity(random io.Reader) error {
 		gate:   n.swarm.Gate, table: n.swarm.Table, mux: n.mux, names: n.names, random: random, wanted: n.hinted,
 	}
 	n.introduce = &introductions{
-		letters: n.letters, unasked: n.state != nil, met: make(chan netip.AddrPort, maxMet), batch: n.swarm.Gate.NewBatch(), told: map[netip.AddrPort]*told{},
+		letters: n.letters, unasked: n.state != nil || n.cfg.Introduce, met: make(chan netip.AddrPort, maxMet), batch: n.swarm.Gate.NewBatch(), told: map[netip.AddrPort]*told{},
 	}
 	n.searches = map[identity.PublicKey][]*search{}
 	n.voice = n.swarm.Gate.NewBatch()

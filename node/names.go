@@ -23,6 +23,10 @@ const (
 	maxPushes    = 64 // records that wait to be passed on; the newest is dropped, and asked for again
 )
 
+// ErrConflict is wrapped, with an *identity.ConflictError, by the error about a name whose publisher signed two contents under
+// one number.
+var ErrConflict = errors.New("the publisher contradicts itself")
+
 // nameID is a publisher's name.
 type nameID struct {
 	key  identity.PublicKey
@@ -40,6 +44,7 @@ type names struct {
 	pushes chan push
 	dirty  chan struct{} // one token: the file is to be written
 	pub    sync.Mutex    // one Publish at a time numbers
+	holder func(chunk.ID, netip.AddrPort)
 
 	rollbacks, unwanted, conflicted atomic.Int64
 
@@ -118,8 +123,21 @@ func (s *names) offer(l identity.Letter, from wire.Sender) {
 		s.accepted(r, from.Addr)
 	}
 	if err == nil {
+		if from.Proven { // who passes a name on counts as a holder of its content
+			for _, id := range contentsOf(r) {
+				s.holder(id, from.Addr)
+			}
+		}
 		s.wake(idOf(r))
 	}
+}
+
+// contentsOf are the ids of what a name stands for, the one by which blocks can be checked first.
+func contentsOf(r identity.Record) (ids []chunk.ID) {
+	if r.BLAKE3 != nil {
+		ids = append(ids, chunk.ID{Kind: chunk.BLAKE3, Hash: *r.BLAKE3})
+	}
+	return append(ids, chunk.ID{Kind: chunk.SHA256, Hash: r.SHA256})
 }
 
 // accepted has a newer record kept, told, and passed on to those who have asked for the name, but for who told us.
@@ -173,7 +191,7 @@ func (s *names) conflictOf(r identity.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.conflicts[idOf(r)]; c != nil && c.Held.Seq == r.Seq {
-		return c
+		return fmt.Errorf("%w: %w", ErrConflict, c)
 	}
 	return nil
 }

@@ -38,30 +38,38 @@ func (e *NameError) Is(target error) bool { return target == ErrNotFound }
 // on the name is held here, and passed on. The error is a *NameError, or wraps identity.ErrKey, identity.ErrName or a
 // *identity.ConflictError; with the last the record is the one that came first.
 func (n *Node) Resolve(ctx context.Context, key identity.PublicKey, name string) (identity.Record, error) {
-	rs, err := n.ResolveAny(ctx, key, []string{name}, nil)
+	rs, err := n.ResolveAny(ctx, NameQuery{Key: key, Names: []string{name}})
 	if len(rs) == 0 {
 		return identity.Record{}, err
 	}
 	return rs[0], err
 }
 
-// ResolveAny is Resolve for several names of one publisher, of which it returns those that are known as soon as one is.
-// hints are asked too.
-func (n *Node) ResolveAny(ctx context.Context, key identity.PublicKey, names []string, hints []netip.AddrPort) ([]identity.Record, error) {
+// NameQuery asks for names of one publisher.
+type NameQuery struct {
+	Key   identity.PublicKey
+	Names []string
+	Seq   int64            // the least number that is of use
+	Hints []netip.AddrPort // asked too; as those of a link
+}
+
+// ResolveAny is Resolve for several names of one publisher, of which it returns those that are known, in the order of the
+// query, as soon as one is.
+func (n *Node) ResolveAny(ctx context.Context, query NameQuery) ([]identity.Record, error) {
 	ctx, end, err := n.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	q := nameQuestion{node: n, key: key, names: names, asked: map[netip.AddrPort]*question{}, start: time.Now()}
-	for _, name := range names {
-		if err := n.names.held.Want(key, name); err != nil {
+	q := nameQuestion{NameQuery: query, node: n, asked: map[netip.AddrPort]*question{}, start: time.Now()}
+	for _, name := range query.Names {
+		if err := n.names.held.Want(query.Key, name); err != nil {
 			return nil, err
 		}
-		q.ids = append(q.ids, nameID{key, name})
+		q.ids = append(q.ids, nameID{query.Key, name})
 	}
-	n.giveHints(hints)
-	q.hints = append(append(q.hints, n.cfg.Peers...), hints...)
+	n.giveHints(query.Hints)
+	q.first = append(append(q.first, n.cfg.Peers...), query.Hints...)
 	w := n.names.wait(q.ids)
 	defer n.names.leave(w)
 	return q.run(ctx, w)
@@ -69,11 +77,10 @@ func (n *Node) ResolveAny(ctx context.Context, key identity.PublicKey, names []s
 
 // nameQuestion is one ResolveAny.
 type nameQuestion struct {
+	NameQuery
 	node  *Node
-	key   identity.PublicKey
-	names []string
 	ids   []nameID
-	hints []netip.AddrPort
+	first []netip.AddrPort // asked first
 	asked map[netip.AddrPort]*question
 	start time.Time
 }
@@ -83,7 +90,7 @@ func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Recor
 	tick := time.NewTicker(resolveLook)
 	defer tick.Stop()
 	done := q.start.Add(resolveHeld)
-	if q.key == q.node.Key() {
+	if q.Key == q.node.Key() {
 		done = q.start // nobody knows better
 	}
 	answered := false
@@ -102,7 +109,7 @@ func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Recor
 			if len(rs) > 0 {
 				return rs, q.node.names.conflictOf(rs[0])
 			}
-			return nil, &NameError{Key: q.key, Name: q.names[0], Asked: len(q.asked), After: time.Since(q.start)}
+			return nil, &NameError{Key: q.Key, Name: q.Names[0], Asked: len(q.asked), After: time.Since(q.start)}
 		case <-w.some:
 			if !answered {
 				answered, done = true, time.Now().Add(resolveSettle)
@@ -115,7 +122,7 @@ func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Recor
 // known are the records of the names, in their order.
 func (q *nameQuestion) known() (rs []identity.Record) {
 	for _, id := range q.ids {
-		if r, ok := q.node.names.held.Of(id.key, id.name); ok {
+		if r, ok := q.node.names.held.Of(id.key, id.name); ok && r.Seq >= q.Seq {
 			rs = append(rs, r)
 		}
 	}
@@ -124,8 +131,8 @@ func (q *nameQuestion) known() (rs []identity.Record) {
 
 // ask asks whoever is due.
 func (q *nameQuestion) ask(b *swarm.Batch, now time.Time) {
-	to := q.hints
-	if p, ok := q.node.letters.opener.Places.Of(q.key); ok {
+	to := q.first
+	if p, ok := q.node.letters.opener.Places.Of(q.Key); ok {
 		to = append(to[:len(to):len(to)], p.Addr)
 	}
 	for _, p := range q.node.swarm.Best(resolvePeers) {
@@ -150,11 +157,11 @@ func (q *nameQuestion) ask(b *swarm.Batch, now time.Time) {
 		}
 		x.at = now
 		x.tries++
-		for i, name := range q.names {
+		for i, name := range q.Names {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
-			buf = wire.AppendMessage(buf, wire.GetLatest{Ed25519: q.key, Path: []byte(name)})
+			buf = wire.AppendMessage(buf, wire.GetLatest{Ed25519: q.Key, Path: []byte(name)})
 		}
 		b.Close(buf, 0)
 	}

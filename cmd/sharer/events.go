@@ -186,9 +186,48 @@ type chatEvent struct {
 	V    int       `json:"v"`
 	Type string    `json:"type"` // "chat"
 	From string    `json:"from,omitempty"`
-	To   string    `json:"to,omitempty"`
+	To   string    `json:"to,omitempty"` // an address or a key
 	Text string    `json:"text"`
 	Time time.Time `json:"time"`
+
+	Key       string `json:"key,omitempty"`    // who said it, or whom it was sealed for
+	Sealed    bool   `json:"sealed,omitempty"` // nobody else can read it
+	Group     string `json:"group,omitempty"`
+	Known     int    `json:"known,omitempty"` // of a group: keys that it was sent to
+	Delivered int    `json:"delivered,omitempty"`
+}
+
+// publishedEvent is a name that stands for a content from now on.
+type publishedEvent struct {
+	V      int    `json:"v"`
+	Type   string `json:"type"` // "published"
+	Name   string `json:"name"`
+	Link   string `json:"link"`
+	Web    string `json:"web"`
+	Seq    int64  `json:"seq"`
+	SHA256 string `json:"sha256"`
+	BLAKE3 string `json:"blake3,omitempty"`
+}
+
+// keyDocument is the answer to key --json.
+type keyDocument struct {
+	V    int    `json:"v"`
+	Type string `json:"type"` // "key"
+	Key  string `json:"key"`
+	File string `json:"file"`
+}
+
+// whoisDocument is the answer to whois --json.
+type whoisDocument struct {
+	V      int        `json:"v"`
+	Type   string     `json:"type"` // "whois"
+	Key    string     `json:"key"`
+	Addr   string     `json:"address"`
+	Proven bool       `json:"proven"` // the holder of the key has signed there what we asked for
+	First  time.Time  `json:"first_heard"`
+	Seen   time.Time  `json:"last_heard"`
+	Proved *time.Time `json:"last_proved,omitempty"`
+	Former []string   `json:"former_addresses,omitempty"`
 }
 
 // pongEvent is one answer to a ping, or its absence.
@@ -199,6 +238,7 @@ type pongEvent struct {
 	Seq   int      `json:"seq"`
 	Bytes int      `json:"bytes,omitempty"`
 	RTT   *float64 `json:"rtt_ms,omitempty"`
+	Key   string   `json:"key,omitempty"` // who lives there
 }
 
 // pingSummary is the last line of ping --json.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"sharer/link"
+	"sharer/identity"
 	"sharer/node"
 )
 
@@ -127,7 +127,7 @@ func exitOf(ctx context.Context, err error) exit {
 	// A full disk comes before the rest: it is also why a download stalls.
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return exitFull
-	case errors.Is(err, node.ErrIntegrity):
+	case errors.Is(err, node.ErrIntegrity), errors.Is(err, node.ErrConflict), errors.Is(err, identity.ErrKeyFile):
 		return exitIntegrity
 	case errors.Is(err, node.ErrExists):
 		return exitExists
@@ -176,7 +176,7 @@ func message(ctx context.Context, err error, code exit) string {
 func remedy(err error, code exit) string {
 	var several *severalError
 	var coded *codedError
-	if errors.As(err, &several) || errors.As(err, &coded) || errors.Is(err, link.ErrNotYet) {
+	if errors.As(err, &several) || errors.As(err, &coded) {
 		return ""
 	}
 	switch code {

@@ -18,6 +18,7 @@ import (
 	"sharer/chunk"
 	"sharer/daemon"
 	"sharer/folder"
+	"sharer/identity"
 	"sharer/index"
 	"sharer/node"
 	"sharer/seed"
@@ -45,6 +46,12 @@ type fakeNet struct {
 	configs []node.Config
 	gets    []node.Get
 	said    []string
+
+	places     map[identity.PublicKey]identity.Place
+	nearest    []netip.AddrPort
+	records    []identity.Record
+	resolveErr error
+
 	running int
 	most    int           // Gets at the same time
 	reached chan struct{} // gets a value whenever a Get hangs or a seed is ready to serve
@@ -277,6 +284,71 @@ func (n *fakeNode) Chat(ctx context.Context, addr netip.AddrPort, text string) (
 	}
 	n.net.said = append(n.net.said, addr.String()+" "+text)
 	return node.Said{}, nil
+}
+
+func (n *fakeNode) Say(ctx context.Context, to identity.PublicKey, text string) (node.Said, error) {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	n.net.said = append(n.net.said, to.String()[:8]+" "+text)
+	return node.Said{Key: to}, n.net.chatErr
+}
+
+func (n *fakeNode) SayAll(ctx context.Context, group, text string) (node.Said, error) {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	n.net.said = append(n.net.said, "#"+group+" "+text)
+	return node.Said{Known: 3, Delivered: 2}, n.net.chatErr
+}
+
+func (n *fakeNode) Key() identity.PublicKey { return fakeKey.Public() }
+
+func (n *fakeNode) Whois(key identity.PublicKey) (identity.Place, bool) {
+	p, ok := n.net.places[key]
+	return p, ok
+}
+
+func (n *fakeNode) Find(ctx context.Context, key identity.PublicKey) (identity.Place, error) {
+	if p, ok := n.net.places[key]; ok {
+		return p, nil
+	}
+	return identity.Place{}, node.ErrNoAnswer
+}
+
+func (n *fakeNode) Nearest(ctx context.Context, most int) []netip.AddrPort { return n.net.nearest }
+
+// ResolveAny knows the names of records.
+func (n *fakeNode) ResolveAny(ctx context.Context, q node.NameQuery) (rs []identity.Record, err error) {
+	for _, name := range q.Names {
+		for _, r := range n.net.records {
+			if r.Key == q.Key && r.Path == name && r.Seq >= q.Seq {
+				rs = append(rs, r)
+			}
+		}
+	}
+	if len(rs) == 0 {
+		return nil, &node.NameError{Key: q.Key, Name: q.Names[0], Asked: 7, After: time.Second}
+	}
+	return rs, n.net.resolveErr
+}
+
+func (n *fakeNode) PublishPath(ctx context.Context, name string, o seed.Options, emit func(seed.Event)) ([]identity.Record, error) {
+	if _, err := n.Seed(ctx, o, emit); err != nil {
+		return nil, err
+	}
+	r := identity.Record{Key: n.Key(), Path: name, Seq: 1}
+	n.net.records = append(n.net.records, r)
+	return []identity.Record{r}, nil
+}
+
+// fakeKey and fakeFriend are whom the fake net knows.
+var fakeKey, fakeFriend = keyOf(1), keyOf(2)
+
+func keyOf(n byte) *identity.Key {
+	k, err := identity.KeyFromSeed([32]byte{n})
+	if err != nil {
+		panic(err)
+	}
+	return k
 }
 
 func (n *fakeNode) OnChat(show func(node.Chat)) {

@@ -43,11 +43,15 @@ NAME.part.sharer beside NAME. A file that is there already with the same bytes i
 
 The link of a folder fetches all its files into a folder of its name, or into -o DIR; one
 with a path behind the id, that file or folder only. A pattern of --include and --exclude
-names files or folders: *.iso anywhere, docs/*.md from the top, ** for folders between.`
+names files or folders: *.iso anywhere, docs/*.md from the top, ** for folders between.
+
+A link lcdp://0xKEY/NAME, or http://127.0.0.1:24255/latest/KEY/NAME, is what a publisher has put under
+that name: the newest that a peer knows is fetched, a file or a folder, or with a path behind it what is there.`
 	c.examples = `sharer get lcdp://blake3/3f2a.../ubuntu.iso
 sharer get lcdp://folder/9c1e...?n=isos -o isos --include '*.iso'
 sharer get blake3/3f2a... -o ubuntu.iso --find-timeout 10m
 sharer get 3f2a... -o - | tar x
+sharer get lcdp://0xe13a.../isos
 sharer get - -o downloads/ < links.txt`
 	o := &getOptions{options: c.options}
 	f := c.flags
@@ -123,6 +127,7 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1}
 	begun := time.Now()
 	if anyFolder(items) {
+		g.resolveNames(ctx, items)
 		g.readFolders(ctx, items)
 		if t, err = chooseTargets(items, o.output); err != nil {
 			return err

@@ -60,7 +60,6 @@ func TestGetTargets(t *testing.T) {
 	c.run(t.Context(), "get", sha.String(), "-o", "nowhere/x").want(t, exitFailed, "", "there is no folder nowhere")
 	c.run(t.Context(), "get", sha.String(), "-o", "/dev/null").want(t, exitUsage, "", "-o -")
 	c.run(t.Context(), "get", sha.String(), b3.String(), "-o", "a.txt").want(t, exitUsage, "", "is a file, and there are 2 links")
-	c.run(t.Context(), "get", "lcdp://"+hex+"/isos").want(t, exitFailed, "", "this version cannot fetch it yet")
 }
 
 func TestGetPassesTheLinkOn(t *testing.T) {

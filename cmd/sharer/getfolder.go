@@ -41,9 +41,10 @@ func (c *chosen) check() error {
 	return nil
 }
 
+// anyFolder says whether a link is that of a folder, or of a name, which may be one.
 func anyFolder(items []*item) bool {
 	for _, it := range items {
-		if it.link.Folder {
+		if it.link.Folder || it.link.Published != "" {
 			return true
 		}
 	}
@@ -56,16 +57,26 @@ func (o *getOptions) checkFolders(items []*item) error {
 	switch {
 	case !any && (len(o.choose.include) > 0 || len(o.choose.exclude) > 0 || o.choose.hidden):
 		return usagef("--include, --exclude and --hidden are for the link of a folder")
-	case any && o.seed != 0:
+	case any && o.seed != 0 && !onlyNames(items):
 		return usagef("--seed is for files; share a folder that was fetched by sharer seed DIR")
 	}
 	return nil
 }
 
+// onlyNames says whether no link is certain to be that of a folder.
+func onlyNames(items []*item) bool {
+	for _, it := range items {
+		if it.link.Folder {
+			return false
+		}
+	}
+	return true
+}
+
 // readFolders fetches the manifests. What turns out to be one file is a file from then on.
 func (g *getting) readFolders(ctx context.Context, items []*item) {
 	for _, it := range items {
-		if !it.link.Folder {
+		if !it.link.Folder || it.err != nil {
 			continue
 		}
 		if it.err = g.readFolder(ctx, it); it.err == nil || g.alone || ctx.Err() != nil {

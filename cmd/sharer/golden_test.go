@@ -54,7 +54,7 @@ func TestFlagsHaveOneShape(t *testing.T) {
 			t.Errorf("%s has no help", c.name)
 		}
 		for _, line := range strings.Split(c.examples, "\n") {
-			if !strings.HasPrefix(line, "sharer ") {
+			if !strings.Contains(line, "sharer ") {
 				t.Errorf("example %q", line)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/identity"
 	"sharer/link"
 	"sharer/node"
 )
@@ -22,7 +23,9 @@ func listFolder(ctx context.Context, o *listOptions, args []string, s *stdio) er
 	switch {
 	case err != nil:
 		return usagef("link %q: %s", shorten(args[0], 100), strings.TrimPrefix(err.Error(), "link: "))
-	case !l.Folder:
+	case l.Published != "" && identity.PublicKey(l.Publisher).Check() != nil:
+		return usagef("link %q: %v", shorten(args[0], 100), identity.PublicKey(l.Publisher).Check())
+	case !l.Folder && l.Published == "":
 		return usagef("%q is not the link of a folder: lcdp://folder/...", shorten(args[0], 100))
 	case o.findTimeout <= 0:
 		return usagef("--find-timeout %s: want more than 0", o.findTimeout)
@@ -37,6 +40,14 @@ func listFolder(ctx context.Context, o *listOptions, args []string, s *stdio) er
 		return err
 	}
 	defer p.Close()
+	if l.Published != "" {
+		if l, err = resolveLink(ctx, p, l, o.findTimeout); err != nil {
+			return err
+		}
+		if !l.Folder {
+			return usagef("%q is a file: %s", shorten(args[0], 100), l)
+		}
+	}
 	f, err := p.ReadFolder(ctx, node.Get{ID: l.ID, Also: l.Also, Peers: l.Peers, FindTimeout: o.findTimeout})
 	if err != nil {
 		return err

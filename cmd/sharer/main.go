@@ -68,7 +68,8 @@ func isTerminal(f *os.File) bool {
 func commands() []*command {
 	return []*command{
 		newDaemon(), newSeed(), newGet(), newOpen(), newList(),
-		newHash(), newPing(), newChat(), newPeers(),
+		newPublish(), newHash(), newPing(), newChat(), newPeers(),
+		newKey(), newWhois(),
 		newMirror(), newDeny(),
 		newConfig(),
 		newDemo(), newVersion(), newHelp(),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"sharer/control"
 	"sharer/daemon"
 	"sharer/folder"
+	"sharer/identity"
 	"sharer/node"
 	"sharer/seed"
 	"sharer/transfer"
@@ -46,6 +48,21 @@ type (
 		Chat(ctx context.Context, addr netip.AddrPort, text string) (node.Said, error)
 		OnChat(f func(node.Chat))
 	}
+	person interface {
+		Key() identity.PublicKey
+		Whois(key identity.PublicKey) (identity.Place, bool)
+		Find(ctx context.Context, key identity.PublicKey) (identity.Place, error)
+		Say(ctx context.Context, to identity.PublicKey, text string) (node.Said, error)
+		SayAll(ctx context.Context, group, text string) (node.Said, error)
+		Nearest(ctx context.Context, most int) []netip.AddrPort
+	}
+	resolver interface {
+		ResolveAny(ctx context.Context, q node.NameQuery) ([]identity.Record, error)
+	}
+	// publisher is what those who keep a state folder can do besides.
+	publisher interface {
+		PublishPath(ctx context.Context, name string, o seed.Options, emit func(seed.Event)) ([]identity.Record, error)
+	}
 	lister interface {
 		Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Offer, node.Asked, error)
 	}
@@ -60,9 +77,16 @@ type (
 		folderGetter
 		pinger
 		talker
+		person
+		resolver
 		lister
 		runner
 	}
+)
+
+var (
+	_ publisher = (*daemon.Daemon)(nil)
+	_ publisher = (*control.Client)(nil)
 )
 
 // abouter says who does the work: a daemon, here or elsewhere.
@@ -121,6 +145,30 @@ func (o *options) reach(ctx context.Context, s *stdio) (*control.Client, error) 
 // openPeer finds the daemon, or starts a node as the flags say. owner: this process owns the state
 // folder while it runs; others only read what is there.
 func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (peer, error) {
+	return openWith(ctx, o, scr, owner, func(c *node.Config) error { c.Fsync = fsync; return nil })
+}
+
+// openSpeaker is openPeer for what is said in the user's name: whoever is met is told who that is. A state folder that has no
+// key yet gets one.
+func openSpeaker(ctx context.Context, o *options, scr *screen) (peer, error) {
+	return openWith(ctx, o, scr, false, func(c *node.Config) (err error) {
+		c.Introduce = true
+		c.Identity, err = ownKey(c.StateDir)
+		return err
+	})
+}
+
+// ownKey opens the key of a state folder, and makes it if there is none.
+func ownKey(dir string) (*identity.Key, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w; name another with --state-dir", err)
+	}
+	k, _, err := identity.OpenKey(node.KeyFile(dir), rand.Reader)
+	return k, err
+}
+
+// openWith is openPeer for a node that is adjusted.
+func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust func(*node.Config) error) (peer, error) {
 	given, err := o.given(ctx, scr)
 	if err != nil {
 		return nil, err
@@ -135,7 +183,10 @@ func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (
 		c.Give(given...)
 		return c, nil
 	}
-	config, err := o.nodeConfig(scr, given, owner, fsync)
+	config, err := o.nodeConfig(scr, given, owner, false)
+	if err == nil {
+		err = adjust(&config)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -197,18 +248,6 @@ func (o *options) nodeConfig(scr *screen, given []netip.AddrPort, owner, fsync b
 		Listen: o.listen, Peers: given, StateDir: dir, ReadOnly: !owner, Isolated: o.isolated,
 		Up: o.bwlimit.up, UpPerPeer: o.bwlimitPeer.up, Down: o.bwlimit.down, DownPerPeer: o.bwlimitPeer.down, Fsync: fsync, Version: "sharer " + release, Log: o.log(scr), StoreQuota: int64(o.storeQuota),
 	}, nil
-}
-
-// showChats prints the messages that arrive while the node runs.
-func showChats(p talker, scr *screen) {
-	p.OnChat(func(c node.Chat) {
-		if scr.opts.json {
-			scr.event(chatEvent{V: 1, Type: "chat", From: c.From.String(), Text: c.Text, Time: c.At})
-			return
-		}
-		const most = 2048 // bytes of a stranger's message that one line may take
-		scr.note("%s %s: %s", c.At.Format(time.TimeOnly), c.From, escape(shorten(c.Text, most)))
-	})
 }
 
 // splitHostPort takes ip:port and host:port apart; the port is a number, not 0.

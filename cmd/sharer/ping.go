@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sharer/identity"
 	"sharer/node"
 )
 
@@ -20,10 +21,11 @@ type pingOptions struct {
 }
 
 func newPing() *command {
-	c := newCommand("ping", "HOST:PORT...", "ask peers whether they are there")
-	c.long = `Send a small message to a peer at an interval and print how long each answer took, until
-Ctrl-C or -c. Any LCDP node answers. The exit code is 0 if one answer came, else 1.`
-	c.examples = "sharer ping 192.0.2.7:24254\nsharer ping -c 3 -i 200ms 127.0.0.1:24254"
+	c := newCommand("ping", "[KEY|HOST:PORT...]", "ask peers whether they are there")
+	c.long = `Send a small message to a peer, found by key or by address, at an interval, and print how long each
+answer took, until Ctrl-C or -c. Any LCDP node answers. Without an argument the best few peers are asked. The
+exit code is 0 if one answer came, else 1.`
+	c.examples = "sharer ping\nsharer ping 0xe13a...\nsharer ping -c 3 -i 200ms 127.0.0.1:24254"
 	o := &pingOptions{options: c.options}
 	f := c.flags
 	f.IntVarP(&o.count, "count", "c", 0, "stop after `N` pings (default: at Ctrl-C)")
@@ -41,8 +43,6 @@ const leastInterval = 10 * time.Millisecond
 // runPing pings all targets side by side and sums up.
 func runPing(ctx context.Context, o *pingOptions, args []string, s *stdio) error {
 	switch {
-	case len(args) == 0:
-		return usagef("ping needs HOST:PORT; see sharer help ping")
 	case o.count < 0:
 		return usagef("--count %d: want 1 or more", o.count)
 	case o.interval < leastInterval:
@@ -52,22 +52,30 @@ func runPing(ctx context.Context, o *pingOptions, args []string, s *stdio) error
 	}
 	scr := newScreen(o.options, s)
 	defer scr.close()
-	var targets []*pingTarget
+	var to []recipient
 	for _, a := range args {
-		addrs, err := resolve(ctx, scr, a)
+		r, err := parseRecipient(ctx, scr, a)
 		if err != nil {
 			return err
 		}
-		targets = append(targets, &pingTarget{addr: addrs[0]})
+		to = append(to, r)
 	}
 	p, err := openPeer(ctx, o.options, scr, false, false)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
+	targets, err := o.targets(ctx, p, to)
+	if err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
 	for _, t := range targets {
-		scr.note("PING %s", t.addr)
+		if t.key != "" {
+			scr.note("PING 0x%s, which is at %s", t.key, t.addr)
+		} else {
+			scr.note("PING %s", t.addr)
+		}
 		wg.Go(func() { t.run(ctx, o, p, scr) })
 	}
 	wg.Wait()
@@ -90,9 +98,53 @@ func runPing(ctx context.Context, o *pingOptions, args []string, s *stdio) error
 	return nil
 }
 
+const (
+	pingFind = 20 * time.Second // for where a key lives
+	pingBest = 3                // peers that are asked if none is named
+	pingMeet = 5 * time.Second  // until there is one
+)
+
+// targets are the addresses of whom was named, or the best peers.
+func (o *pingOptions) targets(ctx context.Context, p person, to []recipient) (targets []*pingTarget, err error) {
+	for _, r := range to {
+		t := &pingTarget{addr: r.addr}
+		if r.key != (identity.PublicKey{}) {
+			waiting, cancel := context.WithTimeout(ctx, max(pingFind, o.wait))
+			place, err := p.Find(waiting, r.key)
+			cancel()
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return nil, ctx.Err()
+			case errors.Is(err, node.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+				return nil, &codedError{exitFailed, fmt.Errorf("nobody who was asked knows where %s is", r)}
+			case err != nil:
+				return nil, err
+			}
+			t.addr, t.key = place.Addr, r.key.String()
+		}
+		targets = append(targets, t)
+	}
+	if len(to) > 0 {
+		return targets, nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, pingMeet)
+	defer cancel()
+	for _, a := range p.Nearest(waiting, pingBest) {
+		targets = append(targets, &pingTarget{addr: a})
+	}
+	if len(targets) == 0 {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &codedError{exitFailed, errors.New("no peer is known. Name one: sharer ping HOST:PORT, or --peer HOST:PORT")}
+	}
+	return targets, nil
+}
+
 // pingTarget is one peer and what is known of its answers.
 type pingTarget struct {
 	addr netip.AddrPort
+	key  string // that it was found by
 
 	mu             sync.Mutex
 	sent, answered int
@@ -140,14 +192,17 @@ func (t *pingTarget) one(ctx context.Context, o *pingOptions, p pinger, scr *scr
 		}
 	}
 	t.mu.Unlock()
-	rtt := milliseconds(pong.RTT)
+	rtt, key, by := milliseconds(pong.RTT), "", ""
+	if pong.Key != (identity.PublicKey{}) {
+		key, by = pong.Key.String(), " "+shortKey(pong.Key)
+	}
 	switch {
 	case o.json && err == nil:
-		scr.event(pongEvent{V: 1, Type: "pong", From: pong.From.String(), Seq: seq, Bytes: pong.Bytes, RTT: &rtt})
+		scr.event(pongEvent{V: 1, Type: "pong", From: pong.From.String(), Seq: seq, Bytes: pong.Bytes, RTT: &rtt, Key: key})
 	case o.json:
 		scr.event(pongEvent{V: 1, Type: "lost", From: t.addr.String(), Seq: seq})
 	case err == nil:
-		scr.result(fmt.Sprintf("%d B from %s time=%.2f ms", pong.Bytes, pong.From, rtt))
+		scr.result(fmt.Sprintf("%d B from %s%s time=%.2f ms", pong.Bytes, pong.From, by, rtt))
 	case errors.Is(err, node.ErrNoAnswer) || waiting.Err() != nil:
 		scr.note("no answer from %s within %s", t.addr, o.wait)
 	default:

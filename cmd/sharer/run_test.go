@@ -3,13 +3,18 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"sharer/identity"
 	"sharer/node"
 )
 
@@ -58,12 +63,33 @@ func TestUsage(t *testing.T) {
 		{[]string{"hash"}, "hash needs"},
 		{[]string{"hash", "--blake3", "--sha256", "x"}, "contradict"},
 		{[]string{"hash", "--check", "x", "y"}, "left over"},
-		{[]string{"ping"}, "ping needs"},
 		{[]string{"ping", "nowhere"}, "HOST:PORT"},
 		{[]string{"ping", "-i", "1ms", "127.0.0.1:1"}, "at least"},
 		{[]string{"ping", "-c", "-1", "127.0.0.1:1"}, "--count"},
-		{[]string{"chat", "hello"}, "--to"},
-		{[]string{"chat", "--to", "127.0.0.1:1"}, "needs a text"},
+		{[]string{"chat", "--to", "127.0.0.1:1", " "}, "needs a text"},
+		{[]string{"chat", "--to", "127.0.0.1:1", "--group", "main", "x"}, "contradict"},
+		{[]string{"chat", "--to", "nowhere", "x"}, "HOST:PORT"},
+		{[]string{"chat", "--to", "0x12", "x"}, "64 hex digits"},
+		{[]string{"chat", "--group", strings.Repeat("g", 65), "x"}, "1 to 64 bytes"},
+		{[]string{"chat", "--stay", "-1s", "x"}, "--stay"},
+		{[]string{"ping", "0x" + strings.Repeat("0", 64)}, "not a usable"},
+		{[]string{"whois"}, "whois needs"},
+		{[]string{"whois", "somebody"}, "64 hex digits"},
+		{[]string{"key", "steal"}, "want show, export or import"},
+		{[]string{"key", "export"}, "takes one file"},
+		{[]string{"key", "show", "x"}, "takes no argument"},
+		{[]string{"publish", "a"}, "publish needs"},
+		{[]string{"publish", "a/../b", "x"}, `has a part ".."`},
+		{[]string{"publish", "/a", "x"}, "has a part"},
+		{[]string{"publish", "", "x"}, "is empty"},
+		{[]string{"publish", strings.Repeat("a", 256), "x"}, "at most 255"},
+		{[]string{"publish", "a\x00b", "x"}, "must not have"},
+		{[]string{"publish", strings.Repeat("n", 10<<10), "x"}, "at most 255"},
+		{[]string{"seed", "--publish", "a", "x", "y"}, "takes one file or folder"},
+		{[]string{"get", "0x" + someHex}, "published name is missing"},
+		{[]string{"get", "0x" + strings.Repeat("0", 64) + "/a"}, "all zeros"},
+		{[]string{"get", "0x01" + strings.Repeat("0", 62) + "/a"}, "small order"},
+		{[]string{"get", "0x" + someHex + "/a/%2e%2e/b"}, `has the part ".."`},
 		{[]string{"chat", "--to", "127.0.0.1:1", "bad\xff"}, "UTF-8"},
 		{[]string{"chat", "--to", "127.0.0.1:1", strings.Repeat("a", 901)}, "at most 900"},
 		{[]string{"demo", "x"}, "no arguments"},
@@ -249,16 +275,101 @@ func TestPing(t *testing.T) {
 
 func TestChat(t *testing.T) {
 	c := newConsole(t)
-	c.run(t.Context(), "chat", "--to", "127.0.0.1:7", "the", "mirror is up").want(t, exitDone, "", "sent to 127.0.0.1:7")
-	if len(c.net.said) != 1 || c.net.said[0] != "127.0.0.1:7 the mirror is up" {
+	c.run(t.Context(), "chat", "--to", "127.0.0.1:7", "the", "mirror is up").want(t, exitDone, "", "sent to 127.0.0.1:7, not sealed")
+	friend := "0x" + fakeFriend.Public().String()
+	c.run(t.Context(), "chat", "--to", friend, "hello").want(t, exitDone, "", "sealed for "+friend[:14])
+	c.run(t.Context(), "chat", "--group", "games", "-v", "hello all").want(t, exitDone, "", "2 of 3 have it")
+	if want := []string{"127.0.0.1:7 the mirror is up", friend[2:10] + " hello", "#games hello all"}; !slices.Equal(c.net.said, want) {
 		t.Errorf("said %q", c.net.said)
 	}
-	r := c.run(t.Context(), "chat", "--json", "--to", "127.0.0.1:7", "hi")
-	if lines := strings.Split(r.out, "\n"); len(lines) != 3 || lines[1] != `{"v":1,"type":"summary","code":"done","exit":0}` {
+	r := c.run(t.Context(), "chat", "--json", "--to", friend, "hi")
+	if lines := strings.Split(r.out, "\n"); len(lines) != 3 || !strings.Contains(lines[0], `"text":"hi"`) || !strings.Contains(lines[0], `"key":"`+friend[2:]+`","sealed":true`) || lines[1] != `{"v":1,"type":"summary","code":"done","exit":0}` {
 		t.Errorf("%+v", r)
 	}
 	c.net.chatErr = node.ErrNoAnswer
 	c.run(t.Context(), "chat", "--to", "127.0.0.1:7", "hi").want(t, exitFailed, "", "no answer from 127.0.0.1:7 within 10s")
+	c.run(t.Context(), "chat", "hi").want(t, exitFailed, "", "nobody has it within 10s: 3 keys known")
+}
+
+// On a pipe each line is a message, and what others say is a line of the result, with nothing in it that a terminal would obey.
+func TestChatOnAPipe(t *testing.T) {
+	c := newConsole(t)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	c.net.inbox = []node.Chat{
+		{From: netip.MustParseAddrPort("192.0.2.1:5"), Text: "evil\x1b[2J", At: at},
+		{From: netip.MustParseAddrPort("192.0.2.1:5"), Key: fakeFriend.Public(), Group: "ma\x07in", Text: "hi", Sealed: true, At: at},
+	}
+	c.stdin = "one\r\n\n" + strings.Repeat("x", 901) + "\ntwo" // without an end
+	out := "03:04:05 192.0.2.1:5: evil\\x1b[2J\n03:04:05 #ma\\ain " + shortKey(fakeFriend.Public()) + ": hi\n"
+	c.run(t.Context(), "chat", "--to", "127.0.0.1:7").want(t, exitSome, out, "talking with 127.0.0.1:7", "at most 900 fit")
+	if want := []string{"127.0.0.1:7 one", "127.0.0.1:7 two"}; !slices.Equal(c.net.said, want) {
+		t.Errorf("said %q", c.net.said)
+	}
+	c.stdin = strings.Repeat("y", 1<<20)
+	c.run(t.Context(), "chat", "--to", "127.0.0.1:7").want(t, exitSome, "*", "at most 900 fit")
+}
+
+// On a terminal the line is edited, and what others say appears above it.
+func TestChatEditor(t *testing.T) {
+	keys := strings.NewReader("hullo\x1b[D\x1b[D\x1b[D\x1b[D\x7fhe\x1b[3~\r") // made to hello
+	var shown bytes.Buffer
+	editor, out := editorOf(&stdio{}, struct {
+		io.Reader
+		io.Writer
+	}{keys, &shown})
+	io.WriteString(out.out, "03:04:05 somebody: hi\n")
+	line, err := editor.ReadLine()
+	if err != nil || line != "hello" || !strings.Contains(shown.String(), "somebody: hi\r\n") {
+		t.Errorf("%q, %v, %q", line, err, shown.String())
+	}
+	if _, err := editor.ReadLine(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestWhois(t *testing.T) {
+	c := newConsole(t)
+	friend := fakeFriend.Public()
+	c.run(t.Context(), "whois", friend.String()).want(t, exitNotFound, "", "nobody who was asked knows where 0x"+friend.String())
+	c.run(t.Context(), "whois", fakeKey.Public().String()).want(t, exitFailed, "", "your own key")
+	old := netip.MustParseAddrPort("192.0.2.9:1")
+	now := time.Now()
+	c.net.places = map[identity.PublicKey]identity.Place{friend: {
+		Key: friend, Addr: netip.MustParseAddrPort("192.0.2.1:24254"), Proven: true, First: now.Add(-time.Hour), Seen: now, Proved: now.Add(-time.Minute), Former: []netip.AddrPort{old},
+	}}
+	r := c.run(t.Context(), "whois", friend.String())
+	if r.code != exitDone || !strings.HasPrefix(r.out, "0x"+friend.String()+"  192.0.2.1:24254  proven 1m") || !strings.HasSuffix(r.out, "before at 192.0.2.9:1\n") {
+		t.Errorf("%+v", r)
+	}
+	r = c.run(t.Context(), "whois", "--json", "0x"+friend.String())
+	if !strings.Contains(r.out, `"address":"192.0.2.1:24254","proven":true`) {
+		t.Errorf("%+v", r)
+	}
+	c.run(t.Context(), "ping", "-c", "1", friend.String()).want(t, exitDone, "*", "PING 0x"+friend.String()+", which is at 192.0.2.1:24254")
+	c.run(t.Context(), "ping", "-c", "1").want(t, exitFailed, "", "no peer is known")
+	c.net.nearest = []netip.AddrPort{old}
+	c.run(t.Context(), "ping", "-c", "1").want(t, exitDone, "*", "PING 192.0.2.9:1")
+}
+
+func TestGetByName(t *testing.T) {
+	c := newConsole(t)
+	t.Chdir(t.TempDir())
+	b3, sha := c.net.add(t, "hello")
+	key := fakeKey.Public()
+	b := [32]byte(b3.Hash)
+	c.net.records = []identity.Record{{Key: key, Path: "notes/page.html", Seq: 7, SHA256: sha.Hash, BLAKE3: &b}, {Key: key, Path: "old", Seq: 7, SHA256: sha.Hash}}
+	name := "lcdp://" + key.String() + "/notes/page.html"
+	c.run(t.Context(), "get", name).want(t, exitDone, "page.html\n", "")
+	c.run(t.Context(), "get", "http://127.0.0.1:24255/latest/"+key.String()+"/old").want(t, exitDone, "old\n", "")
+	if g := c.net.gets; len(g) != 2 || g[0].ID != b3 || g[0].Also != sha || g[1].ID != sha || g[1].Also.Valid() {
+		t.Errorf("%+v", g)
+	}
+	c.run(t.Context(), "get", name+"?seq=8").want(t, exitNotFound, "", `no peer knows the name "notes/page.html"`)
+	c.run(t.Context(), "get", name+"?h=sha256:"+someHex).want(t, exitIntegrity, "", "the link wants")
+	c.run(t.Context(), "get", "0x"+key.String()+"/nothing").want(t, exitNotFound, "", "asked 7 peers")
+	c.run(t.Context(), "ls", name).want(t, exitUsage, "", "is a file")
+	c.net.resolveErr = fmt.Errorf("%w: x", node.ErrConflict)
+	c.run(t.Context(), "get", name).want(t, exitIntegrity, "", "contradicts itself")
 }
 
 func TestDemo(t *testing.T) {

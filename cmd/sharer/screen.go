@@ -88,6 +88,9 @@ func (scr *screen) note(format string, args ...any) {
 	}
 }
 
+// note1 is note for a line that is ready.
+func (scr *screen) note1(line string) { scr.note("%s", line) }
+
 // detail is a note for -v.
 func (scr *screen) detail(format string, args ...any) {
 	if scr.opts.verbose > 0 && !scr.opts.quiet {

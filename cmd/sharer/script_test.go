@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //	finish NAME CODE            waits for its end and checks its exit code; its output is
 //	                            then in NAME.out and NAME.err
 //	random FILE SIZE            makes a file of so many bytes that compress badly
+//	readenv NAME FILE           sets NAME to what the file holds
 //	fifo FILE                   makes a named pipe
 //	rawfile FOLDER NAME         makes a file whose name, quoted as in Go, may hold any byte
 //
@@ -69,7 +70,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": cmdExits, "start": cmdStart, "await": cmdAwait, "signal": cmdSignal, "finish": cmdFinish,
-			"random": cmdRandom, "fifo": cmdFifo, "rawfile": cmdRawFile,
+			"random": cmdRandom, "fifo": cmdFifo, "rawfile": cmdRawFile, "readenv": cmdReadEnv,
 		},
 	})
 }
@@ -180,8 +181,8 @@ func (p *background) tail() string {
 	return "stdout:\n" + end(&p.out) + "stderr:\n" + end(&p.err)
 }
 
-// seedingOn finds the first address in the line that seed prints for people.
-var seedingOn = regexp.MustCompile(`(?m)^seeding .*, on (\S+:\d+)`)
+// seedingOn finds the first address in the line that seed, or daemon, prints for people.
+var seedingOn = regexp.MustCompile(`(?m)^(?:seeding .*, on|the daemon is running on) (\S+:\d+)`)
 
 func (p *background) setVariables(ts *testscript.TestScript, name string) {
 	p.mu.Lock()
@@ -259,6 +260,13 @@ func cmdRandom(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}
+
+func cmdReadEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: readenv NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 func cmdFifo(ts *testscript.TestScript, neg bool, args []string) {

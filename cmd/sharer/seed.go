@@ -12,6 +12,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/control"
+	"sharer/identity"
 	"sharer/index"
 	"sharer/link"
 	"sharer/seed"
@@ -24,6 +25,7 @@ type seedOptions struct {
 	followLinks bool
 	rehash      bool
 	recommend   bool
+	publish     string
 }
 
 func newSeed() *command {
@@ -49,6 +51,7 @@ sharer seed --json ~/isos | jq -r 'select(.type=="file").link'`
 	f.BoolVar(&o.followLinks, "follow-links", false, "follow symbolic links that stay inside the folder")
 	f.BoolVar(&o.rehash, "rehash", false, "hash every file again, also the unchanged ones")
 	f.BoolVar(&o.watch, "watch", false, "look after the files while this runs: offer what is new, withdraw what changed, and print new links")
+	f.StringVar(&o.publish, "publish", "", "publish it under `NAME`, as sharer publish does; for one file or folder")
 	f.BoolVar(&o.recommend, "recommend", false, "recommend it to peers that ask what there is; for one file")
 	c.outputFlags()
 	c.progressFlags()
@@ -75,6 +78,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	if fi, err := os.Stat(args[0]); o.recommend && (len(args) > 1 || err == nil && !fi.Mode().IsRegular()) {
 		return usagef("--recommend takes one file: peers remember one recommendation of each other")
 	}
+	if err := o.checkPublish(args); err != nil {
+		return err
+	}
 	scr := newScreen(o.options, s)
 	defer scr.close()
 	h := newHashing(scr)
@@ -91,7 +97,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 
 	begun := time.Now()
 	h.begin()
-	_, err = p.Seed(ctx, seed.Options{Paths: paths, Exclude: o.exclude, FollowLinks: o.followLinks, Rehash: o.rehash}, h.event)
+	names, err := o.seed(ctx, p, paths, h.event)
 	h.end(time.Since(begun))
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -122,6 +128,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 			scr.result(f.Link)
 		}
 	}
+	showPublished(scr, names)
 	if o.recommend {
 		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
 	}
@@ -135,6 +142,20 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	}
 	<-ctx.Done()
 	return h.result(begun)
+}
+
+// seed seeds the paths, and publishes the one that is.
+func (o *seedOptions) seed(ctx context.Context, p peer, paths []string, emit func(seed.Event)) ([]identity.Record, error) {
+	options := seed.Options{Paths: paths, Exclude: o.exclude, FollowLinks: o.followLinks, Rehash: o.rehash}
+	if o.publish == "" {
+		_, err := p.Seed(ctx, options, emit)
+		return nil, err
+	}
+	pub, ok := p.(publisher)
+	if !ok {
+		return nil, errors.New("nothing can be published from here")
+	}
+	return pub.PublishPath(ctx, o.publish, options, emit)
 }
 
 // until says who seeds what was handed over, and how long.

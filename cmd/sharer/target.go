@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"sharer/folder"
+	"sharer/identity"
 	"sharer/link"
 	"sharer/node"
 )
@@ -36,6 +37,9 @@ type item struct {
 func (it *item) label() string {
 	if it.link.Name != "" {
 		return escape(it.link.Name)
+	}
+	if it.link.Published != "" {
+		return escape(it.link.Published)
 	}
 	id := it.link.ID.String()
 	if it.link.Folder {
@@ -74,11 +78,10 @@ func readLinks(args []string, stdin io.Reader, names bool) ([]*item, error) {
 			named, err, l = text, nil, link.Link{Name: text, Size: -1}
 		}
 		if err != nil {
-			text := strings.TrimPrefix(err.Error(), "link: ")
-			if errors.Is(err, link.ErrNotYet) {
-				return &codedError{exitFailed, fmt.Errorf("%s %q: %w", where, shorten(text, 100), err)}
-			}
-			return usagef("%s: %s", where, text)
+			return usagef("%s: %s", where, strings.TrimPrefix(err.Error(), "link: "))
+		}
+		if key := identity.PublicKey(l.Publisher); l.Published != "" && key.Check() != nil {
+			return usagef("%s: 0x%s: %v", where, key, key.Check())
 		}
 		if len(items) == maxLinks {
 			return usagef("more than %d links", maxLinks)

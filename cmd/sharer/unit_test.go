@@ -13,7 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"sharer/link"
+	"sharer/identity"
 	"sharer/node"
 )
 
@@ -191,7 +191,6 @@ func TestExitCodes(t *testing.T) {
 	terminated, cancel := context.WithCancelCause(context.Background())
 	cancel(&interrupted{syscall.SIGTERM})
 	plain := context.Background()
-	_, notYet := link.Parse("lcdp://" + strings.Repeat("a", 64) + "/isos")
 	for _, c := range []struct {
 		ctx  context.Context
 		err  error
@@ -200,7 +199,7 @@ func TestExitCodes(t *testing.T) {
 		{plain, nil, 0},
 		{stopped, nil, 0},
 		{plain, errors.New("x"), 1},
-		{plain, notYet, 1},
+		{plain, fmt.Errorf("resolve: %w", node.ErrConflict), 5}, {plain, fmt.Errorf("x: %w", identity.ErrKeyFile), 5}, {plain, &node.NameError{}, 3},
 		{plain, usagef("x"), 2},
 		{plain, &node.NotFoundError{}, 3},
 		{plain, fmt.Errorf("get: %w", node.ErrStalled), 4},
