@@ -46,7 +46,7 @@ class Chart {
     for (const line of this.lines.values()) for (const [, v] of line) { low = Math.min(low, v); high = Math.max(high, v); }
     low = 10 ** Math.floor(Math.log10(Math.max(low, .01)));
     high = 10 ** Math.ceil(Math.log10(Math.max(high, low * 10)));
-    const left = 46, bottom = 18, top = 8;
+    const left = 54, bottom = 18, top = 8;
     const y = v => top + (h - top - bottom) * (1 - Math.log10(Math.max(v, low) / low) / Math.log10(high / low));
     const x = t => left + (w - left - 6) * (1 - (this.now - t) / span);
     g.font = "11px " + css.getPropertyValue("--sans");

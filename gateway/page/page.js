@@ -37,6 +37,19 @@ function kind(name) {
   if (["png", "jpg", "jpeg", "gif", "webp", "avif", "bmp"].includes(ext)) return "image";
   return "";
 }
+// tile is a small sign of what sort of file it is.
+function tile(name, folder) {
+  const t = el("span", {className: "tile", ariaHidden: "true"}), dot = name.lastIndexOf("."), ext = dot > 0 ? name.slice(dot + 1) : "";
+  if (folder) {
+    const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), path = document.createElementNS(ns, "path");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    path.setAttribute("d", "M3 7a2 2 0 0 1 2-2h4l2 2.5h8a2 2 0 0 1 2 2V17a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z");
+    svg.append(path);
+    t.append(svg);
+  } else t.textContent = /^[a-z0-9]{1,4}$/i.test(ext) ? ext : "file";
+  t.style.setProperty("--hue", {video: 265, audio: 325, image: 205}[kind(name)] || (folder ? 40 : 175));
+  return t;
+}
 let toasting;
 function toast(text) {
   $("toast").textContent = text;
@@ -77,7 +90,7 @@ function arrivals(list) {
   $("arriving-empty").hidden = list.length > 0;
   const rate = list.reduce((n, a) => n + a.rate, 0);
   $("down").textContent = rate > 0 ? bytes(rate) + "/s" : "";
-  keep($("arriving"), list, a => a.id, a => el("li", {},
+  keep($("arriving"), list, a => a.id, a => el("li", {className: "tiled"}, tile(a.name, false),
     el("span", {className: "name"}), el("span", {className: "acts"}, button("Open", () => show(a.path, a.name || short(a.id)))),
     el("span", {className: "sub"}), el("div", {className: "bar"}, el("i"))), (row, a) => {
     line(row, "name", a.name || short(a.id)).title = a.id;
@@ -101,7 +114,7 @@ function shared(list, all) {
   $("shared-none").hidden = list.length === 0 || some.length > 0;
   $("filter").hidden = list.length < 8;
   $("shared-count").textContent = all ? count(all, "content", "contents") : "";
-  keep($("shared"), some, i => i.path, i => el("li", {},
+  keep($("shared"), some, i => i.path, i => el("li", {className: "tiled"}, tile(i.name, i.folder),
     el("a", {className: "name", href: i.path, onclick: e => { if (kind(i.name)) { e.preventDefault(); show(i.path, i.name); } }}),
     el("span", {className: "acts"}, button("Share", () => share(i)),
       i.stored ? button("Remove", () => confirmRemove(i), {className: "small quiet danger", title: "Take it out of the store"}) : null),
