@@ -75,6 +75,21 @@ type Config struct {
 	FindTimeout  time.Duration
 	StallTimeout time.Duration
 	Progress     func(Progress) // called from the loop, at most ten times a second
+	Small        int64          // bytes that it has at most, as the caller expects; 0: any number. It makes what is small cheap to begin
+}
+
+const (
+	inbox      = 4096 // two full windows of the shortest answers; beyond that the loop is too slow and loss is right
+	smallInbox = 256  // the same of a content of 64 blocks in parts of 1024 bytes, from one peer
+	smallMost  = 64 * chunk.BlockSize
+)
+
+// inboxLen is how many answers may wait.
+func (c Config) inboxLen() int {
+	if c.Small > 0 && c.Small <= smallMost {
+		return smallInbox
+	}
+	return inbox
 }
 
 // Congestion is how a download finds out how fast each peer may be asked.
@@ -207,7 +222,7 @@ func newDownload(c Config, share func() int) *Download {
 	d := &Download{
 		cfg:     c,
 		share:   share,
-		inbox:   make(chan arrival, 4096), // two full windows of the shortest answers; beyond that the loop is too slow and loss is right
+		inbox:   make(chan arrival, c.inboxLen()),
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
 		vain:    make(chan vain, 16),
