@@ -74,3 +74,40 @@ func TestParents(t *testing.T) {
 		}
 	})
 }
+
+// TestCatalogue finds every file of a folder of many pages, nothing else, and what is below a folder.
+func TestCatalogue(t *testing.T) {
+	var files []File
+	for i := range 9000 {
+		files = append(files, File{Path: fmt.Sprintf("d%d/%s%d", i%7, strings.Repeat("x", i%200), i), Size: 1 + int64(i), BLAKE3: chunk.Hash{byte(i), byte(i >> 8), 1}})
+	}
+	f, err := New("many", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := f.Pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCatalogue(t.Context(), pages[0].Sums.BLAKE3, fetcherOf(pages))
+	if err != nil || c.Name != "many" {
+		t.Fatal(c, err)
+	}
+	for i := 0; i < len(f.Files); i += 501 {
+		if got, ok, err := c.Find(t.Context(), f.Files[i].Path); err != nil || !ok || got != f.Files[i] {
+			t.Fatalf("%s: %v %v %v", f.Files[i].Path, got, ok, err)
+		}
+	}
+	for _, path := range []string{"", "a", "d3", "d3/", "zzz", f.Files[8000].Path + "x"} {
+		if got, ok, err := c.Find(t.Context(), path); ok || err != nil {
+			t.Errorf("%q is %v, %v", path, got, err)
+		}
+	}
+	n := 0
+	if err := c.Under(t.Context(), "d3/", func(got File) bool { n++; return true }); err != nil || n != 1286 {
+		t.Errorf("%d files below d3, %v", n, err)
+	}
+	if len(c.kept) > keptCatalogue {
+		t.Errorf("%d pages are kept", len(c.kept))
+	}
+}

@@ -39,6 +39,7 @@ type Mirror struct {
 	failures int  // in a row
 	again    bool // what is carried may be something else than what is there
 	pushed   time.Time
+	view     *View // of a version that was current when somebody looked; nil: nobody has
 }
 
 // Doing is what a mirror is about, in words for people.
