@@ -28,6 +28,10 @@ type Config struct {
 	Release    string
 	Web        Web
 
+	MirrorName, MirrorContact string        // who runs the mirrors, for those who ask; may be empty
+	MaxLag                    time.Duration // a mirror that is further behind makes the daemon not ready; 0: none does
+	Scrub                     mirror.ScrubPace
+
 	Watch   watch.Options                   // Event is the daemon's own
 	Changed func(watch.Event, *seed.Folder) // told of changes of what is seeded, one after the other; with a folder's new id where it has one; may be nil
 }
@@ -52,7 +56,9 @@ type Daemon struct {
 	seedChanges *metrics.Counter
 	restored    atomic.Bool // what earlier runs have seeded is offered
 
-	unlatest func() // stops telling mirrors of newer names; may be nil
+	unlatest  func()        // stops telling mirrors of newer names; may be nil
+	statusDue chan struct{} // one token: what others may know of mirrors has changed
+	groupDue  chan struct{} // one token: there are others to listen for
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -34,10 +34,13 @@ func (h health) Alive() error {
 	return nil
 }
 
-// Ready is not before the seeds of earlier runs are offered.
+// Ready is not before the seeds of earlier runs are offered, nor while a mirror is too far behind.
 func (h health) Ready() error {
 	if !h.d.restored.Load() {
 		return errors.New("hashing what earlier runs have seeded")
+	}
+	if err := h.d.mirrorsLag(); err != nil {
+		return err
 	}
 	return h.Alive()
 }

@@ -13,6 +13,7 @@ import (
 	"sharer/identity"
 	"sharer/index"
 	"sharer/mirror"
+	trees "sharer/mirror/web"
 	"sharer/node"
 )
 
@@ -30,6 +31,7 @@ const (
 // openMirrors opens the mirrors of earlier runs, and serves what they have.
 func (d *Daemon) openMirrors() error {
 	dir := d.cfg.Node.StateDir
+	d.statusDue, d.groupDue = make(chan struct{}, 1), make(chan struct{}, 1)
 	blobs, err := mirror.OpenBlobs(filepath.Join(dir, blobsDir))
 	if err != nil {
 		return err
@@ -39,7 +41,10 @@ func (d *Daemon) openMirrors() error {
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
 		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
-		Self: d.Key(), Pinned: d.pinned, Log: d.log,
+		Self: d.Key(), Pinned: d.pinned, Log: d.log, HTTP: trees.Fetch, Changed: func(context.Context) {
+			poke(d.statusDue)
+			poke(d.groupDue)
+		},
 	})
 	if err != nil {
 		return err
@@ -48,7 +53,18 @@ func (d *Daemon) openMirrors() error {
 	d.notes = append(d.notes, notes...)
 	d.unlatest = d.OnLatest(set.Pushed)
 	d.wg.Go(d.watchDeny)
+	d.wg.Go(d.tellStatus)
+	d.wg.Go(d.hearMirrors)
+	d.wg.Go(func() { set.RunScrub(d.ctx, d.cfg.Scrub) })
 	return nil
+}
+
+// poke puts a token where there is none.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // watchDeny reads deny lists again when they change, and has mirrors follow.

@@ -249,6 +249,7 @@ func TestRemote(t *testing.T) {
 func everything(c *Config) {
 	c.View, c.Uploads, c.Names = &fakeView{}, &fakeUploads{}, fakeNames{}
 	c.Ops = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	c.Mirrors = c.Ops
 }
 
 type fakeView struct{ status Status }

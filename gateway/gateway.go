@@ -21,6 +21,7 @@ type Config struct {
 	View     View         // nil: no status and no page of the node
 	Deny     Deny         // nil: nothing is refused
 	Bridge   http.Handler // of WebSockets, see CallerOf; nil: none
+	Mirrors  http.Handler // /mirror/ and /mirror.json; nil: none. It answers pages of strangers without an origin
 	Ops      http.Handler // /metrics, /healthz and /readyz for this machine; nil: none
 	Grants   *Grants      // nil: kept in memory only
 

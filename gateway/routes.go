@@ -63,6 +63,11 @@ func (g *Gateway) table() []route {
 	if g.cfg.Uploads != nil && g.cfg.Names != nil {
 		app("/publish_origin", write, g.publish)
 	}
+	if g.cfg.Mirrors != nil {
+		for _, path := range []string{"/mirror/", "/mirror.json"} {
+			rs = append(rs, route{path: path, methods: read, callers: owner, remote: true, serve: g.cfg.Mirrors.ServeHTTP})
+		}
+	}
 	if g.cfg.Ops != nil {
 		for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
 			own(path, read, g.cfg.Ops.ServeHTTP)

@@ -125,7 +125,7 @@ func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
 		return nil, err
 	}
 	if there {
-		m.current = v
+		m.current, m.again = v, true // rules, lists, or the disk may be others than when it was built
 	}
 	m.work <- struct{}{}
 	return m, nil

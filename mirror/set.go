@@ -53,6 +53,7 @@ type Set struct {
 	all    map[string]*Mirror
 	linked map[string]bool // folders that contents can be linked into
 	alive  map[identity.PublicKey]time.Time
+	shared []identity.PublicKey // as GroupChanged has seen it
 }
 
 // maxSet bounds the mirrors of a node: a goroutine and 100 KiB each.
@@ -204,6 +205,7 @@ func (s *Set) Add(spec Spec) error {
 	added, err := s.Find(spec.Name)
 	if err == nil {
 		added.log(Event{What: "add", Text: spec.Link()})
+		s.changed(s.ctx)
 	}
 	return err
 }
@@ -410,8 +412,8 @@ func (s *Set) SetRules(name string, r Rules) error {
 	return err
 }
 
-// aliveFor is how many intervals a mirror counts after it was heard of last.
-const aliveFor = 2
+// aliveFor is for how long a mirror counts after it has signed its status, which it does each ten minutes.
+const aliveFor = 25 * time.Minute
 
 // Heard notes that a mirror was there at a time.
 func (s *Set) Heard(k identity.PublicKey, at time.Time) {
@@ -420,6 +422,36 @@ func (s *Set) Heard(k identity.PublicKey, at time.Time) {
 	if _, known := s.alive[k]; known || len(s.alive) < maxSet {
 		s.alive[k] = at
 	}
+}
+
+// Group are all mirrors that share the load with some of ours.
+func (s *Set) Group() (ks []identity.PublicKey) {
+	for _, m := range s.Mirrors() {
+		of, err := m.Look().Spec.group()
+		if err != nil {
+			continue // it was checked when it was added
+		}
+		ks = append(ks, of...)
+	}
+	slices.SortFunc(ks, func(a, b identity.PublicKey) int { return slices.Compare(a[:], b[:]) })
+	return slices.DeleteFunc(slices.Compact(ks), func(k identity.PublicKey) bool { return k == s.cfg.Self })
+}
+
+// GroupChanged says whether somebody shares the load, or does not any more, since it was asked last.
+func (s *Set) GroupChanged() bool {
+	var alive []identity.PublicKey
+	for _, m := range s.Mirrors() {
+		ks, err := s.group(m.Look().Spec)
+		if err != nil {
+			continue // as in Group
+		}
+		alive = append(alive, ks...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := !slices.Equal(alive, s.shared)
+	s.shared = alive
+	return changed
 }
 
 // group are the mirrors that share the load with one of ours: those of its list that were heard of lately.
@@ -431,7 +463,7 @@ func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range keys {
-		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor*spec.Rules.Every {
+		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor {
 			alive = append(alive, k)
 		}
 	}

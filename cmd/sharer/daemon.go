@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"sharer/daemon"
+	"sharer/mirror"
 	"sharer/watch"
 )
 
@@ -14,6 +16,10 @@ type daemonOptions struct {
 	*options
 	seedRoots []string
 	noWatch   bool
+
+	mirrorName, mirrorContact string
+	maxLag, scrubEvery        time.Duration
+	scrubRate                 string
 }
 
 func newDaemon() *command {
@@ -27,6 +33,11 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	o := &daemonOptions{options: c.options}
 	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
 	c.flags.BoolVar(&o.noWatch, "no-watch", false, "do not look after what is seeded: changes are noticed at the next start")
+	c.flags.StringVar(&o.mirrorName, "mirror-name", "", "`NAME` of who runs the mirrors here, for those who ask")
+	c.flags.StringVar(&o.mirrorContact, "mirror-contact", "", "how to reach that one, `TEXT`")
+	c.flags.DurationVar(&o.maxLag, "mirror-max-lag", 24*time.Hour, "`TIME` that a mirror may be behind before /readyz says so; 0: any")
+	c.flags.DurationVar(&o.scrubEvery, "scrub-every", 30*24*time.Hour, "`TIME` in which all that mirrors keep is read and verified once; 0: never")
+	c.flags.StringVar(&o.scrubRate, "scrub-bw", "", "bytes a second of that, at most, such as `5M` (default: what half of --scrub-every needs)")
 	c.outputFlags()
 	c.nodeFlags()
 	c.rescanFlag()
@@ -52,7 +63,13 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	if err != nil {
 		return err
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, SeedRoots: o.seedRoots, Release: release, Web: o.web(),
+	scrub := mirror.ScrubPace{Every: o.scrubEvery}
+	if o.scrubRate != "" {
+		if scrub.Rate, err = parseSize(o.scrubRate); err != nil {
+			return usagef("--scrub-bw %q: %v", o.scrubRate, err)
+		}
+	}
+	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, SeedRoots: o.seedRoots, Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err

@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"sharer/chunk"
+	"sharer/index"
+	"sharer/mirror"
+	trees "sharer/mirror/web"
+)
+
+// mirrorTrees serves the mirrors as plain trees; nil without mirrors.
+func (d *Daemon) mirrorTrees() http.Handler {
+	if d.mirrors == nil {
+		return nil
+	}
+	return trees.Handler{Set: d.mirrors, Deny: func(ids ...chunk.ID) (legal bool, reason string, denied bool) {
+		e, no := d.Deny().Content(ids...)
+		return e.Legal != "", e.Reason, no
+	}}
+}
+
+// mirrorsLag says which mirror is further behind than the operator allows.
+func (d *Daemon) mirrorsLag() error {
+	if d.cfg.MaxLag <= 0 {
+		return nil
+	}
+	now := time.Now()
+	for _, l := range d.Mirrors() {
+		if lag := l.Lag(now); lag > d.cfg.MaxLag {
+			return fmt.Errorf("the mirror %s is %s behind", l.Spec.Name, lag.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+const (
+	statusFile  = "mirror-status.json"
+	statusEvery = 10 * time.Minute // it is signed anew so often at least: it also says that the mirror is alive
+	statusLook  = 5 * time.Second
+)
+
+// tellStatus signs what mirrors there are, when that has changed and from time to time.
+func (d *Daemon) tellStatus() {
+	tick := time.NewTicker(statusLook)
+	defer tick.Stop()
+	var last []byte
+	var at time.Time
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-d.statusDue:
+		case <-tick.C:
+			if time.Since(at) < statusEvery {
+				continue
+			}
+		}
+		s := d.mirrorStatus()
+		if len(s.Mirrors) == 0 && last == nil {
+			continue
+		}
+		text, err := json.Marshal(s)
+		if err == nil && !bytes.Equal(text, last) {
+			err = d.publishStatus(text)
+		}
+		if err != nil && d.ctx.Err() == nil {
+			d.log.Warn("the status of mirrors could not be published", "err", err)
+		}
+		last, at = text, time.Now()
+	}
+}
+
+// mirrorStatus is what others may know.
+func (d *Daemon) mirrorStatus() mirror.Status {
+	s := d.mirrors.Status()
+	s.Name, s.Contact, s.Sent = d.cfg.MirrorName, d.cfg.MirrorContact, int64(d.Stats().Uploads.Bytes)
+	return s
+}
+
+func (d *Daemon) publishStatus(text []byte) error {
+	path, err := filepath.Abs(filepath.Join(d.cfg.Node.StateDir, statusFile))
+	if err == nil {
+		err = replaceFile(path, text)
+	}
+	if err != nil {
+		return err
+	}
+	sums, err := chunk.Sum(d.ctx, bytes.NewReader(text), int64(len(text)), nil, nil)
+	if err != nil {
+		return err
+	}
+	f, stamp, err := chunk.OpenRegular(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	content := index.Content{SHA256: sums.SHA256, BLAKE3: sums.BLAKE3, Size: sums.Size}
+	if err := d.OfferFiles([]index.Entry{{Content: content, Place: index.Place{Path: path, Stamp: stamp}}}); err != nil {
+		return err
+	}
+	_, err = d.Publish(d.ctx, mirror.StatusName, sums)
+	return err
+}
+
+// hearMirrors looks which mirrors of the groups are alive: those whose status was signed lately.
+func (d *Daemon) hearMirrors() {
+	tick := time.NewTicker(statusEvery / 2)
+	defer tick.Stop()
+	for {
+		for _, k := range d.mirrors.Group() {
+			ctx, cancel := context.WithTimeout(d.ctx, 5*time.Second)
+			r, err := d.Poll(ctx, k, mirror.StatusName)
+			cancel()
+			if err == nil {
+				at := time.Unix(r.Seq, 0)
+				if now := time.Now(); at.After(now) {
+					at = now // a clock that is ahead, or a lie, is worth no more than now
+				}
+				d.mirrors.Heard(k, at)
+			}
+			if d.ctx.Err() != nil {
+				return
+			}
+		}
+		if d.mirrors.GroupChanged() {
+			d.mirrors.Reconsider()
+		}
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-d.groupDue:
+		case <-tick.C:
+		}
+	}
+}
