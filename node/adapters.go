@@ -72,14 +72,6 @@ func (h holders) Tell(id chunk.ID, to netip.AddrPort, n int, _ time.Time) []neti
 	return told
 }
 
-// meterOf shows a limit to the gate, which charges it for what passes the socket.
-func meterOf(l *transfer.Limit) swarm.Meter {
-	if l == nil {
-		return nil
-	}
-	return l
-}
-
 var _ swarm.Shedder = (*transfer.Limit)(nil)
 
 // pinger asks peers whether they are there.

@@ -44,6 +44,13 @@ func (n *Node) Get(ctx context.Context, g Get) (got Got, err error) {
 			return got, err
 		}
 	}
+	if got, here, err := n.fromHere(ctx, g); here || err != nil {
+		if err == nil && g.Out != nil {
+			err = copyOut(g.Out, got.Path)
+		}
+		got.Duration = time.Since(start)
+		return got, err
+	}
 	if g.arrival == nil && g.ID.Kind != chunk.BLAKE3Tree {
 		a, ok := n.arrivals.begin(g)
 		if ok { // else somebody else fetches it as well, and readers follow that
@@ -211,7 +218,7 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	if g.own {
 		return got, p.Close()
 	}
-	return got, n.library.keep(p, got.Sums)
+	return got, n.library.keep(g.Path, p, got.Sums)
 }
 
 // download runs the transfer; meanwhile what is verified is served.
@@ -221,7 +228,7 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	}
 	if id.Kind == chunk.BLAKE3 {
 		tree := chunk.ID{Kind: chunk.BLAKE3Tree, Hash: id.Hash}
-		defer n.library.arrives(id, &fetching{partial: p, blake3: id.Hash})()
+		defer n.library.arrives(id, &fetching{partial: p, blake3: id.Hash, served: n.library.counter(g.Path)})()
 		defer n.library.arrives(tree, &fetchingTree{partial: p})()
 	}
 	n.giveHints(g.Peers)

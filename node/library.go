@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sharer/chunk"
 	"sharer/deny"
@@ -28,6 +29,8 @@ type library struct {
 	mu      sync.RWMutex
 	offered map[uint64]struct{}           // hashes of the paths seeded in this session: some 20 bytes a file
 	roots   []string                      // what Seed was given, absolute, for listings
+	isRoot  map[string]bool               // the same
+	served  map[string]*atomic.Int64      // bytes that were read to be sent, by root, and by the path of a download
 	fetched map[chunk.ID]transfer.Content // finished downloads
 	coming  map[chunk.ID]transfer.Content // running ones: asked last
 	closed  bool
@@ -50,6 +53,8 @@ func newLibrary(ctx context.Context, s *state) *library {
 		fetched: make(map[chunk.ID]transfer.Content),
 		coming:  make(map[chunk.ID]transfer.Content),
 		recent:  make(map[chunk.ID]transfer.Content),
+		served:  make(map[string]*atomic.Int64),
+		isRoot:  make(map[string]bool),
 	}
 	if s != nil { // a node that only fetches has none
 		l.sources.Borrow(s.trees.Spare)
@@ -63,20 +68,22 @@ var _ transfer.Source = (*library)(nil)
 // pathSeed keys the hashes of paths.
 var pathSeed = maphash.MakeSeed()
 
+func pathHash(path string) uint64 { return maphash.String(pathSeed, path) }
+
 // offer lets the content of a file be served. What an earlier session has indexed
 // is not offered for that: the index remembers hashes, not permissions.
 func (l *library) offer(path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.offered[maphash.String(pathSeed, path)] = struct{}{}
+	l.offered[pathHash(path)] = struct{}{}
 }
 
 // offerRoot lets a path that was given be listed.
 func (l *library) offerRoot(path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !slices.Contains(l.roots, path) {
-		l.roots = append(l.roots, path)
+	if !l.isRoot[path] {
+		l.roots, l.isRoot[path] = append(l.roots, path), true
 	}
 }
 
@@ -128,11 +135,11 @@ func (l *library) seeded(id chunk.ID) *seeded {
 	if len(places) == 0 {
 		return nil
 	}
-	return &seeded{library: l, content: content, places: places}
+	return &seeded{library: l, content: content, places: places, served: l.counter(places[0].Path)}
 }
 
 func (l *library) offersLocked(path string) bool {
-	_, ok := l.offered[maphash.String(pathSeed, path)]
+	_, ok := l.offered[pathHash(path)]
 	return ok
 }
 
@@ -184,15 +191,16 @@ const maxKept = 64
 
 // kept is a finished download that is served from its open descriptors.
 type kept struct {
+	path     string // of the file
 	partial  *chunk.Partial
 	contents map[chunk.ID]transfer.Content
 }
 
 // keep serves a finished download until close, or until it is the oldest of more
 // than maxKept.
-func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
-	k := kept{partial: p, contents: make(map[chunk.ID]transfer.Content)}
-	content := &fetching{partial: p, blake3: sums.BLAKE3}
+func (l *library) keep(path string, p *chunk.Partial, sums chunk.Sums) error {
+	k := kept{path: path, partial: p, contents: make(map[chunk.ID]transfer.Content)}
+	content := &fetching{partial: p, blake3: sums.BLAKE3, served: l.counter(path)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -218,12 +226,17 @@ func (l *library) keep(p *chunk.Partial, sums chunk.Sums) error {
 	}
 	oldest := l.kept[0]
 	l.kept = append(l.kept[:0], l.kept[1:]...)
-	for id, c := range oldest.contents {
+	return l.letGoLocked(oldest)
+}
+
+// letGoLocked ends the serving of a finished download from its descriptors.
+func (l *library) letGoLocked(k kept) error {
+	for id, c := range k.contents {
 		if l.fetched[id] == c { // not a later copy's
 			delete(l.fetched, id)
 		}
 	}
-	return oldest.partial.Close()
+	return k.partial.Close()
 }
 
 func (l *library) close() error {
@@ -242,6 +255,7 @@ func (l *library) close() error {
 type seeded struct {
 	library *library
 	content index.Content
+	served  *atomic.Int64
 
 	mu     sync.Mutex
 	places []index.Place
@@ -265,6 +279,7 @@ func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
 		s.mu.Unlock()
 		n, err := s.library.sources.ReadAt(place.Path, place.Stamp, p, off)
 		if err == nil || err == io.EOF {
+			s.served.Add(int64(n))
 			return n, err
 		}
 		if !gone(err) {
@@ -288,7 +303,11 @@ func (s *seeded) ReadNow(p []byte, off int64) (int, error) {
 	}
 	place := s.places[0]
 	s.mu.Unlock()
-	return s.library.sources.ReadNow(place.Path, place.Stamp, p, off)
+	n, err := s.library.sources.ReadNow(place.Path, place.Stamp, p, off)
+	if err == nil {
+		s.served.Add(int64(n))
+	}
+	return n, err
 }
 
 // gone says whether an error means that a path is not the file any more that
@@ -321,6 +340,7 @@ func (t *seededTree) ReadNow(p []byte, off int64) (int, error) {
 type fetching struct {
 	partial *chunk.Partial
 	blake3  chunk.Hash // zero: not known
+	served  *atomic.Int64
 }
 
 var _ transfer.Content = (*fetching)(nil)
@@ -332,9 +352,19 @@ func (f *fetching) Size() int64 {
 	return -1
 }
 
-func (f *fetching) ReadAt(p []byte, off int64) (int, error) { return f.partial.ReadAt(p, off) }
+func (f *fetching) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.partial.ReadAt(p, off)
+	f.served.Add(int64(n))
+	return n, err
+}
 
-func (f *fetching) ReadNow(p []byte, off int64) (int, error) { return f.partial.ReadNow(p, off) }
+func (f *fetching) ReadNow(p []byte, off int64) (int, error) {
+	n, err := f.partial.ReadNow(p, off)
+	if err == nil {
+		f.served.Add(int64(n))
+	}
+	return n, err
+}
 
 func (f *fetching) BLAKE3() (chunk.Hash, bool) { return f.blake3, f.blake3 != chunk.Hash{} }
 

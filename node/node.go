@@ -45,8 +45,8 @@ type Node struct {
 	library   *library
 	deny      *deny.Book // nil without a state folder
 	arrivals  arrivals
-	state     *state          // nil without a state folder of our own
-	up, down  *transfer.Limit // nil: none
+	state     *state // nil without a state folder of our own
+	up, down  *transfer.Limit
 	keeper    *portmap.Keeper // nil: no port mapping
 	office    office
 	notes     []string
@@ -181,9 +181,9 @@ func (n *Node) assemble(random io.Reader) (err error) {
 		}
 	}
 	n.downloads = transfer.NewDownloads(n.receiveBuffer())
-	n.up = transfer.NewUpLimit(n.cfg.Up, n.cfg.UpPerPeer)
-	n.down = transfer.NewDownLimit(n.cfg.Down, n.cfg.DownPerPeer)
-	n.swarm.Gate.Meter(meterOf(n.up), meterOf(n.down))
+	n.up, n.down = transfer.NewLimit(false), transfer.NewLimit(true)
+	n.SetLimits(Limits{Up: n.cfg.Up, UpPerPeer: n.cfg.UpPerPeer, Down: n.cfg.Down, DownPerPeer: n.cfg.DownPerPeer})
+	n.swarm.Gate.Meter(n.up, n.down)
 	answers := n.swarm.Gate.NewBatch()
 	n.uploads = transfer.NewUploads(transfer.UploadConfig{
 		Source: n.library, Holders: holders{n.swarm.Holders, n.deny}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping, InVain: n.downloads.AskedInVain,

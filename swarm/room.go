@@ -284,6 +284,9 @@ func (t *Table) Banned(a netip.AddrPort, now time.Time) bool {
 }
 
 func (t *Table) bannedLocked(a netip.AddrPort, now time.Time) bool {
+	if t.denied.has(a.Addr()) {
+		return true
+	}
 	if len(t.bans) == 0 {
 		return false
 	}

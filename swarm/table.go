@@ -52,6 +52,7 @@ type Table struct {
 	version uint64                        // changes with what Best chooses from
 	cookies map[[cookieDigits]byte]*entry // by the cookie that came back last; see moved.go
 	bans    map[netip.AddrPort]time.Time  // by banKey, ≤ maxBans
+	denied  prefixes                      // the user's own bans
 	selves  []netip.AddrPort              // ≤ maxSelves, the oldest goes
 	pace    pace                          // of addresses that never answered
 	turned  pace                          // of proven entries that pushed out another one

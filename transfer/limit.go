@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -33,10 +34,11 @@ const (
 //
 // It is safe for concurrent use. The nil Limit is none.
 type Limit struct {
-	in   bool
-	each float64 // bytes a second, 0: none
+	in bool
+	on atomic.Bool // one of the rates holds
 
 	mu    sync.Mutex
+	each  float64 // bytes a second, 0: none
 	all   *bucket // nil: none
 	peers map[netip.AddrPort]*bucket
 }
@@ -51,53 +53,104 @@ func newLimit(all, each int64, in bool) *Limit {
 	if all <= 0 && each <= 0 {
 		return nil
 	}
-	l := &Limit{in: in, each: float64(each), peers: make(map[netip.AddrPort]*bucket)}
+	l := NewLimit(in)
+	l.each = float64(each)
 	if all > 0 {
 		l.all = newBucket(float64(all), in)
 	}
+	l.on.Store(true)
 	return l
 }
 
-// WaitAll is how long until n bytes more may pass, as far as all peers together are limited; 0: now.
+// NewLimit is a limit that does not limit, until Set; in: of what arrives.
+func NewLimit(in bool) *Limit { return &Limit{in: in, peers: make(map[netip.AddrPort]*bucket)} }
+
+const (
+	nothing  = 1e-3        // bytes a second of a limit that lets nothing pass: a packet in two weeks
+	askAfter = time.Second // nobody waits longer before he asks again: the rate may be another then
+)
+
+// Set changes the rates while they hold, in bytes a second; 0: no limit, below 0: nothing passes but what is never held up.
+func (l *Limit) Set(now time.Time, all, each int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case all == 0:
+		l.all = nil
+	case l.all == nil:
+		l.all = newBucket(rateOf(all), l.in)
+		fallthrough
+	default:
+		l.all.set(now, rateOf(all))
+	}
+	if l.each = rateOf(each); l.each == 0 {
+		clear(l.peers)
+	}
+	for _, b := range l.peers {
+		b.set(now, l.each)
+	}
+	l.on.Store(l.all != nil || l.each > 0)
+}
+
+func rateOf(bytes int64) float64 {
+	if bytes < 0 {
+		return nothing
+	}
+	return float64(bytes)
+}
+
+// WaitAll is how long until n bytes more may pass, as far as all peers together are limited, or until one should ask again;
+// 0: now.
 func (l *Limit) WaitAll(now time.Time, n int) time.Duration {
-	if l == nil || l.all == nil {
+	if l == nil || !l.on.Load() {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all.wait(now, n)
+	if l.all == nil {
+		return 0
+	}
+	return min(l.all.wait(now, n), askAfter)
 }
 
 // WaitPeer is the same as far as one peer is limited.
 func (l *Limit) WaitPeer(now time.Time, peer netip.AddrPort, n int) time.Duration {
-	if l == nil || l.each <= 0 {
+	if l == nil || !l.on.Load() {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.each == nothing {
+		return askAfter // nobody has had his burst before either
+	}
 	if b := l.peers[peer]; b != nil {
-		return b.wait(now, n)
+		return min(b.wait(now, n), askAfter)
 	}
 	return 0
 }
 
 // TakeAll promises n bytes of what all peers may have together, and TakePeer of what one may.
 func (l *Limit) TakeAll(now time.Time, n int) {
-	if l == nil || l.all == nil {
+	if l == nil || !l.on.Load() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all.take(now, n)
+	if l.all != nil {
+		l.all.take(now, n)
+	}
 }
 
 // TakePeer promises n bytes of what a peer may have.
 func (l *Limit) TakePeer(now time.Time, peer netip.AddrPort, n int) {
-	if l == nil || l.each <= 0 {
+	if l == nil || !l.on.Load() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.each <= 0 {
+		return
+	}
 	b := l.peers[peer]
 	if b == nil {
 		if len(l.peers) >= maxUpPeers {
@@ -112,7 +165,7 @@ func (l *Limit) TakePeer(now time.Time, peer netip.AddrPort, n int) {
 // Return takes back a promise of n bytes that will not pass; n below zero: so much more has passed than was
 // promised. Promises that nobody takes back go by themselves, after a while.
 func (l *Limit) Return(now time.Time, peer netip.AddrPort, n int) {
-	if l == nil {
+	if l == nil || !l.on.Load() {
 		return
 	}
 	l.mu.Lock()
@@ -128,6 +181,9 @@ func (l *Limit) Return(now time.Time, peer netip.AddrPort, n int) {
 // Charge is told of what has passed the socket; it makes a Limit a meter of the gate. Peers to whom nothing was
 // promised are not counted one by one: strangers must not take memory.
 func (l *Limit) Charge(now time.Time, peer netip.AddrPort, bytes int) {
+	if !l.on.Load() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all != nil {
@@ -140,11 +196,14 @@ func (l *Limit) Charge(now time.Time, peer netip.AddrPort, bytes int) {
 
 // Spare says whether a reply may leave that was not promised.
 func (l *Limit) Spare(now time.Time) bool {
-	if l.all == nil {
+	if !l.on.Load() {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.all == nil {
+		return true
+	}
 	l.all.advance(now)
 	return l.all.stray > limitDebt-strayBurst
 }
@@ -183,6 +242,16 @@ type bucket struct {
 
 func newBucket(bytes float64, in bool) *bucket {
 	return &bucket{lim: rate.NewLimiter(rate.Limit(bytes), limitCap), rate: bytes, in: in, stray: limitDebt}
+}
+
+// set changes the rate; of one that lets nothing pass, nothing is left to pass either.
+func (b *bucket) set(now time.Time, rateNow float64) {
+	b.advance(now)
+	b.rate = rateNow
+	b.lim.SetLimitAt(b.at, rate.Limit(rateNow))
+	if rateNow == nothing {
+		b.sub(max(b.tokens(), 0))
+	}
 }
 
 // tokens is what may pass now, in bytes.

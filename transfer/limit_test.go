@@ -205,7 +205,46 @@ func TestLimitForgetsDebt(t *testing.T) {
 	for range 1000 {
 		l.Charge(now, peerAddr(1), 1500)
 	}
-	if wait := l.WaitAll(now, 1000); wait < 5*time.Second || wait > 8*time.Second {
+	if wait := l.all.wait(now, 1000); wait < 5*time.Second || wait > 8*time.Second {
 		t.Errorf("waits %v", wait)
+	}
+}
+
+// TestLimitChanges: a rate holds from the moment that it is set, also none, and one that lets nothing pass.
+func TestLimitChanges(t *testing.T) {
+	l, a, now := NewLimit(false), peerAddr(1), time.Unix(1000, 0)
+	passes := func(seconds int) (bytes int) {
+		for end := now.Add(time.Duration(seconds) * time.Second); now.Before(end); now = now.Add(time.Millisecond) {
+			for i := 0; i < 10 && l.WaitAll(now, 1000) == 0 && l.WaitPeer(now, a, 1000) == 0; i++ {
+				l.TakeAll(now, 1000)
+				l.TakePeer(now, a, 1000)
+				l.Charge(now, a, 1000)
+				bytes += 1000
+			}
+		}
+		return bytes
+	}
+	for _, step := range []struct {
+		all, each int64
+		least     int
+		most      int
+	}{
+		{0, 0, 20_000_000, 20_000_000},
+		{100_000, 0, 200_000, 200_000 + LimitBurst},
+		{1_000_000, 50_000, 100_000, 100_000 + LimitBurst},
+		{-1, 0, 0, 0},
+		{100_000, 0, 190_000, 200_000 + LimitBurst},
+		{0, -1, 0, 0},
+		{0, 0, 20_000_000, 20_000_000},
+	} {
+		l.Set(now, step.all, step.each)
+		l.TakePeer(now, a, 0) // the peer has a bucket from now on
+		if got := passes(2); got < step.least || got > step.most {
+			t.Errorf("all %d, each %d: %d bytes pass in two seconds, want %d to %d", step.all, step.each, got, step.least, step.most)
+		}
+	}
+	l.Set(now, -1, 0)
+	if wait := l.WaitAll(now, 1000); wait <= 0 || wait > time.Second {
+		t.Errorf("asks again after %v", wait)
 	}
 }
