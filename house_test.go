@@ -181,7 +181,7 @@ func TestNoSleepingTests(t *testing.T) {
 
 // TestDocumentsNameWhatExists: paths in the documents are there.
 func TestDocumentsNameWhatExists(t *testing.T) {
-	paths := regexp.MustCompile("`((?:bridge|cmd|deny|gateway|store|chunk|config|metrics|control|daemon|watch|packaging|folder|identity|index|seed|link|mirror|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
+	paths := regexp.MustCompile("`((?:bridge|cmd|deny|gateway|store|chunk|config|metrics|control|daemon|limit|watch|packaging|folder|identity|index|seed|link|mirror|swarm|transfer|wire|node|talk|internal|testdata|bench|\\.ci)(?:/[A-Za-z0-9_.*/-]+)?)`|\\]\\(([A-Za-z0-9_./-]+)\\)")
 	for _, doc := range []string{"README.md", "DESIGN.md", "CHANGELOG.md"} {
 		text, err := os.ReadFile(doc)
 		if err != nil {

@@ -18,6 +18,9 @@ import (
 
 // Client is the node of another process. Its methods are safe for concurrent use.
 type Client struct {
+	// Keep is how many seconds the daemon offers what is fetched by this client; negative: for ever; nil: as long as it has it.
+	Keep *float64
+
 	about About
 	http  http.Client
 	stop  context.CancelFunc // of what runs besides the calls

@@ -33,6 +33,7 @@ type Fetch struct {
 
 // FetchFolder says which files of the folder that ID names. Files are known already, or are found by Choice.
 type FetchFolder struct {
+	Name   string           `json:"name,omitempty"` // as its manifest says
 	Files  []folder.File    `json:"files,omitempty"`
 	Choice folder.Selection `json:"choice,omitzero"`
 	Jobs   int              `json:"jobs,omitempty"`
@@ -206,7 +207,7 @@ func (c *Client) ReadFolder(ctx context.Context, g node.Get) (f folder.Folder, e
 // GetFolder is node.Node.GetFolder by the daemon, as one of its jobs: when ctx ends it is paused.
 func (c *Client) GetFolder(ctx context.Context, g node.GetFolder) error {
 	f := Fetch{ID: g.ID, Size: -1, Peers: g.Peers, Force: g.Force, Find: seconds(g.FindTimeout), Stall: seconds(g.StallTimeout),
-		Folder: &FetchFolder{Files: g.Files, Jobs: g.Jobs}}
+		Folder: &FetchFolder{Name: g.Name, Files: g.Files, Jobs: g.Jobs}}
 	_, err := c.fetch(ctx, f, g.Dir, Follower{Progress: g.Progress, Done: g.Done})
 	return err
 }
@@ -217,7 +218,7 @@ func (c *Client) fetch(ctx context.Context, f Fetch, path string, follow Followe
 	if err != nil {
 		return node.Got{}, err
 	}
-	f.Path = Path(abs)
+	f.Path, f.Keep = Path(abs), c.Keep
 	var got Got
 	err = c.Stream(ctx, "/v1/get", f, func(text json.RawMessage) error {
 		var e getEvent

@@ -57,12 +57,15 @@ func NewServer(about func() About) *Server {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: withCaller,
 	}
-	handle(s, "GET /v1/version", func(ctx context.Context, _ struct{}) (About, error) {
-		a := s.about()
-		a.API, a.Same = API, CallerOf(ctx).Same
-		return a, nil
-	})
+	handle(s, "GET /v1/version", func(ctx context.Context, _ struct{}) (About, error) { return s.aboutFor(ctx), nil })
 	return s
+}
+
+// aboutFor is what a caller is told of who answers.
+func (s *Server) aboutFor(ctx context.Context) About {
+	a := s.about()
+	a.API, a.Same = API, CallerOf(ctx).Same
+	return a
 }
 
 // ServeHTTP routes a request. An unknown path is what a newer client asks for.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,70 +21,103 @@ type line struct {
 	Error *Error          `json:"error,omitempty"`
 }
 
-// Stream is the server's end of an answer that takes long. Its methods are safe for concurrent use; what cannot be
-// written ends the request's context.
+// Stream is the server's end of an answer that takes long. Its methods are safe for concurrent use. Nobody who tells of an
+// event waits for the client: lines are queued, and a client that lets maxPending bytes pile up is not told any more.
 type Stream struct {
-	mu    sync.Mutex
-	w     *bufio.Writer
-	rc    *http.ResponseController
-	dirty bool
-	err   error
+	mu      sync.Mutex
+	written sync.Cond // of mu: pending was taken, or err was set
+	pending []byte
+	busy    bool // what was taken is being written
+	err     error
+	now     chan struct{} // one token: write at once
 }
 
-// Event sends one event. It may wait in a buffer for a tenth of a second.
+const maxPending = 64 << 20 // bytes: what becomes of each of 200,000 files
+
+var errSlow = errors.New("control: the client does not read")
+
+func newStream() *Stream {
+	s := &Stream{now: make(chan struct{}, 1)}
+	s.written.L = &s.mu
+	return s
+}
+
+// Event sends one event. It waits in a queue for a tenth of a second at most, if the client reads.
 func (s *Stream) Event(e any) {
 	text, err := json.Marshal(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		s.err = err
-		return
+	switch {
+	case err != nil:
+		s.failLocked(err)
+	case len(s.pending) > maxPending:
+		s.failLocked(errSlow)
+	default:
+		s.lineLocked(line{Event: text})
 	}
-	s.lineLocked(line{Event: text})
 }
 
-// Write sends bytes of content, at once: somebody may wait for each.
+// Write sends bytes of content, and returns when they are on their way.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(p) == 0 {
-		return 0, s.err
+	if len(p) > 0 {
+		s.lineLocked(line{Data: len(p)})
+		s.pending = append(s.pending, p...)
+		s.hurry()
 	}
-	s.lineLocked(line{Data: len(p)})
-	if s.err == nil {
-		_, s.err = s.w.Write(p)
+	for s.err == nil && (len(s.pending) > 0 || s.busy) {
+		s.written.Wait()
 	}
-	s.flushLocked()
 	if s.err != nil {
 		return 0, s.err
 	}
 	return len(p), nil
 }
 
-func (s *Stream) lineLocked(l line) {
-	text, err := json.Marshal(l)
+func (s *Stream) hurry() {
+	select {
+	case s.now <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Stream) failLocked(err error) {
 	if s.err == nil {
 		s.err = err
 	}
-	if s.err == nil {
-		_, s.err = s.w.Write(append(text, '\n'))
-	}
-	s.dirty = true
+	s.written.Broadcast()
 }
 
-func (s *Stream) flushLocked() {
-	if s.err == nil && s.dirty {
-		if s.err = s.w.Flush(); s.err == nil {
-			s.err = s.rc.Flush()
+func (s *Stream) lineLocked(l line) {
+	text, err := json.Marshal(l)
+	if err != nil {
+		s.failLocked(err)
+	} else if s.err == nil {
+		s.pending = append(append(s.pending, text...), '\n')
+	}
+}
+
+// flush writes what is queued; it is called by one goroutine.
+func (s *Stream) flush(w io.Writer, rc *http.ResponseController) {
+	s.mu.Lock()
+	text := s.pending
+	s.pending, s.busy = nil, true
+	failed := s.err != nil
+	s.mu.Unlock()
+	var err error
+	if len(text) > 0 && !failed {
+		if _, err = w.Write(text); err == nil {
+			err = rc.Flush()
 		}
 	}
-	s.dirty = false
-}
-
-func (s *Stream) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flushLocked()
+	s.busy = false
+	if err != nil {
+		s.failLocked(err)
+	}
+	s.written.Broadcast()
 }
 
 // stream registers f for pattern: one JSON document of most bytes at most in, and out events, then what f returns.
@@ -95,22 +129,22 @@ func stream[In, Out any](s *Server, pattern string, most int64, f func(ctx conte
 			return
 		}
 		w.Header().Set("Content-Type", "application/jsonl")
-		out := &Stream{w: bufio.NewWriterSize(w, 32<<10), rc: http.NewResponseController(w), dirty: true}
-		out.flush() // the head: the client knows that it was understood
-		stop := out.flushing()
+		rc := http.NewResponseController(w)
+		w.WriteHeader(http.StatusOK)
+		_ = rc.Flush() // the client knows that it was understood; one that is gone is noticed by what follows
+		out := newStream()
+		stop := out.flushing(w, rc)
 		end, err := f(r.Context(), in, out)
-		stop()
 		last := line{Error: errorOf(err)}
 		if err == nil {
-			last.End, err = json.Marshal(end)
-			if err != nil {
+			if last.End, err = json.Marshal(end); err != nil {
 				last.Error = errorOf(err)
 			}
 		}
 		out.mu.Lock()
-		defer out.mu.Unlock()
 		out.lineLocked(last)
-		out.flushLocked()
+		out.mu.Unlock()
+		stop()
 	})
 }
 
@@ -119,8 +153,8 @@ func HandleStream[In, Out any](s *Server, pattern string, f func(ctx context.Con
 	stream(s, pattern, maxRequest, f)
 }
 
-// flushing sends what waits in the buffer, until stop.
-func (s *Stream) flushing() (stop func()) {
+// flushing writes what is queued, until stop, which writes the rest.
+func (s *Stream) flushing(w io.Writer, rc *http.ResponseController) (stop func()) {
 	done := make(chan struct{})
 	var ended sync.WaitGroup
 	ended.Go(func() {
@@ -129,10 +163,12 @@ func (s *Stream) flushing() (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				s.flush()
+			case <-s.now:
 			case <-done:
+				s.flush(w, rc)
 				return
 			}
+			s.flush(w, rc)
 		}
 	})
 	return func() {

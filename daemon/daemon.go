@@ -12,6 +12,7 @@ import (
 
 	"sharer/bridge"
 	"sharer/control"
+	"sharer/limit"
 	"sharer/metrics"
 	"sharer/mirror"
 	"sharer/node"
@@ -25,6 +26,7 @@ type Config struct {
 	Keep       bool     // seeds outlive it, and seeds and jobs of earlier runs go on; false: a command that a person ends at any time
 	Foreground string   // that command, for those who ask
 	SeedRoots  []string // folders that other users may have seeded, absolute
+	MinFree    int64    // bytes that downloads leave free on their disk; 0: 1 GiB or 1 % of it, whichever is less
 	Release    string
 	Web        Web
 
@@ -64,10 +66,16 @@ type Daemon struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup // what runs under ctx
 
+	logs  *logs
+	rates chan struct{} // one token: the limits are others now
+
 	mu      sync.Mutex
 	saved   saved
+	seeds   []*Seed         // what is seeded now; saved has what earlier runs seeded, unless Config.Keep
+	hashing map[string]int  // scans that run, by root
 	running map[string]*run // jobs that run, by their id
 	changed []string        // roots of seeds whose folders have to be listed anew, each once
+	table   limit.Timetable
 	closing bool
 }
 
@@ -77,9 +85,16 @@ func Open(c Config) (d *Daemon, err error) {
 	if c.Node.StateDir == "" {
 		return nil, errors.New("daemon: it needs a state folder")
 	}
-	d = &Daemon{cfg: c, log: c.Node.Log, started: time.Now(), running: map[string]*run{}}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
+	d = &Daemon{cfg: c, started: time.Now(), running: map[string]*run{}, hashing: map[string]int{}, rates: make(chan struct{}, 1), logs: &logs{}}
+	base := slog.DiscardHandler
+	if c.Node.Log != nil {
+		base = c.Node.Log.Handler()
+	}
+	d.log = slog.New(&logHandler{logs: d.logs, next: base})
+	c.Node.Log = d.log
+	if other, err := control.Dial(context.Background(), c.Node.StateDir); err == nil {
+		// Sooner than the lock of the index would tell.
+		return nil, errors.Join(&node.LockedError{Path: c.Node.StateDir, PID: other.About().PID}, other.Close())
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	if d.Node, err = node.Start(c.Node); err != nil {
@@ -102,7 +117,11 @@ func (d *Daemon) open() (err error) {
 	if aside != "" {
 		d.notes = append(d.notes, "daemon.json was damaged: seeds and downloads of earlier runs are forgotten; the old one is kept as "+aside)
 	}
+	if err := errors.Join(os.RemoveAll(d.spool()), os.MkdirAll(d.spool(), 0o700)); err != nil {
+		return err
+	}
 	d.OnChat(nil)
+	d.restoreSettings()
 	d.countNode()
 	d.countKept()
 	d.countMirrors()
@@ -112,6 +131,7 @@ func (d *Daemon) open() (err error) {
 	if !d.cfg.Keep {
 		d.saved.Published = nil // what one command publishes the next one does not
 	} else {
+		d.seeds = d.saved.Seeds
 		d.restoreSeeds()
 		d.restoreJobs()
 		if err := d.openMirrors(); err != nil {
@@ -121,6 +141,8 @@ func (d *Daemon) open() (err error) {
 	if err := d.openWeb(); err != nil {
 		return err
 	}
+	d.wg.Go(d.keepRates)
+	d.wg.Go(d.retryJobs)
 	return d.serve()
 }
 
@@ -138,6 +160,9 @@ func (d *Daemon) serve() error {
 	d.server.ServeDeny(d)
 	d.server.ServePerson(d)
 	d.server.ServePublisher(d)
+	d.server.ServeHolder(d)
+	d.server.ServeSettings(d)
+	d.server.ServeLooker(d)
 	d.server.Serve(l)
 	return nil
 }
@@ -181,4 +206,10 @@ func (d *Daemon) Close() error {
 }
 
 // saveLocked writes what is kept.
-func (d *Daemon) saveLocked() error { return d.keeper.store(d.saved) }
+func (d *Daemon) saveLocked() error {
+	s := d.saved
+	if d.cfg.Keep {
+		s.Seeds = d.seeds
+	}
+	return d.keeper.store(s)
+}

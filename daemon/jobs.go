@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
+	"syscall"
 	"time"
 
 	"sharer/chunk"
 	"sharer/control"
+	"sharer/folder"
 	"sharer/node"
 )
 
@@ -21,36 +22,30 @@ type JobState string
 // The states of a job.
 const (
 	JobRunning JobState = "running"
-	JobPaused  JobState = "paused"
-	JobFailed  JobState = "failed"
+	JobWaiting JobState = "waiting" // for room on the disk: it goes on by itself
+	JobPaused  JobState = "paused"  // until somebody gives the same command again
+	JobFailed  JobState = "failed"  // the same
 	JobDone    JobState = "done"
 )
 
-// Job is a download that is kept.
+// Job is a download that is kept. Its partial file says how far it is.
 type Job struct {
 	ID    string        `json:"id"` // g1, g2, …
 	Fetch control.Fetch `json:"fetch"`
 	Added time.Time     `json:"added"`
+	Ended time.Time     `json:"ended,omitzero"` // well
 	State JobState      `json:"state"`
-	Error string        `json:"error,omitempty"` // of a failed one
-	Got   *control.Got  `json:"got,omitempty"`   // of a done one
+	Error string        `json:"error,omitempty"` // why it failed, or waits
+	Size  int64         `json:"size"`            // of what is there, or will be; -1: not known
+	Have  int64         `json:"have"`            // as it was last noted
+	Made  bool          `json:"made,omitempty"`  // the file was not there before: it may be deleted with the job
 }
 
-// run is a job at work.
-type run struct {
-	job  *Job
-	stop context.CancelCauseFunc
-	done chan struct{}
+// keeps says whether the job's files are offered when it is done.
+func (j *Job) keeps() bool { return j.Fetch.Keep == nil || *j.Fetch.Keep != 0 }
 
-	// Set before done is closed.
-	got node.Got
-	err error
-
-	mu        sync.Mutex
-	last      *node.FolderProgress
-	followers map[*control.Follower]bool
-	own       *control.Follower // who gets the bytes; nil: they go to a file only
-}
+// maxEnded is how many jobs that ended are kept; then the oldest goes. What it fetched stays, and is not offered after a restart.
+const maxEnded = 10_000
 
 var errPaused = fmt.Errorf("paused: %w", context.Canceled)
 
@@ -67,12 +62,22 @@ func (d *Daemon) Fetch(ctx context.Context, f control.Fetch, follow control.Foll
 		return r.got, r.err
 	case <-ctx.Done():
 	}
-	if r.leave(&follow) == 0 && d.ctx.Err() == nil {
+	if r.leave(&follow) == 0 && !r.detached && d.ctx.Err() == nil {
 		r.stop(errPaused)
 		<-r.done
-		return r.got, context.Cause(ctx)
 	}
 	return node.Got{}, context.Cause(ctx)
+}
+
+// Detach makes a job that nobody follows.
+func (d *Daemon) Detach(f control.Fetch) (control.Item, error) {
+	r, err := d.begin(f, nil)
+	if err != nil {
+		return control.Item{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return r.job.item(), nil
 }
 
 // begin starts a job, or finds it running.
@@ -82,61 +87,104 @@ func (d *Daemon) begin(f control.Fetch, follow *control.Follower) (*run, error) 
 	if d.closing {
 		return nil, node.ErrClosed
 	}
-	if f.Out { // nothing of it is kept
-		job := &Job{Fetch: f, State: JobRunning, ID: fmt.Sprintf("o%d", time.Now().UnixNano())}
-		spool := filepath.Join(d.cfg.Node.StateDir, "spool")
-		if err := os.MkdirAll(spool, 0o700); err != nil {
-			return nil, err
-		}
-		dir, err := os.MkdirTemp(spool, "get-")
-		if err != nil {
-			return nil, err
-		}
-		job.Fetch.Path = control.Path(filepath.Join(dir, "content"))
-		return d.startLocked(job, follow), nil
+	if f.Out {
+		return d.beginStreamLocked(f, follow)
 	}
-	for _, j := range d.saved.Jobs {
-		if j.Fetch.Path != f.Path || j.State == JobDone {
-			continue
-		}
+	j := d.sameLocked(f.Path, f.ID)
+	if j != nil {
 		if r := d.running[j.ID]; r != nil {
 			if j.Fetch.ID != f.ID || j.Fetch.Named != f.Named {
 				return nil, &node.LockedError{Path: chunk.PartName(string(f.Path)), PID: os.Getpid()}
 			}
-			r.join(follow)
+			if r.detached = r.detached || follow == nil; follow != nil {
+				r.join(follow)
+			}
 			return r, nil
 		}
-		j.Fetch, j.State, j.Error = f, JobRunning, ""
-		if err := d.saveLocked(); err != nil {
+	} else {
+		d.saved.LastJob++
+		j = &Job{ID: fmt.Sprintf("g%d", d.saved.LastJob), Added: time.Now().UTC().Truncate(time.Second), Size: -1}
+	}
+	if f.Folder != nil && len(f.Folder.Files) > 0 {
+		if err := d.writeList(j.ID, folder.Folder{Name: f.Folder.Name, Files: f.Folder.Files}); err != nil {
 			return nil, err
 		}
-		return d.startLocked(j, follow), nil
+		stripped := *f.Folder
+		stripped.Files = nil
+		f.Folder = &stripped
 	}
-	d.saved.LastJob++
-	j := &Job{ID: fmt.Sprintf("g%d", d.saved.LastJob), Fetch: f, Added: time.Now().UTC().Truncate(time.Second), State: JobRunning}
-	d.saved.Jobs = append(d.saved.Jobs, j)
+	before := *j
+	if j.Fetch, j.State, j.Error = f, JobRunning, ""; f.Folder == nil {
+		j.Size = f.Size
+	}
+	fresh := d.jobLocked(j.ID) == nil
+	if fresh {
+		d.saved.Jobs = append(d.saved.Jobs, j)
+	}
 	if err := d.saveLocked(); err != nil {
-		d.saved.Jobs = d.saved.Jobs[:len(d.saved.Jobs)-1]
+		if *j = before; fresh {
+			d.saved.Jobs = d.saved.Jobs[:len(d.saved.Jobs)-1]
+		}
 		return nil, err
 	}
+	d.log.Info("get", "job", j.ID, "id", f.ID, "path", f.Path)
 	return d.startLocked(j, follow), nil
+}
+
+// beginStreamLocked starts a download of which nothing is kept: its bytes go to the follower.
+func (d *Daemon) beginStreamLocked(f control.Fetch, follow *control.Follower) (*run, error) {
+	dir, err := os.MkdirTemp(d.spool(), "get-")
+	if err != nil {
+		return nil, err
+	}
+	f.Path = control.Path(filepath.Join(dir, "content"))
+	return d.startLocked(&Job{ID: filepath.Base(dir), Fetch: f, State: JobRunning, Size: f.Size}, follow), nil
+}
+
+// spool is where downloads lie whose bytes go to somebody: emptied at each start.
+func (d *Daemon) spool() string { return filepath.Join(d.cfg.Node.StateDir, "spool") }
+
+func (d *Daemon) jobLocked(id string) *Job {
+	for _, j := range d.saved.Jobs {
+		if j.ID == id {
+			return j
+		}
+	}
+	return nil
+}
+
+// sameLocked is the job that writes to a path, or has written the same content to it.
+func (d *Daemon) sameLocked(path control.Path, id chunk.ID) *Job {
+	for _, j := range d.saved.Jobs {
+		if j.Fetch.Path != path || j.State == JobDone && j.Fetch.ID != id {
+			continue
+		}
+		// Two folders that take their names from their manifests go into the same folder.
+		if j.Fetch.Folder == nil || !j.Fetch.Folder.Into || j.Fetch.ID == id {
+			return j
+		}
+	}
+	return nil
+}
+
+// replacedLocked takes jobs off the list whose file another one has replaced.
+func (d *Daemon) replacedLocked(by *Job) {
+	for _, j := range slices.Clone(d.saved.Jobs) {
+		if j != by && j.State == JobDone && j.Fetch.Path == by.Fetch.Path {
+			d.forgetJobLocked(j)
+		}
+	}
 }
 
 // startLocked runs a job; follow may be nil.
 func (d *Daemon) startLocked(j *Job, follow *control.Follower) *run {
 	ctx, stop := context.WithCancelCause(d.ctx)
-	r := &run{job: j, stop: stop, done: make(chan struct{}), followers: map[*control.Follower]bool{}}
-	if follow != nil {
-		r.join(follow)
-		if follow.Out != nil {
-			r.own = follow
-		}
-	}
+	r := newRun(j, stop, follow)
 	d.running[j.ID] = r
-	f := j.Fetch // the job may be looked at meanwhile
+	f := j.Fetch // the job may be looked at, and its path found out, meanwhile
 	d.wg.Go(func() {
 		defer stop(nil)
-		got, err := d.fetch(ctx, r, f)
+		got, err := d.work(ctx, r, f)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause
 		}
@@ -145,77 +193,76 @@ func (d *Daemon) startLocked(j *Job, follow *control.Follower) *run {
 	return r
 }
 
-// fetch does the work of a job.
-func (d *Daemon) fetch(ctx context.Context, r *run, f control.Fetch) (node.Got, error) {
-	g := node.Get{
-		ID: f.ID, Also: f.Also, Size: f.Size, Peers: f.Peers, Path: string(f.Path), Force: f.Force, FindTimeout: timeout(f.Find), StallTimeout: timeout(f.Stall),
-		Progress: func(p node.Progress) { r.progress(node.FolderProgress{Progress: p}) },
-	}
-	if r.own != nil {
-		g.Out = r.own.Out
-		defer os.RemoveAll(filepath.Dir(g.Path)) // the folder that begin made; what stays of it is in our own state folder
-	}
-	switch {
-	case f.Named != "":
-		return d.Node.GetNamed(ctx, f.Named, g)
-	case f.Folder != nil:
-		return d.fetchFolder(ctx, r, f, g)
-	}
-	return d.Node.Get(ctx, g)
-}
-
-// fetchFolder does the work of the job of a folder.
-func (d *Daemon) fetchFolder(ctx context.Context, r *run, f control.Fetch, g node.Get) (node.Got, error) {
-	if len(f.Folder.Files) == 0 {
-		return node.Got{}, errors.New("the job has no list of files")
-	}
-	got := node.Got{Path: g.Path}
-	begun := time.Now()
-	err := d.Node.GetFolder(ctx, node.GetFolder{
-		ID: f.ID, Files: f.Folder.Files, Dir: g.Path, Peers: f.Peers, Force: f.Force, Jobs: f.Folder.Jobs, FindTimeout: g.FindTimeout, StallTimeout: g.StallTimeout,
-		Progress: r.progress,
-		Done: func(file node.FolderFile) {
-			if file.Err == nil {
-				got.Size += file.File.Size
-				got.Fetched += file.Fetched
-				got.Resumed += file.Resumed
-			}
-			r.file(file)
-		},
-	})
-	got.Duration = time.Since(begun)
-	return got, err
-}
-
-func timeout(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
-
 // ended notes what became of a job, and tells those who follow it.
 func (d *Daemon) ended(r *run, got node.Got, err error) {
 	d.mu.Lock()
 	j := r.job
 	delete(d.running, j.ID)
+	if p := r.look(); p != nil {
+		j.Have, j.Size = p.Done, p.Total
+	}
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 	switch {
+	case j.Fetch.Out:
 	case errors.Is(err, errPaused):
 		j.State = JobPaused
 	case err != nil && d.closing: // goes on after the restart
+	case full:
+		j.State, j.Error = JobWaiting, err.Error()
+	case err != nil && r.followed() && !r.detached:
+		// Who waits for it sees the error, and may give the command again.
+		d.forgetJobLocked(j)
 	case err != nil:
 		j.State, j.Error = JobFailed, err.Error()
-		if r.followed() { // who waits for it sees the error, and gives the command again
-			d.saved.Jobs = slices.DeleteFunc(d.saved.Jobs, func(o *Job) bool { return o == j })
-		}
+	case r.failed > 0:
+		j.State, j.Error = JobFailed, fmt.Sprintf("%d files failed", r.failed)
 	default:
-		j.State = JobDone
-		g := control.GotOf(got)
-		j.Got = &g
+		j.State, j.Error, j.Have, j.Size, j.Ended = JobDone, "", got.Size, got.Size, time.Now().UTC().Truncate(time.Second)
+		j.Made = j.Made || !got.Existed && j.Fetch.Folder == nil
+		j.Fetch.Path = control.Path(got.Path)
+		d.replacedLocked(j)
+		d.dropEndedLocked()
 	}
 	if !j.Fetch.Out {
 		if serr := d.saveLocked(); serr != nil {
 			d.log.Warn("daemon.json could not be kept", "err", serr)
 		}
 	}
+	done := j.State == JobDone && j.keeps() && !j.Fetch.Out && !d.closing
+	path := string(j.Fetch.Path)
+	if done {
+		// Its content is known by both ids from then on, and offered from the file as what is seeded is.
+		job := *j
+		d.wg.Go(func() { d.offerDone(job) })
+	}
 	d.mu.Unlock()
-	r.got, r.err = got, err
-	close(r.done)
+	if !errors.Is(err, context.Canceled) {
+		d.log.Info("get ended", "job", j.ID, "path", path, "err", err)
+	}
+	r.end(got, err)
+}
+
+// forgetJobLocked takes a job off the list; the caller saves.
+func (d *Daemon) forgetJobLocked(j *Job) {
+	d.saved.Jobs = slices.DeleteFunc(d.saved.Jobs, func(o *Job) bool { return o == j })
+	for _, name := range []string{d.listName(j.ID), d.madeName(j.ID)} {
+		if err := removeIfThere(name); err != nil {
+			d.log.Warn("a job's list stays", "err", err)
+		}
+	}
+}
+
+// dropEndedLocked keeps the list of jobs bounded.
+func (d *Daemon) dropEndedLocked() {
+	ended := 0
+	for _, j := range slices.Backward(d.saved.Jobs) {
+		if j.State != JobDone && j.State != JobFailed {
+			continue
+		}
+		if ended++; ended > maxEnded {
+			d.forgetJobLocked(j)
+		}
+	}
 }
 
 // restoreJobs goes on with what was running.
@@ -224,51 +271,56 @@ func (d *Daemon) restoreJobs() {
 	defer d.mu.Unlock()
 	for _, j := range d.saved.Jobs {
 		if j.State == JobRunning {
-			d.startLocked(j, nil)
+			d.startLocked(j, nil).detached = true
 		}
 	}
 }
 
-func (r *run) join(f *control.Follower) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.followers[f] = true
-	if r.last != nil && f.Progress != nil {
-		f.Progress(*r.last)
-	}
-}
+// retryEvery is how often jobs that wait for room are looked at.
+const retryEvery = 5 * time.Second
 
-// leave returns how many are left.
-func (r *run) leave(f *control.Follower) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.followers, f)
-	return len(r.followers)
-}
-
-func (r *run) followed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.followers) > 0
-}
-
-func (r *run) progress(p node.FolderProgress) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = &p
-	for f := range r.followers {
-		if f.Progress != nil {
-			f.Progress(p)
+// retryJobs goes on with jobs that waited for room on the disk.
+func (d *Daemon) retryJobs() {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		d.mu.Lock()
+		over := d.overLocked(time.Now())
+		for _, j := range d.saved.Jobs {
+			if j.State != JobWaiting || d.closing || d.running[j.ID] != nil || d.room(string(j.Fetch.Path), j.Size-j.Have) != nil {
+				continue
+			}
+			j.State, j.Error = JobRunning, ""
+			d.startLocked(j, nil).detached = true
+		}
+		d.mu.Unlock()
+		for _, path := range over {
+			if err := d.WithdrawRoot(path); err != nil {
+				d.log.Warn("what was fetched is still offered", "path", path, "err", err)
+			}
+			d.offerAgain(path)
 		}
 	}
 }
 
-func (r *run) file(file node.FolderFile) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for f := range r.followers {
-		if f.Done != nil {
-			f.Done(file)
+// overLocked ends the offering of what was to be offered for a time only, and returns its paths.
+func (d *Daemon) overLocked(now time.Time) (paths []string) {
+	for _, j := range d.saved.Jobs {
+		if keep := j.Fetch.Keep; j.State == JobDone && keep != nil && *keep > 0 && now.Sub(j.Ended) > timeout(*keep) {
+			none := 0.0
+			j.Fetch.Keep = &none
+			paths = append(paths, string(j.Fetch.Path))
 		}
 	}
+	if len(paths) > 0 {
+		if err := d.saveLocked(); err != nil {
+			d.log.Warn("daemon.json could not be kept", "err", err)
+		}
+	}
+	return paths
 }

@@ -151,11 +151,11 @@ func (d *Daemon) countKept() {
 func (d *Daemon) seeded() (seeds, files int, bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range d.saved.Seeds {
+	for _, s := range d.seeds {
 		files += s.Files
 		bytes += s.Bytes
 	}
-	return len(d.saved.Seeds), files, bytes
+	return len(d.seeds), files, bytes
 }
 
 // countMirrors makes the families of mirrors and of deny lists.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -18,6 +20,11 @@ type saved struct {
 	Jobs    []*Job  `json:"jobs,omitempty"`
 
 	Published []*Published `json:"published,omitempty"`
+	Pins      []Pin        `json:"pins,omitempty"`
+
+	Limits *string          `json:"limits,omitempty"` // as it was typed; nil: what the daemon was started with
+	Bans   []netip.Prefix   `json:"bans,omitempty"`
+	Peers  []netip.AddrPort `json:"peers,omitempty"` // asked for ever
 }
 
 // savedVersion is that of the document. Fields are only ever added; a document of a later version is not touched.
@@ -33,23 +40,36 @@ type keeper struct {
 // maxBad is how many damaged documents are kept aside.
 const maxBad = 9
 
-// load reads the document. aside: it was damaged, and now has that name.
-func (k *keeper) load() (s saved, aside string, err error) {
+// errDamaged is wrapped by the error for a document that cannot be read.
+var errDamaged = errors.New("it is damaged")
+
+// read reads the document.
+func (k *keeper) read() (s saved, err error) {
 	text, err := os.ReadFile(k.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return saved{V: savedVersion}, "", nil
-	}
 	if err != nil {
-		return saved{}, "", err
+		return saved{}, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil || s.V < 1 {
-		aside, err = k.moveAside()
-		return saved{V: savedVersion}, aside, err
+		return saved{}, fmt.Errorf("%s: %w", k.path, errDamaged)
 	}
 	if s.V > savedVersion {
-		return saved{}, "", fmt.Errorf("%s was written by a newer sharer (version %d of it, this one knows %d)", k.path, s.V, savedVersion)
+		return saved{}, fmt.Errorf("%s was written by a newer sharer (version %d of it, this one knows %d)", k.path, s.V, savedVersion)
 	}
-	return s, "", nil
+	s.Seeds = slices.DeleteFunc(s.Seeds, func(x *Seed) bool { return x == nil })
+	s.Jobs = slices.DeleteFunc(s.Jobs, func(x *Job) bool { return x == nil })
+	return s, nil
+}
+
+// load reads the document, an empty one if there is none. aside: it was damaged, and now has that name.
+func (k *keeper) load() (s saved, aside string, err error) {
+	switch s, err = k.read(); {
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	case errors.Is(err, errDamaged):
+		s = saved{}
+		aside, err = k.moveAside()
+	}
+	return s, aside, err
 }
 
 func (k *keeper) moveAside() (string, error) {

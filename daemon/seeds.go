@@ -28,6 +28,50 @@ type Seed struct {
 	Bytes  int64    `json:"bytes"`
 }
 
+func (s *Seed) options() seed.Options {
+	return seed.Options{Paths: []string{string(s.Path)}, Exclude: s.Exclude, FollowLinks: s.FollowLinks}
+}
+
+// offerDone offers what a job has fetched: of a folder the files that were meant, and nothing else that lies there; and its
+// manifest, if all of it was meant.
+func (d *Daemon) offerDone(j Job) {
+	path := string(j.Fetch.Path)
+	if j.Fetch.Folder == nil {
+		d.offerFiles(path)
+		return
+	}
+	list, err := d.readList(j.ID)
+	if err != nil {
+		d.log.Warn("a folder that was fetched is not offered", "job", j.ID, "err", err)
+		return
+	}
+	d.Tally(path)
+	var paths []string
+	for _, f := range list.Files {
+		paths = append(paths, filepath.Join(path, filepath.FromSlash(f.Path)))
+	}
+	d.offerFiles(paths...)
+	pages, err := list.Pages()
+	if err == nil && len(pages) > 0 && pages[0].Sums.BLAKE3 == j.Fetch.ID.Hash && d.ctx.Err() == nil {
+		_, err = d.OfferFolder(list)
+	}
+	if err != nil {
+		d.log.Warn("the list of a folder that was fetched is not offered", "job", j.ID, "err", err)
+	}
+}
+
+// offerFiles offers files that were fetched. They are not watched: one that changes is not served from then on.
+func (d *Daemon) offerFiles(paths ...string) {
+	_, err := d.Node.Seed(d.ctx, seed.Options{Paths: paths}, func(e seed.Event) {
+		if e.Kind == seed.Failed {
+			d.log.Warn("not offered", "path", e.Path, "err", e.Err)
+		}
+	})
+	if err != nil && d.ctx.Err() == nil {
+		d.log.Warn("what was fetched is not offered", "err", err)
+	}
+}
+
 // Seed hashes what is new at the paths, offers it, and goes on offering it after a restart. Besides the events of a scan
 // there are those of folders as one id. When ctx ends before all is hashed, paths that were not seeded before are not kept.
 func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
@@ -68,6 +112,8 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if emit == nil {
 		emit = func(seed.Event) {}
 	}
+	d.scanning(o.Paths, 1)
+	defer d.scanning(o.Paths, -1)
 	m := manifestsOf(o.Paths)
 	found = map[string]*Seed{}
 	alone := map[string]chunk.Sums{} // of the paths that are files
@@ -106,19 +152,30 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	return report, found, err
 }
 
+// scanning counts the scans of roots.
+func (d *Daemon) scanning(roots []string, by int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, root := range roots {
+		if d.hashing[root] += by; d.hashing[root] == 0 {
+			delete(d.hashing, root)
+		}
+	}
+}
+
 // addSeeds notes paths before they are hashed: a daemon that is killed in the middle goes on. It returns those that are new.
 func (d *Daemon) addSeeds(o seed.Options) (fresh []string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := make(map[control.Path]*Seed, len(d.saved.Seeds))
-	for _, s := range d.saved.Seeds {
+	at := make(map[control.Path]*Seed, len(d.seeds))
+	for _, s := range d.seeds {
 		at[s.Path] = s
 	}
 	for _, root := range o.Paths {
 		s := at[control.Path(root)]
 		if s == nil {
 			s = &Seed{Path: control.Path(root), Added: time.Now().UTC().Truncate(time.Second)}
-			d.saved.Seeds = append(d.saved.Seeds, s)
+			d.seeds = append(d.seeds, s)
 			fresh = append(fresh, root)
 		}
 		s.Exclude, s.FollowLinks = o.Exclude, o.FollowLinks
@@ -129,7 +186,7 @@ func (d *Daemon) addSeeds(o seed.Options) (fresh []string, err error) {
 func (d *Daemon) dropSeed(root string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.saved.Seeds = slices.DeleteFunc(d.saved.Seeds, func(s *Seed) bool { return string(s.Path) == root })
+	d.seeds = slices.DeleteFunc(d.seeds, func(s *Seed) bool { return string(s.Path) == root })
 	if err := d.saveLocked(); err != nil {
 		d.log.Warn("daemon.json could not be kept", "err", err)
 	}
@@ -139,7 +196,7 @@ func (d *Daemon) dropSeed(root string) {
 func (d *Daemon) noteSeeds(found map[string]*Seed) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range d.saved.Seeds {
+	for _, s := range d.seeds {
 		if f := found[string(s.Path)]; f != nil {
 			s.ID, s.Folder, s.Files, s.Bytes = f.ID, f.Folder, f.Files, f.Bytes
 		}
@@ -153,35 +210,46 @@ func (d *Daemon) restoreSeeds() {
 		exclude string
 		follow  bool
 	}
-	var order []options
+	var order []*seed.Options
 	groups := map[options]*seed.Options{} // what was seeded alike is scanned in one go
-	for _, s := range d.saved.Seeds {
+	for _, s := range d.seeds {
 		key := options{strings.Join(s.Exclude, "\x00"), s.FollowLinks}
 		if groups[key] == nil {
 			groups[key] = &seed.Options{Exclude: s.Exclude, FollowLinks: s.FollowLinks}
-			order = append(order, key)
+			order = append(order, groups[key])
 		}
 		groups[key].Paths = append(groups[key].Paths, string(s.Path))
 	}
+	var done []Job
+	for _, j := range d.saved.Jobs {
+		if j.State == JobDone && j.keeps() {
+			done = append(done, *j)
+		}
+	}
 	d.wg.Go(func() {
-		for _, key := range order {
-			_, found, err := d.scan(d.ctx, *groups[key], func(e seed.Event) {
-				if e.Kind == seed.Failed {
-					d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
-				}
-			})
-			if err == nil {
-				err = d.noteSeeds(found)
-			}
-			if d.ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				d.log.Warn("seeds of an earlier run", "err", err)
-			}
+		for _, o := range order {
+			d.rescan(*o)
+		}
+		for _, j := range done {
+			d.offerDone(j)
 		}
 		d.restored.Store(true)
 	})
+}
+
+// rescan scans what is seeded already; what goes wrong is in the log.
+func (d *Daemon) rescan(o seed.Options) {
+	_, found, err := d.scan(d.ctx, o, func(e seed.Event) {
+		if e.Kind == seed.Failed {
+			d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
+		}
+	})
+	if err == nil {
+		err = d.noteSeeds(found)
+	}
+	if err != nil && d.ctx.Err() == nil {
+		d.log.Warn("looking at what is seeded", "err", err)
+	}
 }
 
 // MaySeed says whether path lies in a folder that other users may have seeded. Links on the way do not lead out.

@@ -111,7 +111,7 @@ func arrivalOf(a node.Incoming) gateway.Arrival {
 // sharedItems are what is seeded, a folder as one, and what is in the store, the latest first.
 func (d *Daemon) sharedItems() (items []gateway.Item) {
 	d.mu.Lock()
-	for _, s := range d.saved.Seeds {
+	for _, s := range d.seeds {
 		i := gateway.Item{Name: filepath.Base(string(s.Path)), Size: s.Bytes, BLAKE3: s.ID.Hash, At: s.Added}
 		if s.Folder != "" {
 			h, err := chunk.ParseHash(s.Folder)

@@ -24,7 +24,8 @@ const (
 
 // GetFolder names files of a folder and where they shall be written.
 type GetFolder struct {
-	ID           chunk.ID      // of the folder, for whoever keeps the download as a job
+	ID           chunk.ID // of the folder, and its name, for whoever keeps the download as a job
+	Name         string
 	Files        []folder.File // in order, as a folder.Selection gives them
 	Dir          string        // is made if need be; nothing outside is written
 	Peers        []netip.AddrPort

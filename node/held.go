@@ -18,7 +18,7 @@ import (
 
 // What this node itself holds, and gives up.
 
-// counter counts what is read to be sent of a path: by the nearest root that it lies below, else by itself.
+// counter counts what is read to be sent of a path: by the topmost root that it lies below, else by itself.
 func (l *library) counter(path string) *atomic.Int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -26,7 +26,6 @@ func (l *library) counter(path string) *atomic.Int64 {
 	for dir := path; ; dir = filepath.Dir(dir) {
 		if l.isRoot[dir] {
 			key = dir
-			break
 		}
 		if dir == filepath.Dir(dir) {
 			break
@@ -56,9 +55,16 @@ func (n *Node) Served(root string) int64 {
 	return 0
 }
 
-// Withdraw ends the offering of a root, of all below it, and of a download that has that path. What the index knows stays:
+// Tally has what is served below a folder counted together, by Served; it offers nothing.
+func (n *Node) Tally(root string) {
+	n.library.mu.Lock()
+	defer n.library.mu.Unlock()
+	n.library.isRoot[root] = true
+}
+
+// WithdrawRoot ends the offering of a root, of all below it, and of a download that has that path. What the index knows stays:
 // seeding it again reads nothing. Another root below or above it has to be seeded again.
-func (n *Node) Withdraw(root string) error {
+func (n *Node) WithdrawRoot(root string) error {
 	l := n.library
 	var err error
 	if n.state != nil {
@@ -150,8 +156,11 @@ func (n *Node) fromHere(ctx context.Context, g Get) (got Got, here bool, err err
 	if err != nil {
 		return Got{}, false, err
 	}
-	size := c.Size()
-	sums, err := chunk.Sum(ctx, io.TeeReader(io.NewSectionReader(c, 0, size), f), size, nil, nil)
+	size, from := c.Size(), io.ReaderAt(c)
+	if p, ok := c.(interface{ plain() io.ReaderAt }); ok {
+		from = p.plain() // it is not served to a peer
+	}
+	sums, err := chunk.Sum(ctx, io.TeeReader(io.NewSectionReader(from, 0, size), f), size, nil, nil)
 	good := err == nil && matches(sums, g.ID)
 	if good && g.Also.Valid() && !matches(sums, g.Also) {
 		err = fmt.Errorf("%w: it is %s, but not %s as the link says", ErrIntegrity, g.ID, g.Also)

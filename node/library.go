@@ -267,8 +267,21 @@ func (s *seeded) Size() int64                   { return s.content.Size }
 func (s *seeded) Have(int64, int) []chunk.Range { return nil }
 func (s *seeded) BLAKE3() (chunk.Hash, bool)    { return s.content.BLAKE3, true }
 
-// ReadAt reads from the first place that still is what was hashed.
+// ReadAt reads, for a peer, from the first place that still is what was hashed.
 func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
+	n, err := s.read(p, off)
+	s.served.Add(int64(n))
+	return n, err
+}
+
+// plain reads the same for the node itself.
+func (s *seeded) plain() io.ReaderAt { return readerAt(s.read) }
+
+type readerAt func(p []byte, off int64) (int, error)
+
+func (r readerAt) ReadAt(p []byte, off int64) (int, error) { return r(p, off) }
+
+func (s *seeded) read(p []byte, off int64) (int, error) {
 	for {
 		s.mu.Lock()
 		if len(s.places) == 0 {
@@ -279,7 +292,6 @@ func (s *seeded) ReadAt(p []byte, off int64) (int, error) {
 		s.mu.Unlock()
 		n, err := s.library.sources.ReadAt(place.Path, place.Stamp, p, off)
 		if err == nil || err == io.EOF {
-			s.served.Add(int64(n))
 			return n, err
 		}
 		if !gone(err) {
@@ -327,7 +339,7 @@ func (t *seededTree) Size() int64 { return t.shape.FileSize() }
 
 func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
 	content := func() (io.ReadCloser, error) {
-		return io.NopCloser(io.NewSectionReader(t.seeded, 0, t.content.Size)), nil
+		return io.NopCloser(io.NewSectionReader(t.plain(), 0, t.content.Size)), nil
 	}
 	return t.library.state.trees.ReadAt(t.library.ctx, t.content.BLAKE3, t.content.Size, p, off, content)
 }
@@ -351,6 +363,9 @@ func (f *fetching) Size() int64 {
 	}
 	return -1
 }
+
+// plain reads for the node itself.
+func (f *fetching) plain() io.ReaderAt { return f.partial }
 
 func (f *fetching) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.partial.ReadAt(p, off)

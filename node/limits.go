@@ -21,5 +21,5 @@ func (n *Node) SetLimits(l Limits) {
 	n.down.Set(now, l.Down, l.DownPerPeer)
 }
 
-// Deny makes the addresses of networks neither asked nor answered; a new list replaces the old one.
-func (n *Node) Deny(nets []netip.Prefix) { n.swarm.Table.Deny(nets) }
+// Ban makes the addresses of networks neither asked nor answered; a new list replaces the old one.
+func (n *Node) Ban(nets []netip.Prefix) { n.swarm.Table.Deny(nets) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"sharer/control"
 	"sharer/identity"
 	"sharer/node"
 )
@@ -135,8 +136,10 @@ func exitOf(ctx context.Context, err error) exit {
 		return exitNotFound
 	case errors.Is(err, node.ErrStalled):
 		return exitStalled
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrRefused):
 		return exitRefused
+	case errors.Is(err, control.ErrGone), errors.Is(err, control.ErrVersion):
+		return exitDaemon
 	}
 	return exitFailed
 }
@@ -190,6 +193,8 @@ func remedy(err error, code exit) string {
 		return "What came is kept; free some space and give the same command again"
 	case exitExists:
 		return "Use --force to replace it or --rename to keep both"
+	case exitDaemon:
+		return "Give the same command again; what was begun goes on"
 	case exitLocked:
 		return "Wait until it ends, or use another --state-dir or -o"
 	}

@@ -80,7 +80,7 @@ func (c *command) nodeFlags() {
 		fs.StringArrayVar(&o.peers, "peer", nil, "`HOST:PORT` of a peer that is asked first, repeatable")
 		fs.BoolVar(&o.isolated, "isolated", false, "stay on loopback and the own subnets: no bootstrap, no announcements")
 		fs.CountVarP(&o.verbose, "verbose", "v", "say more; twice: much more")
-		fs.StringVar(&o.daemon, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
+		daemonFlag(&o.daemon)(fs)
 		fs.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the node's log lines on stderr: text, json")
 	})
 }
@@ -113,6 +113,13 @@ func (o *options) web() daemon.Web {
 		return daemon.Web{}
 	}
 	return daemon.Web{Addr: o.http, Optional: !o.httpSet, Hosts: o.httpHosts, Origins: o.httpOrigins}
+}
+
+// daemonFlag registers --daemon.
+func daemonFlag(p *string) func(*pflag.FlagSet) {
+	return func(fs *pflag.FlagSet) {
+		fs.StringVar(p, "daemon", "auto", "`WHEN` a daemon does the work: auto, require, never")
+	}
 }
 
 // limitFlags are those of the verbs whose node moves content.

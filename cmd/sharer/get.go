@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/control"
 	"sharer/node"
 )
 
@@ -22,6 +23,7 @@ type getOptions struct {
 	findTimeout  time.Duration
 	stallTimeout time.Duration
 	seed         keepSeeding
+	seedSet      bool
 	jobs         int
 	fsync        bool
 	unverified   bool
@@ -69,7 +71,10 @@ sharer get - -o downloads/ < links.txt`
 	c.progressFlags()
 	c.nodeFlags()
 	c.transferFlags()
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runGet(ctx, o, args, s) }
+	c.run = func(ctx context.Context, args []string, s *stdio) error {
+		o.seedSet = f.Changed("seed")
+		return runGet(ctx, o, args, s)
+	}
 	return c
 }
 
@@ -122,6 +127,13 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 		return err
 	}
 	defer p.Close()
+	client, byDaemon := p.(*control.Client)
+	if byDaemon {
+		client.Keep = o.keep()
+	}
+	if byDaemon && o.detach {
+		return o.detachAll(ctx, scr, client, items)
+	}
 	showChats(p, scr)
 
 	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1}
@@ -139,10 +151,14 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	g.all(ctx, t.groups)
 	err = g.result(ctx, items)
 	if ctx.Err() != nil && err != nil {
-		scr.note("%s", resumeLine(s.args, t.stdout))
+		line := resumeLine(s.args, t.stdout)
+		if byDaemon && !t.stdout {
+			line = resumeHint(client, line)
+		}
+		scr.note("%s", line)
 		return err
 	}
-	if g.fetched > 0 {
+	if g.fetched > 0 && !byDaemon {
 		g.keepSeeding(ctx)
 	}
 	if err == nil && o.json {

@@ -108,7 +108,7 @@ func (g *getting) readFolder(ctx context.Context, it *item) error {
 	case len(files) == 0 && len(f.Files) > 0:
 		return fmt.Errorf("none of the %s of the folder is meant; hidden ones need --hidden", count(len(f.Files), "file"))
 	}
-	it.tree, it.files = true, files
+	it.tree, it.files, it.manifest = true, files, f.Name
 	if it.link.Path != "" {
 		it.link.Name = path.Base(it.link.Path)
 	} else if it.link.Name == "" {
@@ -131,7 +131,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 	var codes []exit
 	existed := 0
 	err := g.peer.GetFolder(ctx, node.GetFolder{
-		ID: it.link.ID, Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
+		ID: it.link.ID, Name: it.manifest, Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
 		Progress: func(p node.FolderProgress) {
 			task.update(func(v *view) {
 				v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources

@@ -22,14 +22,17 @@ type listOptions struct {
 }
 
 func newList() *command {
-	c := newCommand("ls", "LINK | --peers [HOST:PORT...]", "list a folder, or what peers offer")
-	c.long = `List the files of a folder by its link, or of a folder in it, without fetching them: only
+	c := newCommand("ls", "[ID|NAME|PATH] | LINK | --peers [HOST:PORT...]", "list what this machine has, a folder, or what peers offer")
+	c.long = `Without a link, list what the daemon seeds, fetches and keeps, or the files of one of these by its
+name, path, id, or job. Without a daemon the list is as the last one left it.
+
+With the link of a folder, list the files of a folder by its link, or of a folder in it, without fetching them: only
 the list itself is fetched. Patterns are those of get.
 
 With --peers, ask the peers that are met what they have, and list it: what most of them have comes first.
 With addresses only those are asked. Peers list up to 70 contents each, without names; sizes
 are what they claim, until a content is fetched. An id of the list is a link: sharer get ID.`
-	c.examples = "sharer ls lcdp://folder/9c1e... --include '*.iso'\nsharer ls --json lcdp://folder/9c1e... | jq -r '.entries[].link'\nsharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
+	c.examples = "sharer ls\nsharer ls isos\nsharer ls --json | jq -r '.items[] | select(.kind==\"get\").job'\nsharer ls lcdp://folder/9c1e... --include '*.iso'\nsharer ls --json lcdp://folder/9c1e... | jq -r '.entries[].link'\nsharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
 	o := &listOptions{options: c.options}
 	f := c.flags
 	f.BoolVar(&o.peers, "peers", false, "what peers offer")
@@ -44,10 +47,12 @@ are what they claim, until a content is fetched. An id of the list is a link: sh
 
 func runList(ctx context.Context, o *listOptions, args []string, s *stdio) error {
 	switch {
-	case !o.peers && len(args) == 0:
-		return usagef("ls needs the link of a folder, or --peers for what peers offer; sharer seed prints what this machine shares")
-	case !o.peers:
+	case !o.peers && len(args) > 1:
+		return usagef("ls takes one thing to list, there are %d", len(args))
+	case !o.peers && len(args) == 1 && isFolderLink(args[0]):
 		return listFolder(ctx, o, args, s)
+	case !o.peers:
+		return listOwn(ctx, o, args, s)
 	case o.wait <= 0:
 		return usagef("--timeout %s: want more than 0", o.wait)
 	}

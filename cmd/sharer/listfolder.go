@@ -14,19 +14,20 @@ import (
 	"sharer/node"
 )
 
+// isFolderLink says whether text is the link of a folder, or only looks like one that is malformed.
+func isFolderLink(text string) bool {
+	l, err := link.Parse(text)
+	return err == nil && (l.Folder || l.Published != "") || err != nil && strings.HasPrefix(text, "lcdp:")
+}
+
 // listFolder prints what a folder holds. Of the contents nothing is fetched.
 func listFolder(ctx context.Context, o *listOptions, args []string, s *stdio) error {
-	if len(args) > 1 {
-		return usagef("ls takes one link, there are %d", len(args))
-	}
 	l, err := link.Parse(args[0])
 	switch {
 	case err != nil:
 		return usagef("link %q: %s", shorten(args[0], 100), strings.TrimPrefix(err.Error(), "link: "))
 	case l.Published != "" && identity.PublicKey(l.Publisher).Check() != nil:
 		return usagef("link %q: %v", shorten(args[0], 100), identity.PublicKey(l.Publisher).Check())
-	case !l.Folder && l.Published == "":
-		return usagef("%q is not the link of a folder: lcdp://folder/...", shorten(args[0], 100))
 	case o.findTimeout <= 0:
 		return usagef("--find-timeout %s: want more than 0", o.findTimeout)
 	}

@@ -68,9 +68,11 @@ func isTerminal(f *os.File) bool {
 func commands() []*command {
 	return []*command{
 		newDaemon(), newSeed(), newGet(), newOpen(), newList(),
+		newInfo(), newRemove(), newPin(), newUnpin(),
 		newPublish(), newHash(), newPing(), newChat(), newPeers(),
 		newKey(), newWhois(),
 		newMirror(), newDeny(),
+		newLimit(), newStatus(), newLog(),
 		newConfig(),
 		newDemo(), newVersion(), newHelp(),
 	}

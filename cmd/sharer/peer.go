@@ -142,6 +142,12 @@ func (o *options) reach(ctx context.Context, s *stdio) (*control.Client, error) 
 	return nil, err
 }
 
+// mustReach finds the daemon, which the verb cannot do without.
+func (o *options) mustReach(ctx context.Context, s *stdio) (*control.Client, error) {
+	o.daemon = "require"
+	return o.reach(ctx, s)
+}
+
 // openPeer finds the daemon, or starts a node as the flags say. owner: this process owns the state
 // folder while it runs; others only read what is there.
 func openPeer(ctx context.Context, o *options, scr *screen, owner, fsync bool) (peer, error) {

@@ -24,6 +24,9 @@ type peersDocument struct {
 // peerRow is one peer of the snapshot.
 type peerRow struct {
 	Address    string    `json:"address"`
+	Proven     *bool     `json:"proven,omitempty"` // of the daemon's: it has answered in this run
+	Given      bool      `json:"given,omitempty"`
+	Banned     bool      `json:"banned,omitempty"`
 	RTT        *float64  `json:"rtt_ms,omitempty"` // left out if it was never measured
 	FirstHeard time.Time `json:"first_heard,omitzero"`
 	LastHeard  time.Time `json:"last_heard,omitzero"`
@@ -36,24 +39,36 @@ type peersOptions struct {
 }
 
 func newPeers() *command {
-	c := newCommand("peers", "", "list the peers that were met")
-	c.long = `List the peers that the last node on this machine knew, from the snapshot that it keeps in
-its state folder while it runs.`
-	c.examples = "sharer peers --sort heard\nsharer peers --json | jq '.peers[] | select(.rtt_ms<100)'"
+	c := newCommand("peers", "[add HOST:PORT... | rm HOST:PORT | ban ADDR|CIDR | unban ADDR|CIDR | bans]", "list the peers that were met, add and ban some")
+	c.long = `List the peers that the daemon knows, or without one those that the last node on this machine
+knew, from the snapshot that it keeps in its state folder while it runs.
+
+add has a peer asked for ever, also after restarts of the daemon, until rm. ban has the addresses of a network
+neither asked nor answered until unban; bans lists them.`
+	c.examples = "sharer peers add 192.0.2.7:24254\nsharer peers ban 198.51.100.0/24\nsharer peers --sort heard\nsharer peers --json | jq '.peers[] | select(.rtt_ms<100)'"
 	o := &peersOptions{options: c.options}
 	c.flags.StringVar(&o.sort, "sort", "rtt", "`ORDER`: rtt, heard or address")
-	c.add(jsonFlag(&c.options.json))
+	c.outputFlags()
 	c.stateFlag()
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runPeers(o, args, s) }
+	c.add(daemonFlag(&c.options.daemon))
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runPeers(ctx, o, args, s) }
 	return c
 }
 
-func runPeers(o *peersOptions, args []string, s *stdio) error {
+func runPeers(ctx context.Context, o *peersOptions, args []string, s *stdio) error {
 	if len(args) > 0 {
-		return usagef("peers takes no arguments")
+		return changePeers(ctx, o, args, s)
 	}
 	if !slices.Contains([]string{"rtt", "heard", "address"}, o.sort) {
 		return usagef("--sort %q: want rtt, heard or address", o.sort)
+	}
+	c, err := o.reach(ctx, s)
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		defer c.Close()
+		return livePeers(ctx, o, c, s)
 	}
 	dir, err := o.stateFolder(s.getenv)
 	if err != nil {

@@ -3,48 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"sharer/limit"
 )
 
-// units are the binary suffixes that sizes are read with.
+// units are the binary suffixes of sizes.
 const units = "KMGT"
 
-// parseSize reads a number of bytes: digits with an optional fraction and an
-// optional suffix K, M, G or T in either case, with or without iB, or B alone.
-// Decimal units (KB) and bits (Kb) are refused: people mix them up.
-func parseSize(text string) (int64, error) {
-	number, factor := text, int64(1)
-	rest := strings.TrimLeft(text, "0123456789.")
-	if rest != "" {
-		number = text[:len(text)-len(rest)]
-		i := strings.Index(units, strings.ToUpper(rest[:1]))
-		switch {
-		case rest == "B":
-		case i >= 0 && (len(rest) == 1 || rest[1:] == "iB"):
-			factor = 1 << (10 * (i + 1))
-		default:
-			return 0, fmt.Errorf("unknown unit %q; use K, M, G or T (of 1024 bytes)", rest)
-		}
-	}
-	if whole, err := strconv.ParseInt(number, 10, 64); err == nil {
-		if whole > math.MaxInt64/factor {
-			return 0, errors.New("too large")
-		}
-		return whole * factor, nil
-	}
-	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || strings.HasPrefix(number, ".") || strings.HasSuffix(number, ".") {
-		return 0, errors.New("not a number of bytes, such as 512K or 10M")
-	}
-	// 2^63 is the first float64 that int64 cannot hold.
-	if f *= float64(factor); f >= 1<<63 {
-		return 0, errors.New("too large")
-	}
-	return int64(f), nil
-}
+// parseSize reads a number of bytes, such as 512K.
+func parseSize(text string) (int64, error) { return limit.ParseSize(text) }
 
 // byteSize is the value of a flag for a number of bytes.
 type byteSize int64

@@ -25,9 +25,10 @@ type item struct {
 	named string // the name that is asked for instead of an id; "": none
 	path  string // final name, before --rename
 
-	tree  bool          // a folder is fetched to path
-	files []folder.File // of it
-	done  int           // files of it that are there
+	tree     bool          // a folder is fetched to path
+	files    []folder.File // of it
+	manifest string        // what its manifest calls it
+	done     int           // files of it that are there
 
 	got node.Got // valid if err is nil
 	err error

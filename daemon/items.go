@@ -1,0 +1,504 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sharer/chunk"
+	"sharer/control"
+	"sharer/folder"
+	"sharer/index"
+	"sharer/link"
+	"sharer/store"
+)
+
+// Pin is a content that is not to be removed.
+type Pin struct {
+	ID    string    `json:"id"` // as of an item
+	Name  string    `json:"name,omitempty"`
+	Added time.Time `json:"added"`
+}
+
+// Items lists what is seeded, fetched and stored.
+func (d *Daemon) Items() []control.Item {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.itemsLocked()
+}
+
+func (d *Daemon) itemsLocked() []control.Item {
+	s := d.saved
+	s.Seeds = d.seeds
+	items := itemsOf(s)
+	for i := range items {
+		d.liveLocked(&items[i])
+	}
+	if st := d.Store(); st != nil {
+		for _, e := range st.List() {
+			id := chunk.ID{Kind: chunk.BLAKE3, Hash: e.Sums.BLAKE3}
+			items = append(items, control.Item{Kind: "kept", Name: e.Name, ID: id.String(), State: "seeding", Size: e.Sums.Size, Have: e.Sums.Size,
+				Up: d.Served(e.Path), Peers: d.Holders(id), Added: e.Added})
+		}
+	}
+	pin(items, d.saved.Pins)
+	return items
+}
+
+// itemsOf are the items as they are kept.
+func itemsOf(s saved) []control.Item {
+	items := make([]control.Item, 0, len(s.Seeds)+len(s.Jobs))
+	for _, seed := range s.Seeds {
+		items = append(items, seed.item())
+	}
+	for _, j := range s.Jobs {
+		items = append(items, j.item())
+	}
+	pin(items, s.Pins)
+	return items
+}
+
+func pin(items []control.Item, pins []Pin) {
+	if len(pins) == 0 {
+		return
+	}
+	names := make(map[string]string, len(pins))
+	for _, p := range pins {
+		names[p.ID] = p.Name
+	}
+	for i := range items {
+		items[i].Pin, items[i].Pinned = names[items[i].ID]
+	}
+}
+
+func (s *Seed) item() control.Item {
+	it := control.Item{Kind: "seed", Name: filepath.Base(string(s.Path)), Path: s.Path, State: "seeding", Files: s.Files, Size: s.Bytes, Have: s.Bytes, Added: s.Added}
+	if s.ID.Valid() {
+		it.ID = s.ID.String()
+	}
+	if s.Folder != "" {
+		it.ID, it.Name = "folder/"+s.Folder, it.Name+"/"
+	}
+	return it
+}
+
+func (j *Job) item() control.Item {
+	it := control.Item{Kind: "get", Job: j.ID, Name: filepath.Base(string(j.Fetch.Path)), Path: j.Fetch.Path, State: string(j.State), Error: j.Error, Size: j.Size, Have: j.Have, Added: j.Added}
+	if j.Fetch.ID.Valid() {
+		it.ID = j.Fetch.ID.String()
+	}
+	if j.Fetch.Folder != nil {
+		it.ID = "folder/" + j.Fetch.ID.Hash.String()
+		if j.Fetch.Folder.Into { // its manifest will tell its name
+			it.Name = j.Fetch.Title
+		}
+		it.Name += "/"
+	}
+	if j.State == JobDone && j.keeps() {
+		it.State = "seeding"
+	}
+	return it
+}
+
+// liveLocked adds what changes while it runs.
+func (d *Daemon) liveLocked(it *control.Item) {
+	it.Up = d.Served(string(it.Path))
+	if id := contentID(it.ID); id.Valid() {
+		it.Peers = d.Holders(id)
+	}
+	if it.Kind == "seed" && d.hashing[string(it.Path)] > 0 {
+		it.State = "hashing"
+	}
+	if r := d.running[it.Job]; r != nil {
+		if p := r.look(); p != nil {
+			it.Size, it.Have, it.Rate, it.Peers, it.State, it.Files = p.Total, p.Done, p.Rate, p.Peers, string(p.State), p.FilesTotal
+		}
+	}
+}
+
+// find returns the items that are meant by an id, a link, a path, the number of a job, or a name if one item alone has it.
+func find(items []control.Item, what, abs string) ([]control.Item, error) {
+	pick := func(is func(control.Item) bool) (out []control.Item) {
+		for _, it := range items {
+			if is(it) {
+				out = append(out, it)
+			}
+		}
+		return out
+	}
+	if found := pick(func(it control.Item) bool { return it.Job != "" && it.Job == what }); len(found) > 0 {
+		return found, nil
+	}
+	if id := idOf(what); id != "" {
+		if found := pick(func(it control.Item) bool { return it.ID == id }); len(found) > 0 {
+			return found, nil
+		}
+	}
+	if found := pick(func(it control.Item) bool {
+		return it.Path != "" && (string(it.Path) == what || string(it.Path) == abs)
+	}); len(found) > 0 {
+		return found, nil
+	}
+	found := pick(func(it control.Item) bool { return strings.TrimSuffix(it.Name, "/") == strings.TrimSuffix(what, "/") })
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%q: %w", what, control.ErrUnknown)
+	case 1:
+		return found, nil
+	}
+	return nil, fmt.Errorf("%w: %d items are called %q; name one by its path or its id", control.ErrBad, len(found), what)
+}
+
+// idOf is the id of a link as items have it, "" if what is none.
+func idOf(what string) string {
+	if rest, ok := strings.CutPrefix(what, "folder/"); ok {
+		if h, err := chunk.ParseHash(rest); err == nil {
+			return "folder/" + h.String()
+		}
+	}
+	l, err := link.Parse(what)
+	switch {
+	case err != nil || !l.ID.Valid():
+		return ""
+	case l.Folder:
+		return "folder/" + l.ID.Hash.String()
+	}
+	return l.ID.String()
+}
+
+// Files lists the files of one item.
+func (d *Daemon) Files(what string, each func(control.File) error) error {
+	items, err := find(d.Items(), what, what)
+	if err != nil {
+		return err
+	}
+	it := items[0]
+	if it.Path == "" {
+		k, err := d.Know(it.ID)
+		if err != nil {
+			return err
+		}
+		return each(control.File{Path: control.Path(it.Name), Size: k.Size, BLAKE3: k.BLAKE3, SHA256: k.SHA256})
+	}
+	root, err := filepath.EvalSymlinks(string(it.Path)) // files lie by the path behind the links of the root itself
+	if err != nil {
+		root = string(it.Path)
+	}
+	return d.Under(root, func(e index.Entry) error {
+		rel, err := filepath.Rel(root, e.Place.Path)
+		if err != nil || rel == "." {
+			rel = filepath.Base(e.Place.Path)
+		}
+		return each(control.File{Path: control.Path(filepath.ToSlash(rel)), Size: e.Content.Size, BLAKE3: e.Content.BLAKE3, SHA256: e.Content.SHA256})
+	})
+}
+
+// Know is what is known of a content, or of what an item has.
+func (d *Daemon) Know(what string) (control.Known, error) {
+	k := control.Known{Size: -1}
+	items, err := find(d.Items(), what, what)
+	if err != nil && !errors.Is(err, control.ErrUnknown) {
+		return k, err
+	}
+	k.Items = items
+	id := idOf(what)
+	if len(items) > 0 {
+		id, k.Size = items[0].ID, items[0].Size
+	}
+	k.ID = id
+	content := contentID(id)
+	if !content.Valid() {
+		return k, err
+	}
+	k.Holders = d.Holders(content)
+	c, places, lerr := d.Lookup(content)
+	switch {
+	case lerr == nil:
+		k.BLAKE3, k.SHA256 = c.BLAKE3, c.SHA256
+		if !strings.HasPrefix(id, "folder/") {
+			k.Size = c.Size
+			for _, p := range places {
+				k.Paths = append(k.Paths, control.Path(p.Path))
+			}
+		}
+	case content.Kind == chunk.SHA256:
+		k.SHA256 = content.Hash
+	default:
+		k.BLAKE3 = content.Hash
+	}
+	if lerr != nil && len(items) == 0 && k.Holders == 0 {
+		return k, fmt.Errorf("%s: %w", id, control.ErrUnknown)
+	}
+	return k, nil
+}
+
+// contentID is the content that an item's id names: of a folder, its first page.
+func contentID(id string) chunk.ID {
+	if rest, ok := strings.CutPrefix(id, "folder/"); ok {
+		if h, err := chunk.ParseHash(rest); err == nil {
+			return chunk.ID{Kind: chunk.BLAKE3, Hash: h}
+		}
+	}
+	c, err := chunk.ParseID(id)
+	if err != nil {
+		return chunk.ID{}
+	}
+	return c
+}
+
+// pinnedBy is whom the store keeps a content for.
+const pinnedBy = "user"
+
+// Pin keeps items from being removed, by a command or for room.
+func (d *Daemon) Pin(c control.Change) (control.Changed, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	items, err := find(d.itemsLocked(), c.What, string(c.Abs))
+	if err != nil {
+		return control.Changed{}, err
+	}
+	id := items[0].ID
+	if id == "" {
+		return control.Changed{}, fmt.Errorf("%q has no id yet: %w", c.What, control.ErrUnknown)
+	}
+	old := slices.Clone(d.saved.Pins)
+	d.saved.Pins = slices.DeleteFunc(d.saved.Pins, func(p Pin) bool { return p.ID == id })
+	d.saved.Pins = append(d.saved.Pins, Pin{ID: id, Name: c.Name, Added: time.Now().UTC().Truncate(time.Second)})
+	if err := d.saveLocked(); err != nil {
+		d.saved.Pins = old
+		return control.Changed{}, err
+	}
+	if st := d.Store(); st != nil && st.Has(contentID(id)) {
+		if err := st.Pin(contentID(id), pinnedBy); err != nil {
+			return control.Changed{}, err
+		}
+	}
+	items, err = find(d.itemsLocked(), c.What, string(c.Abs))
+	return control.Changed{Items: items}, err
+}
+
+// Unpin ends that.
+func (d *Daemon) Unpin(c control.Change) (control.Changed, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := idOf(c.What)
+	if items, err := find(d.itemsLocked(), c.What, string(c.Abs)); err == nil {
+		id = items[0].ID
+	}
+	i := slices.IndexFunc(d.saved.Pins, func(p Pin) bool { return p.ID == id || p.Name != "" && p.Name == c.What })
+	if i < 0 {
+		return control.Changed{}, fmt.Errorf("%q is not pinned: %w", c.What, control.ErrUnknown)
+	}
+	id = d.saved.Pins[i].ID
+	d.saved.Pins = slices.Delete(d.saved.Pins, i, i+1)
+	if st := d.Store(); st != nil && st.Has(contentID(id)) {
+		if err := st.Unpin(contentID(id), pinnedBy); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return control.Changed{}, err
+		}
+	}
+	return control.Changed{}, d.saveLocked()
+}
+
+// Remove ends items: what is seeded is not offered any more, a download stops. With DeleteData what a download made is deleted
+// as well, unless it was changed since or is seeded for itself. What is seeded is never deleted.
+func (d *Daemon) Remove(ctx context.Context, c control.Change) (control.Changed, error) {
+	items, err := find(d.Items(), c.What, string(c.Abs))
+	if err != nil {
+		return control.Changed{}, err
+	}
+	done := control.Changed{}
+	for _, it := range items {
+		if it.Pinned {
+			return done, fmt.Errorf("%s is pinned: %w; sharer unpin %s first", it.Name, control.ErrRefused, it.ID)
+		}
+	}
+	for _, it := range items {
+		switch it.Kind {
+		case "seed":
+			if err = d.removeSeed(string(it.Path)); c.DeleteData {
+				done.Kept = append(done.Kept, it.Path)
+			}
+		case "get":
+			err = d.removeJob(ctx, it.Job, c.DeleteData, &done)
+		case "kept":
+			err = d.Discard(contentID(it.ID))
+		}
+		if err != nil {
+			return done, err
+		}
+		d.log.Info("removed", "kind", it.Kind, "name", it.Name)
+		done.Items = append(done.Items, it)
+	}
+	return done, nil
+}
+
+func (d *Daemon) removeSeed(root string) error {
+	d.dropSeed(root)
+	d.watcher.Remove(root)
+	err := errors.Join(d.WithdrawRoot(root), d.DropFolder(root))
+	d.offerAgain(root)
+	return err
+}
+
+// offerAgain looks again at what is seeded or was fetched below or above a root that was withdrawn.
+func (d *Daemon) offerAgain(root string) {
+	sep := string(filepath.Separator)
+	near := func(path string) bool {
+		return strings.HasPrefix(path+sep, root+sep) || strings.HasPrefix(root+sep, path+sep)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return
+	}
+	for _, s := range d.seeds {
+		if near(string(s.Path)) {
+			o := s.options()
+			d.wg.Go(func() { d.rescan(o) })
+		}
+	}
+	for _, j := range d.saved.Jobs {
+		if j.State == JobDone && j.keeps() && near(string(j.Fetch.Path)) {
+			job := *j
+			d.wg.Go(func() { d.offerDone(job) })
+		}
+	}
+}
+
+// removeJob stops a job and takes it off the list.
+func (d *Daemon) removeJob(ctx context.Context, id string, data bool, done *control.Changed) error {
+	d.mu.Lock()
+	r := d.running[id]
+	d.mu.Unlock()
+	if r != nil {
+		r.stop(errPaused)
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	d.mu.Lock()
+	j := d.jobLocked(id)
+	var seeded []string
+	for _, s := range d.seeds {
+		seeded = append(seeded, string(s.Path))
+	}
+	d.mu.Unlock()
+	if j == nil {
+		return nil // it ended by itself
+	}
+	path := string(j.Fetch.Path)
+	var err error
+	if data {
+		err = d.deleteData(j, seeded, done)
+	}
+	err = errors.Join(err, d.WithdrawRoot(path))
+	d.mu.Lock()
+	d.forgetJobLocked(j)
+	err = errors.Join(err, d.saveLocked())
+	d.mu.Unlock()
+	d.offerAgain(path)
+	return err
+}
+
+// deleteData deletes what a job has made and nobody has touched since.
+func (d *Daemon) deleteData(j *Job, seeded []string, done *control.Changed) error {
+	path := string(j.Fetch.Path)
+	stamps := map[string]chunk.Stamp{}
+	if err := d.Under(path, func(e index.Entry) error {
+		stamps[e.Place.Path] = e.Place.Stamp
+		return nil
+	}); err != nil {
+		return err
+	}
+	var made []string
+	partials := []string{chunk.PartName(path), chunk.PartName(path) + ".sharer"}
+	if j.Fetch.Folder != nil {
+		rels, err := d.readMade(j.ID)
+		if err != nil {
+			return err
+		}
+		for _, rel := range rels {
+			made = append(made, filepath.Join(path, filepath.FromSlash(rel)))
+		}
+		partials = []string{filepath.Join(path, folder.Stage)}
+	} else if j.Made {
+		made = []string{path}
+	}
+	var errs error
+	for _, name := range made {
+		fi, err := os.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs = errors.Join(errs, err)
+		case seededBy(name, seeded), !fi.Mode().IsRegular(), stamps[name] != chunk.StampOf(fi):
+			done.Kept = append(done.Kept, control.Path(name))
+		default:
+			if err := os.Remove(name); err != nil {
+				errs = errors.Join(errs, err)
+				continue
+			}
+			done.Deleted = append(done.Deleted, control.Path(name))
+		}
+	}
+	if j.State != JobDone || j.Fetch.Folder != nil {
+		for _, name := range partials {
+			if !seededBy(name, seeded) {
+				errs = errors.Join(errs, os.RemoveAll(name))
+			}
+		}
+	}
+	if j.Fetch.Folder != nil {
+		removeEmpty(path, made)
+	}
+	return errs
+}
+
+// seededBy says whether a path is one that is seeded for itself, or lies below one.
+func seededBy(path string, roots []string) bool {
+	for _, root := range roots {
+		for _, r := range []string{root, resolved(root)} {
+			if rel, err := filepath.Rel(r, resolved(path)); err == nil && filepath.IsLocal(rel) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// resolved is a path without links on the way; the last part may be missing.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
+// removeEmpty removes the folders of a download that hold nothing any more, the deepest first. One that is not empty stays.
+func removeEmpty(root string, files []string) {
+	dirs := map[string]bool{root: true}
+	for _, f := range files {
+		for dir := filepath.Dir(f); len(dir) > len(root); dir = filepath.Dir(dir) {
+			dirs[dir] = true
+		}
+	}
+	order := make([]string, 0, len(dirs))
+	for dir := range dirs {
+		order = append(order, dir)
+	}
+	slices.SortFunc(order, func(a, b string) int { return len(b) - len(a) })
+	for _, dir := range order {
+		_ = os.Remove(dir)
+	}
+}
