@@ -24,8 +24,10 @@ const (
 	strangersBurst = 20_000
 	knownRate      = 400_000 // the same for those who are known
 	knownBurst     = 100_000
-	sourceRate     = 20 // letters a second of one source
+	sourceRate     = 20 // letters a second of one source that is not known to live there
 	sourceBurst    = 40
+	liveRate       = 400 // the same where somebody lives: a call has 260 frames a second of picture and sound; a fifth of knownRate
+	liveBurst      = 400
 	maxSources     = 4096
 	sweepEach      = time.Second
 )
@@ -44,6 +46,7 @@ type Budget struct {
 type source struct {
 	host   netip.Addr
 	proven bool
+	lives  bool // a key was proven to live there
 }
 
 // NewBudget returns a full one.
@@ -58,7 +61,7 @@ func NewBudget() *Budget {
 // Allow takes the price, in microseconds, of one letter. known says that a key of the peer
 // was proven to live at its address, and that this datagram comes from there.
 func (b *Budget) Allow(from wire.Sender, known bool, price int, now time.Time) bool {
-	return b.allowSource(source{host(from.Addr.Addr()), from.Proven}, now) && b.charge(known, price, now)
+	return b.allowSource(source{host(from.Addr.Addr()), from.Proven, known}, now) && b.charge(known, price, now)
 }
 
 // charge takes a price from those who are known, or from all strangers.
@@ -79,7 +82,7 @@ func (b *Budget) allowSource(a source, now time.Time) bool {
 		if len(b.sources) >= maxSources && now.Sub(b.swept) >= sweepEach {
 			b.swept = now
 			for a, l := range b.sources {
-				if l.TokensAt(now) >= sourceBurst { // as good as new
+				if l.TokensAt(now) >= float64(l.Burst()) { // as good as new
 					delete(b.sources, a)
 				}
 			}
@@ -87,7 +90,9 @@ func (b *Budget) allowSource(a source, now time.Time) bool {
 		if len(b.sources) >= maxSources {
 			return true
 		}
-		l = rate.NewLimiter(sourceRate, sourceBurst)
+		if l = rate.NewLimiter(sourceRate, sourceBurst); a.lives {
+			l = rate.NewLimiter(liveRate, liveBurst)
+		}
 		b.sources[a] = l
 	}
 	return l.AllowN(now, 1)

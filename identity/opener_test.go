@@ -337,6 +337,16 @@ func TestBudget(t *testing.T) {
 	if one > seconds*sourceRate+sourceBurst || one < seconds*sourceRate {
 		t.Errorf("%d letters of one source in %d s", one, seconds)
 	}
+	b = NewBudget()
+	call := 0
+	for n := range seconds * 1000 { // where a key lives there is room for a call, and not for the work of all
+		if b.Allow(wire.Sender{Addr: addrs[1], Proven: true}, true, priceNoise, now.Add(time.Duration(n)*time.Millisecond)) {
+			call++
+		}
+	}
+	if call > seconds*liveRate+liveBurst || call < seconds*300 {
+		t.Errorf("%d letters of one who lives there in %d s", call, seconds)
+	}
 }
 
 // An opener that has no budget left refuses before it computes, and remembers nothing.
