@@ -98,7 +98,7 @@ func For(sums chunk.Sums, name string) Link {
 		Name: cleanName(name),
 		Size: sums.Size,
 	}
-	if oneBlock(sums.Size) {
+	if oneBlock(sums.Size) && sums.SHA256 != (chunk.Hash{}) { // who lists what is shared may not know it
 		l.Also = chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}
 	}
 	return l
