@@ -9,7 +9,8 @@
 // runs it all; without SHARER_E2E every test is skipped. SHARER_E2E_SIZE (default 1G) is
 // the size of the large content, SHARER_E2E_BIG=1 adds 8 GiB, SHARER_E2E_SEED repeats the
 // random choices of a run, SHARER_E2E_DIR is where files lie (default: the system's temporary
-// folder), SHARER_E2E_LADDER=1 adds what is measured on impaired links for minutes, SHARER_E2E_BIN a binary that was built already.
+// folder), SHARER_E2E_LADDER=1 adds what is measured on impaired links for minutes, SHARER_E2E_BIN a binary that was built already,
+// SHARER_E2E_PICTURES where pictures of pages are kept (default: a new temporary folder, which is named).
 package e2e
 
 import (
