@@ -101,7 +101,7 @@ func (s *Sources) ReadAt(path string, want Stamp, p []byte, off int64) (int, err
 		}
 		n, err := src.f.ReadAt(p, off)
 		stamp, statErr := stampNow(src.f)
-		if statErr == nil && want.fits(stamp) {
+		if statErr == nil && want.Fits(stamp) {
 			s.release(src)
 			return n, err
 		}
@@ -138,7 +138,7 @@ func (s *Sources) ReadNow(path string, want Stamp, p []byte, off int64) (int, er
 	if err != nil && err != io.EOF {
 		return 0, ErrWouldWait
 	}
-	if stamp, statErr := stampNow(src.f); statErr != nil || !want.fits(stamp) {
+	if stamp, statErr := stampNow(src.f); statErr != nil || !want.Fits(stamp) {
 		clear(p[:n])
 		return 0, ErrWouldWait
 	}
@@ -158,7 +158,7 @@ func (s *Sources) acquire(path string, want Stamp) (src *source, fresh bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("open source: %w", err)
 	}
-	if !want.fits(stamp) {
+	if !want.Fits(stamp) {
 		f.Close()
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: ErrChanged}
 	}

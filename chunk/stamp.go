@@ -12,9 +12,9 @@ type Stamp struct {
 	Ino, Dev     uint64 // 0 where the system has none
 }
 
-// fits reports whether a file whose stamp is now is still the one of s. A Ctime of 0 is not compared: so files that only
+// Fits reports whether a file whose stamp is now is still the one of s. A Ctime of 0 is not compared: so files that only
 // we write to may be given further names, which changes it.
-func (s Stamp) fits(now Stamp) bool {
+func (s Stamp) Fits(now Stamp) bool {
 	if s.Ctime == 0 {
 		now.Ctime = 0
 	}

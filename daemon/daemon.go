@@ -156,6 +156,7 @@ func (d *Daemon) serve() error {
 	d.server.ServeFetcher(d)
 	d.server.ServeSeeder(d)
 	d.server.ServeTalker(d)
+	d.server.ServeDoubter(d)
 	d.server.ServeMirrors(d)
 	d.server.ServeDeny(d)
 	d.server.ServePerson(d)

@@ -133,3 +133,10 @@ func (d *Daemon) list(root string) error {
 	d.tell(watch.Event{Kind: watch.Settled, Root: root}, made)
 	return nil
 }
+
+// Doubt stops offering files that somebody has read again and found to be not what they were. What has changed is hashed
+// anew by the watch; what is damaged, under the stamp that it had, stays withdrawn until the next start.
+func (d *Daemon) Doubt(paths []string) {
+	d.Withdraw(paths...)
+	d.watcher.Look("")
+}

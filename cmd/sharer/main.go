@@ -69,7 +69,7 @@ func commands() []*command {
 	return []*command{
 		newDaemon(), newSeed(), newGet(), newOpen(), newList(),
 		newInfo(), newRemove(), newPin(), newUnpin(),
-		newPublish(), newHash(), newPing(), newChat(), newPeers(),
+		newPublish(), newHash(), newVerify(), newLink(), newPing(), newChat(), newPeers(),
 		newKey(), newWhois(),
 		newMirror(), newDeny(),
 		newLimit(), newStatus(), newLog(),
