@@ -30,12 +30,12 @@ type records struct {
 // errIndexDamaged is returned when there is nothing to compare with.
 var errIndexDamaged = errors.New("the index is damaged. The next sharer seed, or daemon, makes a new one from the files")
 
-func openRecords(o *options, s *stdio) (r *records, err error) {
+func openRecords(o *options, s *stdio) (_ *records, err error) {
 	dir, err := o.stateFolder(s.getenv)
 	if err != nil {
 		return nil, err
 	}
-	r = &records{dir: dir}
+	r := &records{dir: dir}
 	if r.temp, err = os.MkdirTemp("", "sharer-index-"); err != nil {
 		return nil, err
 	}
