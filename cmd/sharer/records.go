@@ -199,9 +199,16 @@ func (r *records) places(id chunk.ID) (out []index.Entry, err error) {
 	return out, nil
 }
 
-// seedAt is what was noted of the seed at a path; nil: nothing.
-func (r *records) seedAt(path string) (*control.Item, error) {
-	items, _, err := daemon.Snapshot(r.dir)
+// seedAt is the seed at a path: of what runs, or of what a daemon has kept; nil: there is none.
+func (r *records) seedAt(ctx context.Context, path string) (*control.Item, error) {
+	var items []control.Item
+	c, err := control.Dial(ctx, r.dir)
+	if err == nil {
+		defer c.Close()
+		items, err = c.Items(ctx)
+	} else {
+		items, _, err = daemon.Snapshot(r.dir)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
