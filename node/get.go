@@ -250,9 +250,6 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	if id.Kind == chunk.BLAKE3 && g.Also.Kind == chunk.SHA256 {
 		c.Also = g.Also
 	}
-	if g.own && 0 < g.Size && g.Size <= smallContent {
-		c.Small = g.Size
-	}
 	if g.Progress != nil || g.arrival != nil {
 		r := rateMeter{}
 		c.Progress = func(t transfer.Progress) { g.tell(r.progress(t, time.Now())) }

@@ -3,7 +3,6 @@ package transfer
 import (
 	"errors"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,42 +25,17 @@ type arrival struct {
 	raw    bool // not in base64
 	none   bool // MaybeTheyHaveSome: the peer has not what was asked
 	offset int64
-	data   []byte // in block or run
+	data   []byte // n bytes, valid until the next lump is taken
 	n      int
-	block  *blockBuf // from the pools, nil: none
-	run    *runBuf
+	begin  int // where they begin in the bytes of their lump
 	eof    int64
 	have   []chunk.Range // in bytes, nil: not said
 	blake3 chunk.Hash    // what the peer says the BLAKE3 is, zero: not said
 }
 
-// blockBuf holds one block, with room for what the padding of its base64 stands
-// for: 4096 bytes are 1366 groups of three, two of which are padding.
-type blockBuf [chunk.BlockSize + 2]byte
-
-// runBuf holds a raw answer of several blocks.
-type runBuf [maxAnswer]byte
-
-// blockPool and runPool recycle the memory in which blocks wait for the loop.
-var (
-	blockPool = sync.Pool{New: func() any { return new(blockBuf) }}
-	runPool   = sync.Pool{New: func() any { return new(runBuf) }}
-)
-
-// free gives the memory back.
-func (a *arrival) free() {
-	if a.block != nil {
-		blockPool.Put(a.block)
-	}
-	if a.run != nil {
-		runPool.Put(a.run)
-	}
-}
-
 // arrive takes one answer. Whatever is not an answer to a request that is out,
 // from the address that was asked, changes nothing.
-func (d *Download) arrive(a arrival) {
-	defer a.free()
+func (d *Download) arrive(a *arrival) {
 	if a.n <= chunk.BlockSize || a.tree {
 		d.arriveOne(a)
 		return
@@ -74,16 +48,16 @@ func (d *Download) arrive(a arrival) {
 		a.n -= cut
 	}
 	for at := 0; at < a.n; at += chunk.BlockSize {
-		one := a
+		one := *a
 		one.data = a.data[at:min(at+chunk.BlockSize, a.n)]
 		one.n = len(one.data)
 		one.offset, one.size = a.offset+int64(at), one.n+around
-		d.arriveOne(one)
+		d.arriveOne(&one)
 	}
 }
 
 // arriveOne takes the answer to one request.
-func (d *Download) arriveOne(a arrival) {
+func (d *Download) arriveOne(a *arrival) {
 	s := d.byAddr[a.from]
 	if s == nil {
 		d.stranger(a)
@@ -153,7 +127,7 @@ func (d *Download) arriveOne(a arrival) {
 // again, once. Small nodes answer pings, by which they are proven, and never return a cookie with
 // content (wire.md section 11): one that is asked again, and has given nothing else for a
 // while, is such a node, until a cookie comes.
-func (d *Download) believes(s *source, a arrival) bool {
+func (d *Download) believes(s *source, a *arrival) bool {
 	switch {
 	case a.proven:
 		s.vouched, s.bare = true, false
@@ -187,7 +161,7 @@ const bareAfter = time.Second
 // stranger takes an answer from an address that was not asked. When it fits a request
 // that is out, a peer may have got another address (its router has forgotten it, or it
 // has moved): that one is asked, as gently as any address without proof.
-func (d *Download) stranger(a arrival) {
+func (d *Download) stranger(a *arrival) {
 	d.stats.Unrequested++
 	if a.none || a.tree || a.n == 0 || d.moved >= maxMoved {
 		return
@@ -208,7 +182,7 @@ const maxMoved = 16
 // heardOf is told what BLAKE3 a peer says that a content has which is asked for by its
 // sha256. It lets each block be checked, so unless much is there already that would be
 // fetched again, the download ends for one by that id.
-func (d *Download) heardOf(s *source, a arrival) {
+func (d *Download) heardOf(s *source, a *arrival) {
 	if a.blake3 == (chunk.Hash{}) || d.cfg.ID.Kind != chunk.SHA256 || d.cfg.Refuse == nil || !a.proven || d.cfg.Refuse(a.blake3) {
 		return
 	}
@@ -243,7 +217,7 @@ func (d *Download) holdsAll(s *source) {
 }
 
 // believeSize notes the size that s claims. False: the answer is of no use.
-func (d *Download) believeSize(s *source, a arrival) bool {
+func (d *Download) believeSize(s *source, a *arrival) bool {
 	if a.eof >= 0 {
 		if a.proven && !s.sworn {
 			s.sworn = true
@@ -273,7 +247,7 @@ func (d *Download) believeSize(s *source, a arrival) bool {
 
 // arriveBlock puts a block, or a part of one, into its stripe. The first answer of a
 // peer may be short without a fault: to the unproven, and because little was asked.
-func (d *Download) arriveBlock(s *source, a arrival, r request, fl flight, first bool) {
+func (d *Download) arriveBlock(s *source, a *arrival, r request, fl flight, first bool) {
 	block := a.offset / chunk.BlockSize
 	want := int(min(int64(fl.n), d.size-a.offset))
 	switch {
@@ -380,7 +354,7 @@ func (d *Download) inFlightElsewhere(s *source, r request) bool {
 // hasNothing is told of a MaybeTheyHaveSome. From a peer that sends content too
 // it may ride along with that, so only a second one without content between
 // counts. Then what was asked of it is asked elsewhere, and it again later.
-func (d *Download) hasNothing(s *source, a arrival) {
+func (d *Download) hasNothing(s *source, a *arrival) {
 	s.nones++
 	if s.flights.live == 0 || s.answers && s.nones < 2 && a.have == nil {
 		return

@@ -128,11 +128,11 @@ func TestRunsTakenApart(t *testing.T) {
 				t.Fatal("not sent")
 			}
 		}
-		data := runPool.Get().(*runBuf)
+		data := make([]byte, maxAnswer)
 		for i := range n {
 			data[i] = byte(i % 251)
 		}
-		d.arrive(arrival{from: s.addr, proven: true, at: now, size: n + 100, raw: true, data: data[:n], n: n, run: data, eof: -1})
+		d.arrive(&arrival{from: s.addr, proven: true, at: now, size: n + 100, raw: true, data: data[:n], n: n, eof: -1})
 		if s.flights.live != wantLeft || s.near == (n%chunk.BlockSize != 0 && n < int(d.size)) {
 			t.Errorf("%d bytes: %d in flight, want %d; near: %v", n, s.flights.live, wantLeft, s.near)
 		}

@@ -75,21 +75,6 @@ type Config struct {
 	FindTimeout  time.Duration
 	StallTimeout time.Duration
 	Progress     func(Progress) // called from the loop, at most ten times a second
-	Small        int64          // bytes that it has at most, as the caller expects; 0: any number. It makes what is small cheap to begin
-}
-
-const (
-	inbox      = 4096 // two full windows of the shortest answers; beyond that the loop is too slow and loss is right
-	smallInbox = 256  // the same of a content of 64 blocks in parts of 1024 bytes, from one peer
-	smallMost  = 64 * chunk.BlockSize
-)
-
-// inboxLen is how many answers may wait.
-func (c Config) inboxLen() int {
-	if c.Small > 0 && c.Small <= smallMost {
-		return smallInbox
-	}
-	return inbox
 }
 
 // Congestion is how a download finds out how fast each peer may be asked.
@@ -160,7 +145,7 @@ type Stats struct {
 // Download fetches one content. Its loop owns everything below the channels.
 type Download struct {
 	cfg    Config
-	inbox  chan arrival
+	inbox  *inbox
 	hints  chan hint
 	gained chan netip.AddrPort
 	vain   chan vain
@@ -192,6 +177,8 @@ type Download struct {
 	only       *source // sha256: after that the whole is asked of one peer
 	onlySince  time.Time
 
+	lump         lump // taken from the inbox, up to next
+	next         int
 	asking       asking
 	contID       []byte
 	alsoID       []byte // nil: none
@@ -222,7 +209,7 @@ func newDownload(c Config, share func() int) *Download {
 	d := &Download{
 		cfg:     c,
 		share:   share,
-		inbox:   make(chan arrival, c.inboxLen()),
+		inbox:   newInbox(),
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
 		vain:    make(chan vain, 16),
@@ -288,8 +275,7 @@ func (d *Download) run(ctx context.Context) error {
 		case <-ctx.Done():
 			d.settle()
 			return ctx.Err()
-		case a := <-d.inbox:
-			d.arrive(a)
+		case <-d.inbox.ready:
 			d.drain()
 		case o := <-d.wrote:
 			d.written(o)
@@ -320,13 +306,26 @@ func (d *Download) report() {
 	}
 }
 
-// drain takes what else has arrived, so that requests go out in lumps. It is
+// drain takes what has arrived, so that requests go out in lumps. It is
 // bounded, since plan must see the clock now and then.
 func (d *Download) drain() {
-	for range 256 {
+	for i := 0; ; i++ {
+		if i == 256 {
+			d.inbox.signal() // again, after a look at everything else
+			break
+		}
+		if d.next == len(d.lump.answers) {
+			if d.lump, d.next = d.inbox.take(d.lump), 0; len(d.lump.answers) == 0 {
+				break
+			}
+		}
+		a := &d.lump.answers[d.next]
+		a.data = d.lump.bytes[a.begin : a.begin+a.n]
+		d.next++
+		d.arrive(a)
+	}
+	for {
 		select {
-		case a := <-d.inbox:
-			d.arrive(a)
 		case o := <-d.wrote:
 			d.written(o)
 		default:

@@ -160,20 +160,13 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	a := answered(from, m)
 	a.tree, a.also = tree, also
-	if n := m.DecodedLen(); n > chunk.BlockSize {
+	if m.DecodedLen() > chunk.BlockSize {
 		d.strays.Add(1) // no request is longer than a block
-		return nil
-	} else if n > 0 {
-		a.block = blockPool.Get().(*blockBuf)
-		a.data, err = m.AppendData(a.block[:0])
-		if err != nil || len(a.data) > chunk.BlockSize {
-			a.free()
-			d.strays.Add(1)
-			return nil
-		}
-		a.n = len(a.data)
+	} else if room, fits := d.inbox.putEncoded(&a, &m, chunk.BlockSize); !fits {
+		d.strays.Add(1)
+	} else if !room {
+		d.over.Add(1)
 	}
-	d.deliver(a)
 	return nil
 }
 
@@ -210,21 +203,18 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 	if from.Content && m.Have == nil {
 		return nil // it rides along
 	}
-	d.deliver(arrival{
+	d.deliver(&arrival{
 		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
 		tree: tree, also: also, none: true, eof: -1, have: ranges(m.Have),
-	})
+	}, nil)
 	return nil
 }
 
 // deliver queues an arrival, or drops it when the loop is behind: what is
 // dropped is asked again.
-func (d *Download) deliver(a arrival) {
-	select {
-	case d.inbox <- a:
-	default:
+func (d *Download) deliver(a *arrival, data []byte) {
+	if !d.inbox.put(a, data) {
 		d.over.Add(1)
-		a.free()
 	}
 }
 

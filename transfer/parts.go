@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync"
 
 	"sharer/chunk"
 )
@@ -40,6 +41,17 @@ type unit struct {
 	left  uint64 // parts that have not come, as bits
 	weak  bool   // some part came without the peer's cookie
 }
+
+// blockBuf and runBuf are the memory of a unit; the pools recycle it.
+type (
+	blockBuf [chunk.BlockSize]byte
+	runBuf   [maxAnswer]byte
+)
+
+var (
+	blockPool = sync.Pool{New: func() any { return new(blockBuf) }}
+	runPool   = sync.Pool{New: func() any { return new(runBuf) }}
+)
 
 // newUnit takes memory for a unit, which free gives back.
 func newUnit(whole request, size, each int) *unit {

@@ -3,7 +3,6 @@ package transfer
 import (
 	"math/rand/v2"
 
-	"sharer/chunk"
 	"sharer/wire"
 )
 
@@ -43,17 +42,7 @@ func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 	}
 	a := answered(from, m)
 	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
-	if len(data) > 0 {
-		if len(data) <= chunk.BlockSize {
-			a.block = blockPool.Get().(*blockBuf)
-			a.data = a.block[:len(data)]
-		} else {
-			a.run = runPool.Get().(*runBuf)
-			a.data = a.run[:len(data)]
-		}
-		a.n = copy(a.data, data)
-	}
-	d.deliver(a)
+	d.deliver(&a, data)
 }
 
 // rawness is whether a peer answers raw.
@@ -86,7 +75,7 @@ func (s *source) wantsRaw() bool {
 }
 
 // learnRaw is told of an answer. One that is short says nothing: to who has no proof all are in base64.
-func (s *source) learnRaw(fl flight, a arrival) {
+func (s *source) learnRaw(fl flight, a *arrival) {
 	s.raw.heard = s.raw.heard || fl.raw
 	switch {
 	case a.raw:

@@ -108,7 +108,7 @@ func (t *treeFetch) complete(f *chunk.Tree) bool {
 }
 
 // arriveTree takes a piece of the tree, or a part of one.
-func (d *Download) arriveTree(s *source, a arrival, fl flight) {
+func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 	r := request{tree: true, at: a.offset}
 	whole := r
 	if u := s.parts.of[r]; u != nil {
