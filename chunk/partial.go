@@ -177,8 +177,12 @@ func (p *Partial) open(made bool) error {
 	} else if err := p.takeOver(mark, StampOf(fi)); err != nil {
 		return err
 	}
-	// The mark goes before the first write, from both slots: from here on a crash means hashing again.
-	for range 2 {
+	// The mark goes before the first write, from both slots: from here on a crash means hashing again. A new sidecar has none.
+	slots := 2
+	if made {
+		slots = 1
+	}
+	for range slots {
 		p.side.dirty = true
 		if err := p.side.flush(); err != nil {
 			return err

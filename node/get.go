@@ -232,12 +232,14 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		defer n.library.arrives(tree, &fetchingTree{partial: p})()
 	}
 	n.giveHints(g.Peers)
+	batch := n.swarm.Gate.Borrow()
+	defer n.swarm.Gate.GiveBack(batch)
 	c := transfer.Config{
 		ID:           id,
 		TreeOnly:     g.ID.Kind == chunk.BLAKE3Tree,
 		File:         p,
 		Refuse:       g.refuse,
-		Batch:        n.swarm.Gate.NewBatch(),
+		Batch:        batch,
 		Peers:        peers{n.swarm, n.deny},
 		Find:         n.finder(id, g.Peers),
 		Up:           n.up,

@@ -57,6 +57,17 @@ func (g *Gate) NewBatch() *Batch {
 	}
 }
 
+// Borrow is NewBatch for a short while, mostly with the memory of one that was used before; GiveBack ends it. What is queued then
+// does not leave.
+func (g *Gate) Borrow() *Batch { return g.pool.Get().(*Batch) }
+
+// GiveBack takes a batch of Borrow back, which must not be used any more.
+func (g *Gate) GiveBack(b *Batch) {
+	clear(b.queue)
+	b.queue, b.whys, b.used, b.err, b.Failed = b.queue[:0], b.whys[:0], 0, nil, nil
+	g.pool.Put(b)
+}
+
 // Open begins a datagram. buf starts with '['; append elements with commas between them, in the
 // room that it has (a reallocated buf is refused). ok is false where the rules forbid it, which
 // is counted. via 0 is the socket by which the peer was last heard. A datagram that was opened

@@ -152,7 +152,7 @@ type Download struct {
 	looks  chan chan<- Look // each has room for its answer
 	ended  chan struct{}    // closed when the loop has ended
 	jobs   chan job
-	wrote  chan outcome
+	wrote  chan *outcome
 	share  func() int // how many bytes of answers may be in flight, of all downloads' budget
 	over   counter
 	strays counter
@@ -216,7 +216,7 @@ func newDownload(c Config, share func() int) *Download {
 		looks:   make(chan chan<- Look),
 		ended:   make(chan struct{}),
 		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
-		wrote:   make(chan outcome, maxStripes),
+		wrote:   make(chan *outcome, maxStripes),
 		byAddr:  make(map[netip.AddrPort]*source),
 		stalled: make(map[int64]int),
 		size:    -1,
@@ -278,7 +278,7 @@ func (d *Download) run(ctx context.Context) error {
 		case <-d.inbox.ready:
 			d.drain()
 		case o := <-d.wrote:
-			d.written(o)
+			d.written(*o)
 		case h := <-d.hints:
 			d.hinted(h)
 		case a := <-d.gained:
@@ -327,7 +327,7 @@ func (d *Download) drain() {
 	for {
 		select {
 		case o := <-d.wrote:
-			d.written(o)
+			d.written(*o)
 		default:
 			return
 		}
@@ -355,7 +355,7 @@ func (d *Download) settle() {
 		d.handIfReady(s)
 	}
 	for d.pick.checking() {
-		d.written(<-d.wrote)
+		d.written(*<-d.wrote)
 	}
 }
 

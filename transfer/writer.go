@@ -38,7 +38,7 @@ func (d *Download) writeLoop(ctx context.Context) {
 		} else {
 			o.good, o.bad, o.err = writeBlocks(d.cfg.File, j)
 		}
-		d.wrote <- o
+		d.wrote <- &o
 	}
 }
 
