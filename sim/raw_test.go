@@ -33,7 +33,7 @@ func (w *World) answers(of netip.AddrPort) *answers {
 				case err != nil || m.Raw <= 64:
 				case m.For == 0:
 					a.plain++
-				case m.Raw <= 1024:
+				case m.Raw <= 1232:
 					a.parts++
 				default:
 					a.raw++
