@@ -38,7 +38,8 @@ type arrival struct {
 	mu       sync.Mutex
 	demand   *transfer.Demand // nil: none yet; another one when the download starts over by another id
 	verified bool
-	changed  chan struct{} // closed when demand is another one, or it has ended
+	landed   string        // where the whole, verified content lies while it is taken into the store
+	changed  chan struct{} // closed when demand is another one, when it has landed, and when it has ended
 	ended    bool
 	err      error
 	readers  int
@@ -137,6 +138,15 @@ func (a *arrival) attach(d *transfer.Demand, verified bool) {
 	a.changed = make(chan struct{})
 }
 
+// land says that all is there, and where: readers need not wait until it is in the store.
+func (a *arrival) land(path string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.landed = path
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
 func (a *arrival) note(p Progress) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -167,21 +177,31 @@ func (a *arrival) end(err error) {
 	close(a.changed)
 }
 
-// next returns a demand other than old; nil when the download has ended well.
-func (a *arrival) next(ctx context.Context, old *transfer.Demand) (d *transfer.Demand, verified bool, err error) {
+// source is what a content can be read from.
+type source struct {
+	demand   *transfer.Demand // nil: it is complete
+	verified bool
+	landed   string // the file that has it; empty: to be found by its id
+}
+
+// next returns a source other than the demand old.
+func (a *arrival) next(ctx context.Context, old *transfer.Demand) (source, error) {
 	for {
 		a.mu.Lock()
-		d, verified, ended, err, changed := a.demand, a.verified, a.ended, a.err, a.changed
+		s := source{demand: a.demand, verified: a.verified, landed: a.landed}
+		ended, err, changed := a.ended, a.err, a.changed
 		a.mu.Unlock()
 		switch {
 		case ended:
-			return nil, true, err
-		case d != nil && d != old:
-			return d, verified, nil
+			return source{verified: true}, err
+		case s.landed != "":
+			return source{verified: true, landed: s.landed}, nil
+		case s.demand != nil && s.demand != old:
+			return s, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
+			return source{}, ctx.Err()
 		case <-changed:
 		}
 	}
@@ -281,5 +301,6 @@ func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a 
 	if err != nil {
 		return err
 	}
+	a.land(target)
 	return n.land(ctx, a, target)
 }

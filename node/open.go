@@ -194,13 +194,28 @@ func (r *Reader) follow(ctx context.Context) error {
 		r.live.Close() // once
 		r.live = nil
 	}
-	d, verified, err := r.arrival.next(ctx, r.demand)
+	s, err := r.arrival.next(ctx, r.demand)
 	if err != nil {
 		return err
 	}
-	r.demand, r.verified = d, verified
-	if d != nil {
+	r.demand, r.verified = s.demand, s.verified
+	if s.demand != nil {
 		return nil
+	}
+	if s.landed != "" {
+		f, stamp, err := chunk.OpenRegular(s.landed)
+		if err == nil && (r.size == 0 || r.size == stamp.Size) {
+			r.held, r.file, r.size = f, f, stamp.Size
+			return nil
+		} else if err == nil {
+			err = f.Close() // a size that was only claimed
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // that is in the store by now
+			return err
+		}
+		if err := r.arrival.done(ctx); err != nil {
+			return err
+		}
 	}
 	if ok, err := r.openHeld(); err != nil {
 		return err
