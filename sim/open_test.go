@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sharer/chunk"
 	"sharer/internal/netsim"
 	"sharer/node"
 )
@@ -156,6 +157,50 @@ func TestOpenWhatNobodyHas(t *testing.T) {
 		}
 		if _, err := w.Node(node.Config{}).Open(t.Context(), node.OpenRequest{ID: id}); !errors.Is(err, node.ErrNoState) {
 			t.Errorf("a node without a store: %v", err)
+		}
+	})
+}
+
+// By sha256 from a node that knows no other hash nothing is verified before the end: readers are told so, get it at once all
+// the same, and what is read after the end is verified. A download for a file of the user's is read the same way.
+func TestReadsWhatIsNotVerifiedYet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 5 * time.Millisecond, Rate: 1_000_000, Queue: 100_000}})
+		defer w.Close()
+		c, err := randomContent(w.Rand(), 4<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Know(c)
+		old := w.Evil(Truth(c), Only(func(q Ask) bool { return q.ID.Kind == chunk.SHA256 }))
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: []netip.AddrPort{old.At}})
+		rd := open(t, n, node.OpenRequest{ID: c.SHA256(), Size: -1})
+		readAt(t, rd, c, 3<<20, 4096)
+		if rd.Verified() || n.Incoming()[0].Progress.Done >= c.Size() {
+			t.Errorf("verified %v, %+v", rd.Verified(), n.Incoming())
+		}
+		if err := rd.Whole(t.Context()); err != nil || !rd.Verified() {
+			t.Errorf("the whole: %v, verified %v", err, rd.Verified())
+		}
+		readAt(t, rd, c, 0, int(c.Size()))
+		if err := errors.Join(rd.Close(), n.Discard(c.SHA256())); err != nil {
+			t.Fatal(err)
+		}
+
+		got := make(chan error)
+		go func() {
+			_, err := n.Get(t.Context(), node.Get{ID: c.SHA256(), Size: -1, Path: w.Path("got")})
+			got <- err
+		}()
+		w.Rest()
+		watch := open(t, n, node.OpenRequest{ID: c.SHA256(), Size: -1})
+		readAt(t, watch, c, 2<<20, 4096)
+		if in := n.Incoming(); len(in) != 1 || in[0].Stored {
+			t.Errorf("%+v", in)
+		}
+		if err := errors.Join(watch.Close(), <-got); err != nil {
+			t.Error(err)
 		}
 	})
 }
