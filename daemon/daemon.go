@@ -126,6 +126,7 @@ func (d *Daemon) open() (err error) {
 	d.countKept()
 	d.countMirrors()
 	d.bridge = newBridge(d.Node)
+	d.countOffice()
 	d.openWatcher()
 	d.restored.Store(!d.cfg.Keep)
 	if !d.cfg.Keep {

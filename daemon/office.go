@@ -8,6 +8,7 @@ import (
 	"sharer/bridge"
 	"sharer/gateway"
 	"sharer/identity"
+	"sharer/metrics"
 	"sharer/node"
 )
 
@@ -55,5 +56,26 @@ func pages(b *bridge.Bridge, grants *gateway.Grants) http.Handler {
 			v.Stays = func() bool { return grants.Allows(v.Origin) }
 		}
 		b.ServePage(w, r, v)
+	})
+}
+
+// countOffice makes the families of the post office.
+func (d *Daemon) countOffice() {
+	r := &d.metrics
+	r.GaugeFunc(metrics.Desc{Name: "sharer_guests", Help: "Pages and programs that use the node as a post office.", Labels: []string{"kind"}}, func(s set) {
+		b := d.bridge.Stats()
+		s(float64(b.Pages), "page")
+		s(float64(b.Programs), "program")
+	})
+	r.CounterFunc(metrics.Desc{Name: "sharer_guest_letters_total", Help: "What guests wanted sent, by what became of it, and what they were not told.", Labels: []string{"fate"}}, func(s set) {
+		b := d.bridge.Stats()
+		for fate, n := range map[string]int64{
+			"sent": b.Sent, "failed": b.Failed, "refused": b.Refused, "budget": b.Poor, "ignored": b.Ignored, "shed": b.Shed, "stranger": d.Strangers(),
+		} {
+			s(float64(n), fate)
+		}
+	})
+	r.CounterFunc(metrics.Desc{Name: "sharer_slow_pages_total", Help: "Pages that were closed because they did not keep up."}, func(s set) {
+		s(float64(d.bridge.Stats().Slow))
 	})
 }

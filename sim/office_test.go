@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +148,25 @@ func TestPostOffice(t *testing.T) {
 		if m, ok := a.hears("by address"); !ok || m.Src != bob.At {
 			t.Errorf("alice's program hears %+v (%v)", m, ok)
 		}
+		// A signed letter is told twice: as it came, and what was inside.
+		a.say(fmt.Sprintf(`[{"Forward":{"to_ed25519":"%s","messages":[{"Talk":"witnessed"}],"sign":true}}]`, bob.Key()))
+		time.Sleep(5 * time.Second)
+		var told []string
+		b.mu.Lock()
+		for _, h := range b.heard {
+			if h.From == nil || identity.PublicKey(*h.From) != alice.Key() || !strings.Contains(string(h.Messages), "witnessed") {
+				continue
+			}
+			es, _, err := wire.Split(nil, h.Messages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, es[0].Name)
+		}
+		b.mu.Unlock()
+		if !slices.Equal(told, []string{"SignedMessage", "Talk"}) {
+			t.Errorf("a signed letter is told as %v", told)
+		}
 		// A minute after it last spoke.
 		time.Sleep(46 * time.Second)
 		a.say(`[{"PleaseReturnThisMessage":{"cookie":"x"}}]`) // it spoke 51 s ago
@@ -199,6 +220,44 @@ func TestNoProgramButPrograms(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if st := o.Stats(); st.Programs != 0 || st.Sent+st.Failed+st.Refused != 0 || ours.Strangers() < 6 {
 			t.Errorf("%+v, %d strangers", st, ours.Strangers())
+		}
+	})
+}
+
+// Who is local is given what is here, as far as it fits, and nothing that is not here.
+func TestLocalContent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		h := w.Seeder(node.Config{}, 100_000)
+		c := h.Contents[0]
+		ask := func(id string, offset, length int64) wire.Message {
+			return wire.PleaseSendContent{ID: []byte(id), Offset: offset, Length: length}
+		}
+		from := netip.MustParseAddrPort("127.0.0.1:40000")
+		answer := h.HandleLocal(from, wire.AppendArray(nil, ask(c.BLAKE3().String(), 4096, 4096), ask(c.SHA256().String(), 99_000, 1<<40),
+			ask("blake3/"+strings.Repeat("0", 64), 0, 4096), ask(c.BLAKE3().String(), 100_000, 1), ask(c.BLAKE3().String(), 0, 1<<20), ask(c.BLAKE3().String(), 0, 4096)))
+		es, bad, err := wire.Split(nil, answer)
+		if err != nil || bad > 0 {
+			t.Fatalf("%s: %v", answer, err)
+		}
+		want := [][2]int64{{4096, 4096}, {99_000, 1000}, {100_000, 0}, {0, 40_960 - 4096 - 1000}}
+		if len(es) != len(want) {
+			t.Fatalf("%d answers, want %d", len(es), len(want))
+		}
+		for i, e := range es {
+			m, err := wire.ParseContent(e.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := m.AppendData(nil)
+			if off, n := want[i][0], want[i][1]; err != nil || m.Offset != off || m.EOF != 100_000 || !bytes.Equal(data, c.Data[off:off+n]) {
+				t.Errorf("answer %d: %d bytes from %d of %d, %v", i, len(data), m.Offset, m.EOF, err)
+			}
+		}
+		if answer := h.HandleLocal(from, wire.AppendArray(nil, ask("blake3/"+strings.Repeat("0", 64), 0, 4096))); answer != nil {
+			t.Errorf("answered %s", answer)
 		}
 	})
 }
