@@ -72,9 +72,8 @@ func TestGetDoesNotHideWhatIsSeeded(t *testing.T) {
 		id := s.Contents[0].BLAKE3()
 		n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
 		go func() {
-			// It finds nobody; Close ends it.
-			if _, err := s.Get(t.Context(), node.Get{ID: id, Size: -1, Path: w.Path("own")}); err == nil {
-				t.Error("it was fetched from nobody")
+			if got, err := s.Get(t.Context(), node.Get{ID: id, Size: -1, Path: w.Path("own")}); err != nil || got.Fetched > 0 {
+				t.Errorf("%d bytes of what is here were fetched, %v", got.Fetched, err)
 			}
 		}()
 		w.Rest()
