@@ -140,6 +140,11 @@ func find(items []control.Item, what, abs string) ([]control.Item, error) {
 			return found, nil
 		}
 	}
+	if head, tail, ok := strings.Cut(what, ".."); ok && strings.Contains(head, "/") { // as ls shortens it
+		if found := pick(func(it control.Item) bool { return strings.HasPrefix(it.ID, head) && strings.HasSuffix(it.ID, tail) }); len(found) == 1 {
+			return found, nil
+		}
+	}
 	if found := pick(func(it control.Item) bool {
 		return it.Path != "" && (string(it.Path) == what || string(it.Path) == abs)
 	}); len(found) > 0 {

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 //	start NAME REGEXP ARG...    runs sharer in the background and returns when a line
 //	                            of its stdout or stderr matches
 //	await NAME REGEXP           returns when a further line matches
-//	signal NAME SIGNAL          INT, TERM, USR1
+//	signal NAME SIGNAL          INT, TERM, KILL, USR1
 //	finish NAME CODE            waits for its end and checks its exit code; its output is
 //	                            then in NAME.out and NAME.err
 //	random FILE SIZE            makes a file of so many bytes that compress badly
@@ -221,9 +221,9 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "USR1": usr1}
+	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "USR1": usr1}
 	if neg || len(args) != 2 || procs(ts)[args[0]] == nil || signals[args[1]] == nil {
-		ts.Fatalf("usage: signal NAME INT|TERM|USR1")
+		ts.Fatalf("usage: signal NAME INT|TERM|KILL|USR1")
 	}
 	ts.Check(procs(ts)[args[0]].cmd.Process.Signal(signals[args[1]]))
 }
