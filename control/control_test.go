@@ -368,3 +368,49 @@ func newMux(answers map[string]any) *http.ServeMux {
 	}
 	return m
 }
+
+// TestGetFromOtherUser: the bytes come by the socket, and are written and verified here.
+func TestGetFromOtherUser(t *testing.T) {
+	data := bytes.Repeat([]byte("content "), 10_000)
+	sums, err := chunk.Sum(t.Context(), bytes.NewReader(data), int64(len(data)), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}
+	back := &fakeFetcher{bytes: data}
+	c := pair(t, t.TempDir(), func(s *Server) { s.ServeFetcher(back) })
+	c.about.Same = false
+	target := filepath.Join(t.TempDir(), "x")
+	get := func(force bool) (node.Got, error) {
+		return c.Get(t.Context(), node.Get{ID: id, Path: target, Force: force, Also: chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}})
+	}
+	got, err := get(false)
+	if text, rerr := os.ReadFile(target); err != nil || rerr != nil || !bytes.Equal(text, data) || got.Size != int64(len(data)) || got.Path != target {
+		t.Fatalf("%+v, %v, %v", got, err, rerr)
+	}
+	if !back.asked.Out {
+		t.Error("the daemon was asked to write the file")
+	}
+	if got, err := get(false); err != nil || !got.Existed {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+	if err := os.WriteFile(target, []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(false); !errors.Is(err, node.ErrExists) {
+		t.Errorf("over another file: %v", err)
+	}
+	if _, err := get(true); err != nil {
+		t.Errorf("with force: %v", err)
+	}
+	back.bytes = append(bytes.Clone(data), 'x')
+	if err := os.Remove(target); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(false); !errors.Is(err, node.ErrIntegrity) {
+		t.Errorf("a daemon that lies: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(target)); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

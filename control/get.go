@@ -177,6 +177,9 @@ func (f *Fetch) check(c Caller) error {
 
 // Get is node.Node.Get by the daemon, as one of its jobs: when ctx ends it is paused.
 func (c *Client) Get(ctx context.Context, g node.Get) (node.Got, error) {
+	if !c.about.Same && g.Out == nil {
+		return c.getHere(ctx, c.fetchOf(g), g)
+	}
 	return c.fetch(ctx, c.fetchOf(g), g.Path, Follower{Progress: oneFile(g.Progress), Out: g.Out})
 }
 

@@ -26,7 +26,7 @@ type Config struct {
 	Keep       bool     // seeds outlive it, and seeds and jobs of earlier runs go on; false: a command that a person ends at any time
 	Foreground string   // that command, for those who ask
 	SeedRoots  []string // folders that other users may have seeded, absolute
-	MinFree    int64    // bytes that downloads leave free on their disk; 0: 1 GiB or 1 % of it, whichever is less
+	MinFree    int64    // bytes that downloads leave free on their disk; 0: 1 GiB or 1 % of it, whichever is less; below 0: none
 	Release    string
 	Web        Web
 

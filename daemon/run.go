@@ -126,7 +126,7 @@ func (d *Daemon) room(path string, more int64) error {
 	if least == 0 {
 		least = min(giB, total/part)
 	}
-	if free-max(more, 0) >= least {
+	if free-max(more, 0) >= max(least, 0) {
 		return nil
 	}
 	return fmt.Errorf("%d bytes are missing and %d are free, of which %d stay so (--min-free): %w", max(more, 0), free, least, &fs.PathError{Op: "write", Path: path, Err: syscall.ENOSPC})

@@ -16,6 +16,7 @@ type daemonOptions struct {
 	*options
 	seedRoots []string
 	noWatch   bool
+	minFree   byteSize
 
 	mirrorName, mirrorContact string
 	maxLag, scrubEvery        time.Duration
@@ -32,6 +33,7 @@ sharer seed -d ~/isos
 sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	o := &daemonOptions{options: c.options}
 	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
+	c.flags.Var(&o.minFree, "min-free", "what downloads leave free on their disk; 0: nothing (default 1G or 1 % of it, whichever is less)")
 	c.flags.BoolVar(&o.noWatch, "no-watch", false, "do not look after what is seeded: changes are noticed at the next start")
 	c.flags.StringVar(&o.mirrorName, "mirror-name", "", "`NAME` of who runs the mirrors here, for those who ask")
 	c.flags.StringVar(&o.mirrorContact, "mirror-contact", "", "how to reach that one, `TEXT`")
@@ -44,7 +46,12 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	c.mappingFlag()
 	c.limitFlags()
 	c.webFlags()
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runDaemon(ctx, o, args, s) }
+	c.run = func(ctx context.Context, args []string, s *stdio) error {
+		if o.minFree == 0 && c.flags.Changed("min-free") {
+			o.minFree = -1 // of Config: none
+		}
+		return runDaemon(ctx, o, args, s)
+	}
 	return c
 }
 
@@ -69,7 +76,7 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 			return usagef("--scrub-bw %q: %v", o.scrubRate, err)
 		}
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, SeedRoots: o.seedRoots, Release: release, Web: o.web(),
+	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err
