@@ -56,7 +56,6 @@ func TestCases(t *testing.T) {
 	}
 	c := config{runs: 1, only: regexp.MustCompile("^curl"), dir: t.TempDir(), json: filepath.Join(t.TempDir(), "json")}
 	var out bytes.Buffer
-	warmBytes = 1 << 20
 	if err := c.run(context.Background(), "one,sources,crowd,peers", "1M", &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +70,7 @@ func TestCases(t *testing.T) {
 	}
 	rs, bars := all.Compared, 0
 	for _, r := range rs {
-		for _, p := range programs() {
+		for _, p := range c.programs() {
 			if p.name != "sharer" && !c.only.MatchString(p.name) {
 				continue
 			}

@@ -63,7 +63,7 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	t := &task{scene: s, tools: c.tools, work: work, source: filepath.Join(work, "file")}
-	if t.place, err = s.path.open(ctx); err != nil {
+	if t.place, err = s.path.open(ctx, c.wary()); err != nil {
 		return r, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -80,7 +80,7 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 	if err := t.fill(); err != nil {
 		return r, err
 	}
-	for i, p := range programs() {
+	for i, p := range c.programs() {
 		if p.fits != nil && !p.fits(s) || i > 0 && c.only != nil && !c.only.MatchString(p.name) {
 			continue
 		}
@@ -111,7 +111,7 @@ func race(ctx context.Context, c config, t *task, all []*contender, progress io.
 		for j := range all {
 			p := all[(i+j)%len(all)]
 			if p.failed == nil {
-				p.failed = errors.Join(warm(t.work), p.once(ctx, t))
+				p.failed = errors.Join(warm(t.work, t.bytes()*int64(t.clients)), p.once(ctx, t))
 			}
 			if err := ctx.Err(); err != nil {
 				return err
@@ -249,18 +249,15 @@ func cpu(pid int) (float64, error) {
 	return float64(sum) / ticks, nil
 }
 
-// warmBytes is enough for all memory that a run touches.
-var warmBytes int64 = 3 << 29
-
-// warm writes and deletes 1.5 GiB: first touch of memory costs more than what is measured.
-func warm(work string) error {
+// warm writes and deletes four times what will be moved, 1.5 GiB at most: first touch of memory costs more than what is measured.
+func warm(work string, moved int64) error {
 	path := filepath.Join(work, "warm")
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	buf := make([]byte, 1<<20)
-	for left := warmBytes; left > 0 && err == nil; left -= int64(len(buf)) {
+	for left := min(4*moved, 3<<29); left > 0 && err == nil; left -= int64(len(buf)) {
 		_, err = f.Write(buf)
 	}
 	return errors.Join(err, f.Close(), os.Remove(path))
@@ -275,7 +272,7 @@ func same(a, b string) error {
 	}
 	defer x.Close()
 	defer y.Close()
-	p, q := make([]byte, 1<<20), make([]byte, 1<<20)
+	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
 		n, errX := io.ReadFull(x, p)
 		m, errY := io.ReadFull(y, q)

@@ -71,7 +71,7 @@ func (c *config) firstByte(ctx context.Context, s *sheet) error {
 		if err := t.fill(); err != nil {
 			return err
 		}
-		if t.place, err = (path{mtu: 1500, rtt: rtt, rate: 125e6}).open(ctx); err != nil {
+		if t.place, err = (path{mtu: 1500, rtt: rtt, rate: 125e6}).open(ctx, false); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, t.close()) }()

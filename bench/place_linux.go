@@ -18,8 +18,8 @@ const (
 )
 
 // openNamespaces makes two network namespaces with a link between them: of the kernel (veth), or of internal/impair
-// where it has a rate.
-func (p path) openNamespaces(ctx context.Context) (pl place, err error) {
+// where it has a rate; or one with a loopback alone.
+func (p path) openNamespaces(ctx context.Context, loopback bool) (pl place, err error) {
 	var undo []func() error
 	closeAll := func() (err error) {
 		for i := len(undo) - 1; i >= 0; i-- {
@@ -32,12 +32,21 @@ func (p path) openNamespaces(ctx context.Context) (pl place, err error) {
 			err = errors.Join(err, closeAll())
 		}
 	}()
-	for _, ns := range []string{nsServe, nsFetch} {
+	names := []string{nsServe, nsFetch}
+	if loopback {
+		names = names[:1]
+	}
+	for _, ns := range names {
 		if err := ip(ctx, "netns", "add", ns); err != nil {
 			return place{}, err
 		}
 		// Also after ctx has ended.
 		undo = append(undo, func() error { return ip(context.WithoutCancel(ctx), "netns", "del", ns) })
+	}
+	in := func(ns string) []string { return []string{"ip", "netns", "exec", ns} }
+	if loopback {
+		err := ip(ctx, "-n", nsServe, "link", "set", "lo", "up")
+		return place{serve: in(nsServe), fetch: in(nsServe), host: "127.0.0.1", close: closeAll}, err
 	}
 	var heard func(f func())
 	if p.rate == 0 {
@@ -49,14 +58,13 @@ func (p path) openNamespaces(ctx context.Context) (pl place, err error) {
 			heard = func(f func()) { bridge.Tap(impair.Tap{}, impair.Tap{Came: func([]byte) { f() }}) }
 		}
 	}
-	for i, ns := range []string{nsServe, nsFetch} {
+	for i, ns := range names {
 		err = errors.Join(err, ip(ctx, "-n", ns, "addr", "add", fmt.Sprintf("10.99.0.%d/24", i+1), "dev", "eth0"),
 			ip(ctx, "-n", ns, "link", "set", "eth0", "mtu", fmt.Sprint(p.mtu), "up"), ip(ctx, "-n", ns, "link", "set", "lo", "up"))
 	}
 	if err != nil {
 		return place{}, err
 	}
-	in := func(ns string) []string { return []string{"ip", "netns", "exec", ns} }
 	return place{serve: in(nsServe), fetch: in(nsFetch), host: "10.99.0.1", heard: heard, close: closeAll}, nil
 }
 

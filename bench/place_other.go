@@ -7,6 +7,6 @@ import (
 	"errors"
 )
 
-func (p path) openNamespaces(context.Context) (place, error) {
+func (p path) openNamespaces(context.Context, bool) (place, error) {
 	return place{}, errors.New("network namespaces are Linux's")
 }

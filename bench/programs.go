@@ -40,6 +40,8 @@ type task struct {
 // tools are executables that were named.
 type tools struct {
 	sharer string // empty: built from this tree
+	rqbit  string // of these two, empty: left out
+	sendme string
 }
 
 // target is where client k puts what it fetches: a file, or a folder.
@@ -74,10 +76,10 @@ func (t *task) client(args ...string) []string {
 }
 
 // programs are what is compared; the first is ours.
-func programs() []program {
+func (x tools) programs() []program {
 	many := func(s scene) bool { return s.files > 1 }
 	single := func(s scene) bool { return s.files == 1 }
-	return []program{
+	all := []program{
 		{name: "sharer", serve: serveSharer},
 		{name: "curl from nginx", needs: []string{"nginx", "curl"}, serve: func(ctx context.Context, t *task) (service, error) {
 			return serveNginx(ctx, t, false)
@@ -88,7 +90,17 @@ func programs() []program {
 		{name: "rsync from its daemon", needs: []string{"rsync"}, fits: many, serve: serveRsync},
 		{name: "BitTorrent, aria2", needs: []string{"aria2c", "curl"}, fits: single, serve: serveAria2},
 	}
+	if x.rqbit != "" {
+		all = append(all, program{name: "BitTorrent, rqbit", needs: []string{x.rqbit, "curl"}, fits: single, serve: serveRqbit})
+	}
+	if x.sendme != "" {
+		all = append(all, program{name: "iroh-blobs, sendme", needs: []string{x.sendme}, fits: single, serve: serveSendme})
+	}
+	return all
 }
+
+// wary says whether a program takes part that could look for others outside: then nothing runs where a route leads out.
+func (x tools) wary() bool { return x.rqbit != "" || x.sendme != "" }
 
 // absent returns the first executable that is not there.
 func (p program) absent() string {

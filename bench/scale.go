@@ -96,7 +96,7 @@ func (c *config) jobs(ctx context.Context, s *sheet) error {
 		return during(server, cancel, func() error {
 			for _, n := range []int{1, 4, 16, 64} {
 				target := filepath.Join(dir, "copy")
-				if err := errors.Join(warm(dir), os.Mkdir(target, 0o700)); err != nil {
+				if err := errors.Join(warm(dir, size*files), os.Mkdir(target, 0o700)); err != nil {
 					return err
 				}
 				get := exec.CommandContext(ctx, c.sharer, c.getArgs(dir, "-o", target, "-j", strconv.Itoa(n), "--peer", from.at, "-")...)
@@ -129,7 +129,7 @@ func (c *config) peers(ctx context.Context, s *sheet) error {
 			for _, a := range addrs {
 				args = append(args, "--peer", a.String())
 			}
-			if err := warm(dir); err != nil {
+			if err := warm(dir, size); err != nil {
 				return err
 			}
 			e, err := watch(exec.CommandContext(ctx, c.sharer, append(args, p.link())...))

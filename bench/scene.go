@@ -64,12 +64,13 @@ type place struct {
 	close        func() error
 }
 
-// open makes the place of a scene; the error is errNoPlace where this machine or user cannot.
-func (p path) open(ctx context.Context) (place, error) {
-	if p == (path{}) {
+// open makes the place of a scene, shut in a namespace also where it is loopback, if shut; the error is errNoPlace where this machine or user cannot.
+func (p path) open(ctx context.Context, shut bool) (place, error) {
+	loopback := p == path{}
+	if loopback && !shut {
 		return place{host: "127.0.0.1", close: func() error { return nil }}, nil
 	}
-	pl, err := p.openNamespaces(ctx)
+	pl, err := p.openNamespaces(ctx, loopback)
 	if err != nil {
 		return place{}, fmt.Errorf("%w: %w", errNoPlace, err)
 	}
