@@ -239,18 +239,19 @@ func (b *Bridge) send(ctx context.Context, to Recipient, l wire.Forward) {
 // goes on meanwhile.
 func (b *Bridge) errand(g *guest, to Recipient, l wire.Forward) {
 	select {
-	case g.errands <- struct{}{}:
+	case g.purse.errands <- struct{}{}:
 	default:
 		b.counts.poor.Add(1)
 		return
 	}
 	if b.begin() != nil {
+		<-g.purse.errands
 		return
 	}
 	l.Messages = slices.Clone(l.Messages)
 	go func() {
 		defer b.wg.Done()
-		defer func() { <-g.errands }()
+		defer func() { <-g.purse.errands }()
 		ctx, cancel := context.WithTimeout(b.ctx, lookFor)
 		defer cancel()
 		b.send(ctx, to, l)

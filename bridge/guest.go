@@ -11,7 +11,7 @@ import (
 const (
 	maxHeard  = 1024      // addresses that one guest may answer: 1024 × ~100 bytes
 	bulkRate  = 256 << 10 // bytes a second of transfers in clear that one guest is told of
-	maxErrand = 8         // letters of one guest that wait for their receiver to be found
+	maxErrand = 16        // letters of one origin that wait for their receiver: each asks 16 peers, five times in 20 s
 )
 
 // guest is a page or a program that uses the post office.
@@ -22,12 +22,11 @@ type guest struct {
 	bulk  *rate.Limiter
 	slow  func() // its outbox has no room: what a page does then; nil: what arrives is left out
 
-	heard   heard
-	errands chan struct{} // a token for each letter that waits
+	heard heard
 }
 
 func newGuest(addr netip.AddrPort, p *purse, out *outbox) *guest {
-	return &guest{addr: addr, purse: p, out: out, bulk: rate.NewLimiter(bulkRate, bulkRate), errands: make(chan struct{}, maxErrand)}
+	return &guest{addr: addr, purse: p, out: out, bulk: rate.NewLimiter(bulkRate, bulkRate)}
 }
 
 // tell queues the news of an arrival, and reports false if it was left out. Of transfers that go on in the clear a
@@ -84,8 +83,9 @@ func (h *heard) has(a netip.AddrPort) bool {
 type purse struct {
 	bytes   *rate.Limiter
 	letters *rate.Limiter
-	used    time.Time // guarded by the bridge
-	guests  int       // likewise
+	errands chan struct{} // a token for each letter whose receiver is looked for
+	used    time.Time     // guarded by the bridge
+	guests  int           // likewise
 }
 
 const (
@@ -94,7 +94,7 @@ const (
 )
 
 func newPurse() *purse {
-	return &purse{bytes: rate.NewLimiter(purseBytes, purseBytes), letters: rate.NewLimiter(purseLetters, purseLetters)}
+	return &purse{bytes: rate.NewLimiter(purseBytes, purseBytes), letters: rate.NewLimiter(purseLetters, purseLetters), errands: make(chan struct{}, maxErrand)}
 }
 
 // take pays for a letter, if it can.
