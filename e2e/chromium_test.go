@@ -20,12 +20,18 @@ import (
 type webNode struct {
 	*process
 	udp, base, state string
-	args             []string
+	args             []string // the verb at first
 }
 
-// web seeds paths on a node with a page. args may name peers and limits.
+// web is a node with a page. args begin with paths that it seeds, and may name peers and limits.
 func web(t *testing.T, args ...string) *webNode {
 	t.Helper()
+	return webBy(t, "seed", args...)
+}
+
+func webBy(t *testing.T, verb string, args ...string) *webNode {
+	t.Helper()
+	args = append([]string{verb}, args...)
 	n := &webNode{udp: freePort(t), base: "http://" + freeTCP(t), state: filepath.Join(t.TempDir(), "state"), args: args}
 	n.start(t)
 	return n
@@ -34,8 +40,8 @@ func web(t *testing.T, args ...string) *webNode {
 // start starts it, again too.
 func (n *webNode) start(t *testing.T) {
 	t.Helper()
-	all := append([]string{"--state-dir", n.state, "--http", strings.TrimPrefix(n.base, "http://")}, n.args...)
-	n.process, _ = seeding(t, how{}, n.udp, all...)
+	n.process = sharer(t, how{}, append(n.args, "--json", "--isolated", "--listen", n.udp, "--state-dir", n.state, "--http", strings.TrimPrefix(n.base, "http://"))...)
+	n.process.wait("ready", isType("ready"))
 }
 
 func freeTCP(t *testing.T) string {
@@ -88,13 +94,12 @@ func (n *webNode) shots(p *tab, what string) {
 func TestBrowserPage(t *testing.T) {
 	needs(t, "chromium", "ffmpeg")
 	dir := folder(t)
-	film, text := filepath.Join(dir, "film.webm"), filepath.Join(dir, "letter.txt")
+	film := filepath.Join(dir, "film.webm")
 	video(t, film)
-	check(t, os.WriteFile(text, []byte("what I wanted to say\n"), 0o644))
 	fi, err := os.Stat(film)
 	check(t, err)
 	far := web(t, film, "--bwlimit", "2500K:off")
-	near := web(t, text, "--peer", far.udp)
+	near := webBy(t, "daemon", "--peer", far.udp)
 	b := browser(t, how{})
 	p := b.open(near.base + "/")
 	p.until("state && state.peers.length > 0", "there is a peer")
@@ -104,6 +109,7 @@ func TestBrowserPage(t *testing.T) {
 	check(t, os.WriteFile(upload, []byte(strings.Repeat("sunshine ", 5000)), 0o644))
 	p.give("#files", upload)
 	p.until(`[...document.querySelectorAll("#uploads .sub")].some(e => e.textContent.includes("shared"))`, "the file is shared")
+	p.until(`[...document.querySelectorAll("#uploads button")].some(e => e.textContent === "Copy link")`, "its link can be had")
 	p.until(`state.shared.some(i => i.name === "holiday photo.txt" && i.stored)`, "it is listed")
 	near.shots(p, "sharing")
 	if s := far.look(t); len(s.Shared) != 1 {
@@ -137,7 +143,6 @@ func TestBrowserPage(t *testing.T) {
 	p.picture("playing-light", 1280, 900, false)
 	p.eval(`document.getElementById("player").close()`, nil)
 	p.until(`state.arriving.length === 0`, "it has arrived")
-	t.Logf("shared: %+v", near.look(t).Shared)
 	p.until(`state.shared.some(i => i.name === "film.webm")`, "all of it is here")
 	if said := p.says(); said != "" {
 		t.Errorf("the page said %s", said)

@@ -287,11 +287,14 @@ function send(file, row) {
       if (x.status !== 200) { say(x.responseText.trim() || "it could not be kept"); row.querySelector(".sub").classList.add("bad"); resolve(); return; }
       const sums = JSON.parse(x.responseText);
       say(bytes(file.size) + " · shared");
-      look().then(() => {
+      const acts = row.querySelector(".acts");
+      acts.append(button("×", () => row.remove(), {className: "small quiet", ariaLabel: "Hide"}));
+      const offer = tries => look().then(() => { // it may take the node a moment to list it
         const item = state && state.shared.find(i => i.path.includes(sums.blake3));
-        if (item) row.querySelector(".acts").append(button("Copy link", () => copy(item.link), {className: "small primary"}), button("QR code", () => share(item)));
-        row.querySelector(".acts").append(button("×", () => row.remove(), {className: "small quiet", ariaLabel: "Hide"}));
+        if (item) acts.prepend(button("Copy link", () => copy(item.link), {className: "small primary"}), button("QR code", () => share(item)));
+        else if (tries > 0) setTimeout(offer, 500, tries - 1);
       });
+      offer(20);
       resolve();
     };
     x.onerror = () => { say("the node does not answer"); row.querySelector(".sub").classList.add("bad"); resolve(); };
