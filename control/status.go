@@ -25,6 +25,8 @@ type Status struct {
 	Free     int64   `json:"free"` // bytes on the disk of the state folder; -1: not known
 	Memory   uint64  `json:"memory"`
 	Routines int     `json:"goroutines"`
+
+	Mappings []string `json:"mappings,omitempty"` // what has become of the port at the router, for people
 }
 
 // LogLine is a line of the daemon's log.

@@ -12,6 +12,9 @@ import (
 // Status is one look at the daemon.
 func (d *Daemon) Status() control.Status {
 	s := control.Status{Uptime: time.Since(d.started).Seconds(), Limits: d.Limits(), Free: -1, Routines: runtime.NumGoroutine()}
+	for _, m := range d.Mappings() {
+		s.Mappings = append(s.Mappings, m.String())
+	}
 	st := d.Stats()
 	s.Peers, s.Unproven = st.Peers, st.Unproven
 	s.In, s.Sent = st.Gate.InWire, st.Uploads.Bytes

@@ -81,7 +81,7 @@ func commands() []*command {
 		newKey(), newWhois(),
 		newMirror(), newDeny(),
 		newLimit(), newStatus(), newLog(),
-		newConfig(),
+		newConfig(), newDoctor(), newCompletion(), newMan(),
 		newDemo(), newVersion(), newHelp(),
 	}
 }
@@ -91,6 +91,9 @@ func run(ctx context.Context, args []string, s *stdio) exit {
 	s.args = args
 	out := &resultWriter{w: s.out}
 	s.out = out
+	if len(args) > 0 && args[0] == completeVerb {
+		return runComplete(ctx, args[1:], s)
+	}
 	all := commands()
 	c, rest, err := findCommand(all, args)
 	if c == nil && err == nil { // help was asked for, without a verb

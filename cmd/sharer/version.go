@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // release is the version of this source tree.
@@ -24,10 +26,48 @@ type versionDocument struct {
 func newVersion() *command {
 	c := newCommand("version", "", "print the version")
 	c.long = "Print the version of sharer, and what it was built with."
-	c.examples = "sharer version\nsharer version --json"
+	c.examples = "sharer version\nsharer version --json\nsharer version --licences"
+	all := c.flags.Bool("licences", false, "print the licences of all that is inside")
 	c.add(jsonFlag(&c.options.json))
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runVersion(c.options, args, s) }
+	c.run = func(ctx context.Context, args []string, s *stdio) error {
+		if *all && len(args) == 0 {
+			return printLicences(c.options, s)
+		}
+		return runVersion(c.options, args, s)
+	}
 	return c
+}
+
+// licences are those of the modules that the program is built from, of Go, and ours: a line "== MODULE VERSION" and the text of
+// each. A test makes and checks it.
+//
+//go:embed licences.txt
+var licences string
+
+// licencesDocument is the answer to sharer version --licences --json.
+type licencesDocument struct {
+	V        int          `json:"v"`
+	Type     string       `json:"type"` // "licences"
+	Licences []licenceRow `json:"licences"`
+}
+
+type licenceRow struct {
+	Module string `json:"module"`
+	Text   string `json:"text"`
+}
+
+func printLicences(o *options, s *stdio) error {
+	if !o.json {
+		fmt.Fprint(s.out, licences)
+		return nil
+	}
+	doc := licencesDocument{V: 1, Type: "licences"}
+	for _, part := range strings.Split("\n"+licences, "\n== ")[1:] {
+		module, text, _ := strings.Cut(part, "\n")
+		doc.Licences = append(doc.Licences, licenceRow{module, strings.TrimSpace(text)})
+	}
+	writeEvent(s.out, doc)
+	return nil
 }
 
 func runVersion(o *options, args []string, s *stdio) error {
