@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -62,11 +63,19 @@ func TestNoAllocationPerDatagram(t *testing.T) {
 	}
 	const short, long = 32 << 20, 96 << 20
 	transfer(t, short) // fills the pools
-	least := transfer(t, short)
-	perDatagram := (transfer(t, long) - least) / float64((long-short)/chunk.BlockSize)
-	t.Logf("%.3f allocations for each datagram of content, both sides together", perDatagram)
-	if perDatagram > 0.1 {
-		t.Errorf("%.2f allocations for each datagram of content, both sides together; want none", perDatagram)
+	per := math.Inf(1)
+	// What a node does by the clock allocates as well, and a machine that is busy gives it time: the least of some tries counts. A datagram has
+	// ten blocks at most here, so one allocation for each would be 0.1 more on either side.
+	for range 5 {
+		least := transfer(t, short)
+		per = min(per, (transfer(t, long)-least)/float64((long-short)/chunk.BlockSize))
+		if per <= 0.1 {
+			break
+		}
+	}
+	t.Logf("%.3f allocations for each block of content, both sides together", per)
+	if per > 0.1 {
+		t.Errorf("%.2f allocations for each block of content, both sides together; want none for a datagram", per)
 	}
 }
 
