@@ -289,7 +289,7 @@ func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a 
 	room := n.state.store.Room()
 	defer room.Release()
 	defer n.state.store.Leave(target)
-	_, err := n.Get(ctx, Get{
+	got, err := n.Get(ctx, Get{
 		ID: r.ID, Also: r.Also, Size: r.Size, Peers: r.Peers, Path: target, Force: true, FindTimeout: r.FindTimeout,
 		own: true, arrival: a,
 		Progress: func(p Progress) {
@@ -302,5 +302,5 @@ func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a 
 		return err
 	}
 	a.land(target)
-	return n.land(ctx, a, target)
+	return n.land(ctx, a, target, got.Sums)
 }
