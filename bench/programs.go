@@ -87,6 +87,7 @@ func (x tools) programs() []program {
 		{name: "the same, then BLAKE3", needs: []string{"nginx", "curl"}, serve: func(ctx context.Context, t *task) (service, error) {
 			return serveNginx(ctx, t, true)
 		}},
+		{name: "curl from our gateway", needs: []string{"curl"}, fits: func(s scene) bool { return single(s) && s.path == (path{}) }, serve: serveGateway},
 		{name: "rsync from its daemon", needs: []string{"rsync"}, fits: many, serve: serveRsync},
 		{name: "BitTorrent, aria2", needs: []string{"aria2c", "curl"}, fits: single, serve: serveAria2},
 	}
