@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"sharer/chunk"
 	"sharer/identity"
@@ -67,7 +68,7 @@ func (n *Node) HandleLocal(from netip.AddrPort, datagram []byte) []byte {
 		return e.Name == "Content" || e.Name == "PleaseSendContent" || e.Name == "MyPublicKey" // whoever is local speaks as we do
 	})
 	opened := 0
-	sender := wire.Sender{Addr: swarm.Clean(from), Proven: true, Room: wire.MaxElements * wire.CustomarySize, Size: len(datagram), Opened: &opened}
+	sender := wire.Sender{Addr: swarm.Clean(from), Proven: true, Room: wire.MaxElements * wire.CustomarySize, Size: len(datagram), At: time.Now(), Opened: &opened}
 	replies, _ := n.mux.Dispatch(sender, es)
 	if replies = append(replies, given...); len(replies) == 0 {
 		return nil

@@ -153,7 +153,7 @@ func (g *Gate) Admit(d wire.Datagram, es []wire.Element) wire.Sender {
 		g.counts.cookiesWrong.Add(1)
 	}
 	g.counts.handled.Add(1)
-	from := wire.Sender{Addr: in.addr, Via: d.Via, Proven: v.proven, Size: in.size, Content: content}
+	from := wire.Sender{Addr: in.addr, Via: d.Via, Proven: v.proven, Size: in.size, At: now, Content: content}
 	if v.proven {
 		from.Room = wire.MaxElements * wire.CustomarySize
 		return from

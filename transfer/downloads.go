@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"sharer/chunk"
 	"sharer/wire"
@@ -173,7 +172,7 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 // answered is what an answer says, its bytes and what it belongs to apart.
 func answered(from wire.Sender, m wire.Content) arrival {
 	a := arrival{
-		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(), size: from.Size,
+		from: from.Addr, via: from.Via, proven: from.Proven, at: from.At, size: from.Size,
 		offset: m.Offset, eof: m.EOF, have: ranges(m.Have),
 	}
 	if h, err := chunk.ParseHash(m.BLAKE3); err == nil {
@@ -204,7 +203,7 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 		return nil // it rides along
 	}
 	d.deliver(&arrival{
-		from: from.Addr, via: from.Via, proven: from.Proven, at: time.Now(),
+		from: from.Addr, via: from.Via, proven: from.Proven, at: from.At,
 		tree: tree, also: also, none: true, eof: -1, have: ranges(m.Have),
 	}, nil)
 	return nil

@@ -9,6 +9,15 @@ type request struct {
 	at   int64
 }
 
+// key is the request as one number, which maps hash at half the cost: an offset is below 2^50.
+func (r request) key() uint64 {
+	k := uint64(r.at) << 1
+	if r.tree {
+		k |= 1
+	}
+	return k
+}
+
 // flight is a request that is out, or was given up not long ago.
 type flight struct {
 	sent  time.Time
@@ -30,9 +39,9 @@ func (fl *flight) long() bool { return fl.n > rawPartBytes }
 // flights is the table of what one peer was asked. An answer that is not in it
 // was not asked for. Pure: it is told the time.
 type flights struct {
-	out    map[request]flight
-	order  fifo // live ones by time of sending, with stale entries among them
-	given  fifo // given up, remembered for late answers
+	out    map[uint64]flight // by key of the request
+	order  fifo              // live ones by time of sending, with stale entries among them
+	given  fifo              // given up, remembered for late answers
 	seq    uint64
 	live   int       // out and not given up
 	bytes  int       // what their answers are expected to take on the wire
@@ -65,12 +74,12 @@ func (q *fifo) pop() {
 	}
 }
 
-func newFlights() flights { return flights{out: make(map[request]flight)} }
+func newFlights() flights { return flights{out: make(map[uint64]flight)} }
 
 // add notes that r goes out now. Asking again forgets the earlier flight.
 func (f *flights) add(r request, fl flight) {
 	fl.first = fl.sent
-	if old, ok := f.out[r]; ok {
+	if old, ok := f.out[r.key()]; ok {
 		fl.stamp.again = true
 		fl.first = old.sent
 		if !old.lost {
@@ -82,17 +91,17 @@ func (f *flights) add(r request, fl flight) {
 	f.live++
 	f.bytes += int(fl.cost)
 	fl.seq = f.seq
-	f.out[r] = fl
+	f.out[r.key()] = fl
 	f.order.push(sentRequest{r, f.seq})
 }
 
 // answer takes r out of the table.
 func (f *flights) answer(r request) (fl flight, ok bool) {
-	fl, ok = f.out[r]
+	fl, ok = f.out[r.key()]
 	if !ok {
 		return flight{}, false
 	}
-	delete(f.out, r)
+	delete(f.out, r.key())
 	if !fl.lost {
 		f.live--
 		f.bytes -= int(fl.cost)
@@ -110,17 +119,17 @@ func (f *flights) answer(r request) (fl flight, ok bool) {
 func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost func(r request, fl flight, byOrder bool)) (timedOut bool) {
 	for !f.given.empty() {
 		s := f.given.first()
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq {
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq {
 			if now.Sub(fl.sent) <= memory {
 				break
 			}
-			delete(f.out, s.request)
+			delete(f.out, s.key())
 		}
 		f.given.pop()
 	}
 	for !f.order.empty() {
 		s := f.order.first()
-		fl, ok := f.out[s.request]
+		fl, ok := f.out[s.key()]
 		if ok && fl.seq == s.seq {
 			byOrder := f.newest.Sub(fl.sent) > reorder
 			if !byOrder && now.Sub(fl.sent) <= rto {
@@ -128,7 +137,7 @@ func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost
 			}
 			timedOut = timedOut || !byOrder
 			fl.lost = true
-			f.out[s.request] = fl
+			f.out[s.key()] = fl
 			f.live--
 			f.bytes -= int(fl.cost)
 			f.given.push(s)
@@ -143,7 +152,7 @@ func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost
 func (f *flights) oldest() (time.Time, bool) {
 	for i := f.order.head; i < len(f.order.items); i++ {
 		s := f.order.items[i]
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost {
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost {
 			return fl.sent, true
 		}
 	}
@@ -152,14 +161,14 @@ func (f *flights) oldest() (time.Time, bool) {
 
 // has says whether r is out and not given up.
 func (f *flights) has(r request) bool {
-	fl, ok := f.out[r]
+	fl, ok := f.out[r.key()]
 	return ok && !fl.lost
 }
 
 // hasWhole says whether r is out, not given up, and not a part of what is asked for in
 // parts: the first part of a block begins where the block does.
 func (f *flights) hasWhole(r request) bool {
-	fl, ok := f.out[r]
+	fl, ok := f.out[r.key()]
 	return ok && !fl.lost && !fl.part
 }
 
@@ -167,9 +176,9 @@ func (f *flights) hasWhole(r request) bool {
 func (f *flights) giveUp(lost func(request, flight)) {
 	for ; !f.order.empty(); f.order.pop() {
 		s := f.order.first()
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost {
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost {
 			fl.lost = true
-			f.out[s.request] = fl
+			f.out[s.key()] = fl
 			f.live--
 			f.bytes -= int(fl.cost)
 			f.given.push(s)
@@ -183,17 +192,17 @@ func (f *flights) giveUp(lost func(request, flight)) {
 func (f *flights) drop(which func(request) bool, gone func(request, flight)) {
 	for i := f.order.head; i < len(f.order.items); i++ {
 		s := f.order.items[i]
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && !fl.lost && which(s.request) {
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost && which(s.request) {
 			f.live--
 			f.bytes -= int(fl.cost)
-			delete(f.out, s.request)
+			delete(f.out, s.key())
 			gone(s.request, fl)
 		}
 	}
 	for i := f.given.head; i < len(f.given.items); i++ {
 		s := f.given.items[i]
-		if fl, ok := f.out[s.request]; ok && fl.seq == s.seq && which(s.request) {
-			delete(f.out, s.request)
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && which(s.request) {
+			delete(f.out, s.key())
 		}
 	}
 }

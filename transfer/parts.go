@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 
@@ -25,10 +24,10 @@ const (
 // parts are the blocks and pieces that one peer is asked for in parts. All parts of
 // one come from that peer, so that a bad block has one giver. Pure.
 type parts struct {
-	units map[request]*unit // by each block of them, or by piece
-	of    map[request]*unit // by part
-	again queue             // parts that were lost
-	queue queue             // parts that are to be asked after those, oldest first
+	units map[uint64]*unit // by the key of each block of them, or of the piece
+	trees []*unit          // those of pieces, which do not begin where blocks do
+	again queue            // parts that were lost
+	queue queue            // parts that are to be asked after those, oldest first
 }
 
 // unit is a piece, or blocks that follow one another, of which parts have come.
@@ -99,19 +98,41 @@ func evenly(size, most int) int {
 // begin splits what is size bytes long, at most maxAnswer, into parts of at most so many bytes that are to be asked.
 func (p *parts) begin(whole request, size, most int) {
 	if p.units == nil {
-		p.units, p.of = make(map[request]*unit), make(map[request]*unit)
+		p.units = make(map[uint64]*unit)
 	}
 	u := newUnit(whole, size, evenly(size, most))
 	for b := range u.blocks {
 		p.drop(b)
-		p.units[b] = u
+	}
+	for b := range u.blocks {
+		p.units[b.key()] = u
+	}
+	if whole.tree {
+		p.trees = append(p.trees, u)
 	}
 	for i := 0; i*u.each < size; i++ {
 		u.left |= 1 << i
 		r, _ := u.part(i)
-		p.of[r] = u
 		p.queue.push(r)
 	}
+}
+
+// of returns the unit that lacks a part, or nil.
+func (p *parts) of(r request) *unit {
+	var u *unit
+	if r.tree {
+		i := slices.IndexFunc(p.trees, func(u *unit) bool { return u.whole.at <= r.at && r.at < u.whole.at+int64(len(u.data)) })
+		if i < 0 {
+			return nil
+		}
+		u = p.trees[i]
+	} else if u = p.units[request{at: r.at &^ (chunk.BlockSize - 1)}.key()]; u == nil {
+		return nil
+	}
+	if i := u.index(r); i >= 64 || u.left>>i&1 == 0 || u.whole.at+int64(i*u.each) != r.at {
+		return nil
+	}
+	return u
 }
 
 // next takes the first part that is to be asked.
@@ -125,7 +146,7 @@ func (p *parts) next() (r request, u *unit, n int, ok bool) {
 			return request{}, nil, 0, false
 		}
 		r = q.pop()
-		if u = p.of[r]; u != nil {
+		if u = p.of(r); u != nil {
 			_, n = u.part(u.index(r))
 			return r, u, n, true
 		}
@@ -133,12 +154,12 @@ func (p *parts) next() (r request, u *unit, n int, ok bool) {
 }
 
 // unit is what a block or piece is being asked for with in parts, or nil.
-func (p *parts) unit(b request) *unit { return p.units[b] }
+func (p *parts) unit(b request) *unit { return p.units[b.key()] }
 
 // lost has a part asked for before others. False: it is none of a unit that is
 // asked for.
 func (p *parts) lost(r request) bool {
-	if p.of[r] == nil {
+	if p.of(r) == nil {
 		return false
 	}
 	p.again.push(r)
@@ -148,7 +169,7 @@ func (p *parts) lost(r request) bool {
 // arrived takes a part that is n bytes as was asked. done says that it was the last one
 // of its unit, which must be freed; u is nil for what is no part.
 func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) {
-	u = p.of[r]
+	u = p.of(r)
 	if u == nil {
 		return nil, false
 	}
@@ -156,7 +177,6 @@ func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) 
 	copy(u.data[i*u.each:], data)
 	u.left &^= 1 << i
 	u.weak = u.weak || !sure
-	delete(p.of, r)
 	if u.left == 0 {
 		p.forget(u)
 	}
@@ -165,24 +185,15 @@ func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) 
 
 // drop forgets the unit of a block or piece: another peer brought it, or shall.
 func (p *parts) drop(b request) {
-	u := p.units[b]
-	if u == nil {
-		return
+	if u := p.unit(b); u != nil {
+		p.forget(u)
+		u.free()
 	}
-	for i := 0; i*u.each < len(u.data); i++ {
-		if r, _ := u.part(i); p.of[r] == u {
-			delete(p.of, r)
-		}
-	}
-	p.forget(u)
-	u.free()
 }
 
-// came says that a block or piece came as a whole. The others of its unit are asked for still.
+// came says that a block or piece came as a whole. If it is not all of its unit it comes again with that.
 func (p *parts) came(b request) {
-	if u := p.units[b]; u != nil && len(u.data) > chunk.BlockSize {
-		delete(p.units, b)
-	} else {
+	if u := p.unit(b); u != nil && len(u.data) <= chunk.BlockSize {
 		p.drop(b)
 	}
 }
@@ -190,23 +201,28 @@ func (p *parts) came(b request) {
 // forget takes a unit out of those that are asked for.
 func (p *parts) forget(u *unit) {
 	for b := range u.blocks {
-		if p.units[b] == u {
-			delete(p.units, b)
-		}
+		delete(p.units, b.key())
+	}
+	if u.whole.tree {
+		p.trees = slices.DeleteFunc(p.trees, func(o *unit) bool { return o == u })
 	}
 }
 
 // wholes are the blocks and pieces that are being asked for, in order.
 func (p *parts) wholes() []request {
-	return slices.SortedFunc(maps.Keys(p.units), func(a, b request) int {
-		if a.tree != b.tree {
-			if a.tree {
-				return -1
-			}
-			return 1
+	var all []request
+	for _, u := range p.trees {
+		all = append(all, u.whole)
+	}
+	slices.SortFunc(all, func(a, b request) int { return cmp.Compare(a.at, b.at) })
+	pieces := len(all)
+	for k := range p.units {
+		if k&1 == 0 {
+			all = append(all, request{at: int64(k >> 1)})
 		}
-		return cmp.Compare(a.at, b.at)
-	})
+	}
+	slices.SortFunc(all[pieces:], func(a, b request) int { return cmp.Compare(a.at, b.at) })
+	return all
 }
 
 // clear forgets all units and returns what they were for, in order.
@@ -215,7 +231,6 @@ func (p *parts) clear() []request {
 	for _, b := range dropped {
 		p.drop(b)
 	}
-	clear(p.of) // also of units whose blocks all came as wholes
 	p.again, p.queue = queue{}, queue{}
 	return dropped
 }

@@ -21,7 +21,6 @@ func TestPartsModel(t *testing.T) {
 		var p parts
 		out := map[request]int{}   // parts in flight → length
 		size := map[request]int{}  // by first block
-		came := map[request]bool{} // blocks of those that came as a whole
 		sure := map[request]bool{} // by first block
 		of := func(whole request) (all []request) {
 			for at := 0; at < size[whole]; at += chunk.BlockSize {
@@ -30,9 +29,6 @@ func TestPartsModel(t *testing.T) {
 			return all
 		}
 		forget := func(whole request) {
-			for _, b := range of(whole) {
-				delete(came, b)
-			}
 			for r := range out { // their answers come, and are nobody's
 				if r.tree == whole.tree && r.at >= whole.at && r.at < whole.at+int64(size[whole]) {
 					delete(out, r)
@@ -45,11 +41,9 @@ func TestPartsModel(t *testing.T) {
 				want := 0
 				for whole := range size {
 					for _, b := range of(whole) {
-						if !came[b] {
-							want++
-						}
-						if u := p.unit(b); (u != nil) == came[b] || u != nil && u.whole != whole {
-							t.Fatalf("block %v of %v, came %v: unit %v", b, whole, came[b], u)
+						want++
+						if u := p.unit(b); u == nil || u.whole != whole {
+							t.Fatalf("block %v of %v: unit %v", b, whole, u)
 						}
 					}
 				}
@@ -58,8 +52,8 @@ func TestPartsModel(t *testing.T) {
 				}
 				for _, u := range p.units {
 					for i := 0; i*u.each < len(u.data); i++ {
-						if r, _ := u.part(i); (u.left>>i&1 == 1) != (p.of[r] == u) {
-							t.Fatalf("part %d of %v: left %b, known %v", i, u.whole, u.left, p.of[r] == u)
+						if r, _ := u.part(i); (u.left>>i&1 == 1) != (p.of(r) == u) {
+							t.Fatalf("part %d of %v: left %b, known %v", i, u.whole, u.left, p.of(r) == u)
 						}
 					}
 				}
@@ -71,7 +65,7 @@ func TestPartsModel(t *testing.T) {
 					n = rapid.IntRange(1, min(maxAnswer/chunk.BlockSize, blocks-int(whole.at/chunk.BlockSize))).Draw(t, "blocks")
 				}
 				for i := range n {
-					if b := (request{whole.tree, whole.at + int64(i*chunk.BlockSize)}); p.unit(b) != nil || came[b] {
+					if b := (request{whole.tree, whole.at + int64(i*chunk.BlockSize)}); p.unit(b) != nil {
 						return
 					}
 				}
@@ -129,7 +123,6 @@ func TestPartsModel(t *testing.T) {
 				b := request{rapid.Bool().Draw(t, "tree"), rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
 				if u := p.unit(b); u != nil {
 					whole := u.whole
-					came[b] = true
 					if p.came(b); size[whole] <= chunk.BlockSize {
 						forget(whole)
 					}
@@ -140,7 +133,7 @@ func TestPartsModel(t *testing.T) {
 		for r := range out {
 			p.lost(r)
 		}
-		for len(p.of) > 0 {
+		for len(p.units) > 0 {
 			r, _, n, ok := p.next()
 			if !ok {
 				t.Fatalf("%d units are left, and nothing to ask", len(p.units))

@@ -229,6 +229,7 @@ func (d *Download) request(now time.Time) {
 	room := d.share()
 	fastest := time.Duration(0)
 	for _, s := range d.sources {
+		s.proven = d.cfg.Peers.Proven(s.addr)
 		room -= s.flights.bytes
 		if rtt := s.rtt.Smoothed(); s.answers && rtt > 0 && !s.quiet() && (fastest == 0 || rtt < fastest) {
 			fastest = rtt
@@ -316,7 +317,7 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 	if d.crowd.few && !s.asked && !s.quiet() {
 		return false
 	}
-	if s.quiet() || !d.cfg.Peers.Proven(s.addr) {
+	if s.quiet() || !s.proven {
 		// One at a time to those who went silent or never proved their address
 		// (RFC 8085 section 3.1.1).
 		if s.flights.live > 0 {
@@ -406,7 +407,11 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	if u != nil {
 		fl.part, fl.each = true, int32(u.each)
 	}
-	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, fl, d.padFor(s), now) {
+	pad := 0
+	if !s.proven {
+		pad = unprovenPad
+	}
+	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, fl, pad, now) {
 		return true
 	}
 	d.lost(s, r, fl)
@@ -521,7 +526,7 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	whole := request{at: block * chunk.BlockSize}
 	age := time.Duration(0)
 	if o.flights.hasWhole(whole) {
-		age = now.Sub(o.flights.out[whole].sent)
+		age = now.Sub(o.flights.out[whole.key()].sent)
 	} else if o.parts.unit(whole) == nil {
 		return false
 	}

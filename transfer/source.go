@@ -37,6 +37,7 @@ type source struct {
 	granted     int           // the largest window while any request that is out was sent
 	overtaken   time.Duration // by how much answers have come after such that were asked for later
 	overtakenAt time.Time
+	proven      bool // its address is, as of the plan that is made
 	slow        bool // its answers take much longer than those of the best
 
 	doubted time.Time // when an answer of it came without our cookie, before any with it; zero: never

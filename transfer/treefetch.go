@@ -111,7 +111,7 @@ func (t *treeFetch) complete(f *chunk.Tree) bool {
 func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 	r := request{tree: true, at: a.offset}
 	whole := r
-	if u := s.parts.of[r]; u != nil {
+	if u := s.parts.of(r); u != nil {
 		whole = u.whole
 	} else if fl.part {
 		d.stats.Twice++

@@ -284,6 +284,7 @@ type answerer struct {
 	silent []netip.AddrPort
 	reads  readJobs
 	msg    wire.Content
+	now    time.Time // when the answer to a request is sent
 	id     []byte
 	hex    [2 * len(chunk.Hash{})]byte
 }
@@ -377,6 +378,7 @@ func (a *answerer) read(ctx context.Context, p *upPeer, ws []want, data []byte, 
 // sendEach queues the answer to one request, in as many datagrams as are wanted. They are of one size, but for the last
 // one, so that the socket sends them together.
 func (a *answerer) sendEach(p *upPeer, w want, data []byte) {
+	a.now = time.Now()
 	for w.each > 0 && int64(len(data)) > w.each {
 		w.length = w.each
 		a.send(p, w, data[:w.each])
@@ -397,7 +399,7 @@ func (a *answerer) send(p *upPeer, w want, part []byte) {
 	}
 	a.id, _ = w.id.AppendText(a.id[:0]) // never fails
 	a.msg = wire.Content{ID: a.id, For: w.raw, Offset: w.offset, Data: part, EOF: w.content.Size()}
-	now := time.Now()
+	now := a.now
 	room := p.fit.room(w.length, now)
 	ranges := 1
 	if of := (wantKey{id: w.id, raw: w.raw}); p.toldOf != of || now.Sub(p.told) >= tellEvery || w.length <= pollBytes {

@@ -3,15 +3,17 @@ package wire
 import (
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Sender is who sent a datagram, as far as it is known.
 type Sender struct {
 	Addr   netip.AddrPort
-	Via    uint8 // the socket it came in by, as in Datagram
-	Proven bool  // this datagram carried our cookie, or came over loopback
-	Room   int   // bytes of reply elements that may still be sent for this datagram, each counting one for its comma
-	Size   int   // bytes of the datagram as received
+	Via    uint8     // the socket it came in by, as in Datagram
+	Proven bool      // this datagram carried our cookie, or came over loopback
+	Room   int       // bytes of reply elements that may still be sent for this datagram, each counting one for its comma
+	Size   int       // bytes of the datagram as received
+	At     time.Time // when it was admitted
 
 	Content bool // the datagram holds a Content, whatever else is in it
 
