@@ -153,6 +153,12 @@ type event struct {
 		Size  int64    `json:"size"`
 		Peers []string `json:"peers"`
 	} `json:"offers"`
+	Text    string  `json:"text"` // of a chat, with the next three
+	Key     string  `json:"key"`
+	Sealed  bool    `json:"sealed"`
+	Group   string  `json:"group"`
+	Link    string  `json:"link"`
+	Seq     int64   `json:"seq"`
 	Done    int64   `json:"bytes_done"`
 	Fetched int64   `json:"bytes_fetched"`
 	Seconds float64 `json:"seconds"`
