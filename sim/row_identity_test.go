@@ -199,7 +199,7 @@ func TestKeysAreNotStolen(t *testing.T) {
 		}
 		s := b.Stats().Letters
 		t.Logf("%d tries: %+v", tries, s)
-		if s.Opened < tries/4 || s.Bad == 0 || s.Replays == 0 {
+		if s.Opened < int64(tries)/4 || s.Bad == 0 || s.Replays == 0 {
 			t.Errorf("they were not looked at: %+v", s)
 		}
 	})
