@@ -149,9 +149,8 @@ func TestTalking(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		time.Sleep(4 * time.Second) // it repeats itself meanwhile
-		if n := strings.Count(s.stdout(), "hello everybody"); n != 1 {
-			return "", fmt.Errorf("it was shown %d times", n)
+		if until(4*time.Second, func() bool { return strings.Count(s.stdout(), "hello everybody") > 1 }) { // it repeats itself meanwhile
+			return "", fmt.Errorf("it was shown twice: %s", s.stdout())
 		}
 		return sealed(e, nil)
 	})
