@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -417,34 +416,30 @@ func (d *Daemon) removeJob(ctx context.Context, id string, data bool, done *cont
 func (d *Daemon) deleteData(j *Job, seeded []string, done *control.Changed) error {
 	path := string(j.Fetch.Path)
 	stamps := map[string]chunk.Stamp{}
-	if err := d.Under(path, func(e index.Entry) error {
-		stamps[e.Place.Path] = e.Place.Stamp
-		return nil
-	}); err != nil {
-		return err
-	}
 	var made []string
 	partials := []string{chunk.PartName(path), chunk.PartName(path) + ".sharer"}
 	if j.Fetch.Folder != nil {
-		rels, err := d.readMade(j.ID)
+		list, err := d.readMade(j.ID)
 		if err != nil {
 			return err
 		}
-		for _, rel := range rels {
-			made = append(made, filepath.Join(path, filepath.FromSlash(rel)))
+		for _, m := range list {
+			name := filepath.Join(path, filepath.FromSlash(m.Path))
+			if _, twice := stamps[name]; !twice {
+				made = append(made, name)
+			}
+			stamps[name] = m.Stamp
 		}
 		partials = []string{filepath.Join(path, folder.Stage)}
-	} else if j.Made {
-		made = []string{path}
+	} else if j.Made != nil {
+		made, stamps[path] = []string{path}, *j.Made
 	}
 	var errs error
 	for _, name := range made {
-		fi, err := os.Lstat(name)
+		now := stampOf(name)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			errs = errors.Join(errs, err)
-		case seededBy(name, seeded), !fi.Mode().IsRegular(), stamps[name] != chunk.StampOf(fi):
+		case now == nil:
+		case seededBy(name, seeded), stamps[name] != *now:
 			done.Kept = append(done.Kept, control.Path(name))
 		default:
 			if err := os.Remove(name); err != nil {

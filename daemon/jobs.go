@@ -38,7 +38,7 @@ type Job struct {
 	Error string        `json:"error,omitempty"` // why it failed, or waits
 	Size  int64         `json:"size"`            // of what is there, or will be; -1: not known
 	Have  int64         `json:"have"`            // as it was last noted
-	Made  bool          `json:"made,omitempty"`  // the file was not there before: it may be deleted with the job
+	Made  *chunk.Stamp  `json:"made,omitempty"`  // the file was not there before, and had this stamp then: it may be deleted with the job
 }
 
 // keeps says whether the job's files are offered when it is done.
@@ -218,8 +218,10 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 		j.State, j.Error = JobFailed, fmt.Sprintf("%d files failed", r.failed)
 	default:
 		j.State, j.Error, j.Have, j.Size, j.Ended = JobDone, "", got.Size, got.Size, time.Now().UTC().Truncate(time.Second)
-		j.Made = j.Made || !got.Existed && j.Fetch.Folder == nil
 		j.Fetch.Path = control.Path(got.Path)
+		if !got.Existed && j.Fetch.Folder == nil {
+			j.Made = stampOf(got.Path)
+		}
 		d.replacedLocked(j)
 		d.dropEndedLocked()
 	}
@@ -240,6 +242,16 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 		d.log.Info("get ended", "job", j.ID, "path", path, "err", err)
 	}
 	r.end(got, err)
+}
+
+// stampOf is the stamp of a file, nil if there is none.
+func stampOf(path string) *chunk.Stamp {
+	fi, err := os.Lstat(path)
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil
+	}
+	s := chunk.StampOf(fi)
+	return &s
 }
 
 // forgetJobLocked takes a job off the list; the caller saves.

@@ -9,11 +9,18 @@ import (
 	"os"
 	"path/filepath"
 
+	"sharer/chunk"
 	"sharer/folder"
 )
 
 // Jobs of folders have two files of their own, since a folder may have a million files: which are meant, written
-// once, and which of them the job has made, one a line as a JSON string.
+// once, and which of them the job has made, one a line.
+
+// made is a file that a job has made, and the stamp that it had then.
+type made struct {
+	Path  string      `json:"path"` // below the folder
+	Stamp chunk.Stamp `json:"stamp"`
+}
 
 func (d *Daemon) listName(job string) string {
 	return filepath.Join(d.cfg.Node.StateDir, "jobs", job+".json")
@@ -71,15 +78,18 @@ func (d *Daemon) openMade(job string) (madeList, error) {
 
 func (m madeList) Close() error { return m.f.Close() }
 
-func (m madeList) note(path string) {
-	text, err := json.Marshal(path)
-	if err == nil {
+func (m madeList) note(rel, path string) {
+	stamp := stampOf(path)
+	if stamp == nil {
+		return
+	}
+	if text, err := json.Marshal(made{rel, *stamp}); err == nil {
 		_, _ = m.f.Write(append(text, '\n'))
 	}
 }
 
 // readMade returns what a job has made; a line that was torn is left out.
-func (d *Daemon) readMade(job string) (paths []string, err error) {
+func (d *Daemon) readMade(job string) (files []made, err error) {
 	f, err := os.Open(d.madeName(job))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -90,10 +100,10 @@ func (d *Daemon) readMade(job string) (paths []string, err error) {
 	defer f.Close()
 	s := bufio.NewScanner(f)
 	for s.Scan() {
-		var path string
-		if json.Unmarshal(s.Bytes(), &path) == nil && folder.CheckPath(path) == nil {
-			paths = append(paths, path)
+		var m made
+		if json.Unmarshal(s.Bytes(), &m) == nil && folder.CheckPath(m.Path) == nil {
+			files = append(files, m)
 		}
 	}
-	return paths, s.Err()
+	return files, s.Err()
 }

@@ -190,7 +190,7 @@ func (d *Daemon) workFolder(ctx context.Context, r *run, f control.Fetch, g node
 				got.Fetched += file.Fetched
 				got.Resumed += file.Resumed
 				if !file.Existed {
-					made.note(file.File.Path)
+					made.note(file.File.Path, file.Path)
 				}
 			} else if failed++; first == nil {
 				first = file.Err
