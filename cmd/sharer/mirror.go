@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -215,41 +214,23 @@ type mirroring struct {
 
 // follow sets what a mirror of a link follows.
 func follow(spec *mirror.Spec, text string) error {
-	if key, name, ok := publishedOf(text); ok {
-		spec.Key, spec.Path = key, name
-	} else {
-		l, err := link.Parse(text)
-		if err != nil {
-			return usagef("%v", err)
-		}
-		if !l.Folder || l.Path != "" {
-			return usagef("a mirror carries a folder: lcdp://KEY/NAME or lcdp://folder/ID")
-		}
+	l, err := link.Parse(text)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	name := l.Name
+	switch {
+	case l.Published != "":
+		spec.Key, spec.Path, name = identity.PublicKey(l.Publisher), l.Published, l.Published
+	case l.Folder && l.Path == "":
 		spec.ID = l.ID.Hash
-		if spec.Name == "" {
-			spec.Name = mirror.NameFor(l.Name)
-		}
+	default:
+		return usagef("a mirror carries a folder: lcdp://KEY/NAME or lcdp://folder/ID")
 	}
 	if spec.Name == "" {
-		spec.Name = mirror.NameFor(spec.Path)
+		spec.Name = mirror.NameFor(name)
 	}
 	return nil
-}
-
-// publishedOf takes lcdp://[0x]KEY/NAME apart.
-func publishedOf(text string) (key identity.PublicKey, name string, ok bool) {
-	rest, found := strings.CutPrefix(text, "lcdp://")
-	if !found && !strings.HasPrefix(text, "0x") {
-		return key, "", false
-	}
-	hex, name, _ := strings.Cut(rest, "/")
-	key, err := identity.ParsePublicKey(hex)
-	if err != nil {
-		return key, "", false
-	}
-	name, _, _ = strings.Cut(name, "?")
-	name, err = url.PathUnescape(strings.TrimSuffix(name, "/"))
-	return key, name, err == nil && identity.CheckName(name) == nil
 }
 
 func (m *mirroring) add(ctx context.Context, spec mirror.Spec, args []string) error {
