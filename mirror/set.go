@@ -140,7 +140,7 @@ func (m *Mirror) offerPages(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return m.offerPage(ctx)
 }
 
 func (m *Mirror) offerHead(ctx context.Context, h Head) error {
@@ -254,7 +254,7 @@ func (s *Set) Remove(ctx context.Context, name string, data bool) error {
 	for _, e := range entries {
 		paths = append(paths, filepath.Join(m.pages.dir, e.Name()))
 	}
-	err = errors.Join(err, s.cfg.Shelf.Withdraw(paths))
+	err = errors.Join(err, s.cfg.Shelf.Withdraw(append(paths, filepath.Join(m.dir, pageName))))
 	if data {
 		for _, part := range []string{m.tree.pointerName(), versionsDir} {
 			err = errors.Join(err, os.RemoveAll(m.tree.path(part)))

@@ -68,6 +68,9 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		redirect(w, r)
 		return
 	}
+	for strings.Contains("/"+file, "/./") { // apt asks for ./Packages
+		file = strings.Replace("/"+file, "/./", "/", 1)[1:]
+	}
 	v, err := h.Set.View(r.Context(), name)
 	if err != nil {
 		http.Error(w, "the manifest cannot be read", http.StatusInternalServerError)

@@ -133,7 +133,7 @@ func TestTree(t *testing.T) {
 		status int
 		body   string
 	}{
-		{"/mirror/m/a.txt", 200, "hello"}, {"/mirror/m/pool/b%20c.deb", 200, "a package"}, {"/mirror/m/no", 410, "not carried here: reason\n"}, {"/mirror/m/law", 451, "not carried here: reason\n"},
+		{"/mirror/m/a.txt", 200, "hello"}, {"/mirror/m/./pool/././deep/x", 200, "x"}, {"/mirror/m/pool/b%20c.deb", 200, "a package"}, {"/mirror/m/no", 410, "not carried here: reason\n"}, {"/mirror/m/law", 451, "not carried here: reason\n"},
 		{"/mirror/m", 301, ""}, {"/mirror/m/pool", 301, ""}, {"/mirror/other/", 404, "404 page not found\n"}, {"/mirror/m/nothing", 404, "404 page not found\n"},
 		{"/mirror/m/../../../etc/passwd", 404, "404 page not found\n"}, {"/mirror/m/%2e%2e/%2e%2e/etc/passwd", 404, "404 page not found\n"}, {"/mirror/m//etc/passwd", 404, "404 page not found\n"},
 		{"/mirror/m/long", 404, "this mirror carries a part of the folder, and this file is not in it\n"}, {"/elsewhere", 404, "404 page not found\n"},
