@@ -251,7 +251,7 @@ func TestMirrorApt(t *testing.T) {
 	publisher.stop()
 
 	root := filepath.Join(folder(t), "root")
-	for _, dir := range []string{"etc/apt/sources.list.d", "etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"} {
+	for _, dir := range []string{"etc/apt/sources.list.d", "etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg", "var/log/apt"} {
 		check(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
 	}
 	write(filepath.Join(root, "var/lib/dpkg/status"), "")
