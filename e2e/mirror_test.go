@@ -81,8 +81,8 @@ func (n *peerNode) tree(name string) string {
 	return filepath.Join(n.dir, "mirrors", name, "tree", "current")
 }
 
-// until waits for something that must come true.
-func until(t *testing.T, what string, is func() bool) time.Duration {
+// awaited waits for something that must come true.
+func awaited(t *testing.T, what string, is func() bool) time.Duration {
 	t.Helper()
 	begun := time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -149,13 +149,13 @@ func TestMirrors(t *testing.T) {
 	}
 	at := func(m *peerNode) int { return versionAt(t, m.tree("isos"), files) }
 	for i, m := range mirrors {
-		t.Logf("mirror %d has v1 after %.1fs", i+1, until(t, "version 1", func() bool { return at(m) == 1 }).Seconds())
+		t.Logf("mirror %d has v1 after %.1fs", i+1, awaited(t, "version 1", func() bool { return at(m) == 1 }).Seconds())
 	}
 
 	version(t, src, 2, files)
 	publisher.publish("isos", src)
 	looks := 0
-	took := until(t, "version 2 everywhere", func() bool {
+	took := awaited(t, "version 2 everywhere", func() bool {
 		looks++
 		return at(mirrors[0]) == 2 && at(mirrors[1]) == 2 && at(mirrors[2]) == 2
 	})
@@ -173,25 +173,25 @@ func TestMirrors(t *testing.T) {
 	t.Log("the publisher has left; a newcomer fetched v2 from the mirrors alone")
 
 	damaged := damage(t, mirrors[0], files)
-	took = until(t, "the damage to heal", func() bool {
+	took = awaited(t, "the damage to heal", func() bool {
 		text, err := os.ReadFile(damaged)
 		return err == nil && strings.HasPrefix(string(text), "version 2 of file")
 	})
-	until(t, "the log", func() bool { return strings.Contains(mirrors[0].must("mirror", "log", "isos"), "and brought again") })
+	awaited(t, "the log", func() bool { return strings.Contains(mirrors[0].must("mirror", "log", "isos"), "and brought again") })
 	t.Logf("a flipped byte was found, put aside and healed after %.1fs", took.Seconds())
 
 	publisher.start(mirrors[0])
 	version(t, src, 3, 3)
 	publisher.publish("isos", src)
 	for i, m := range mirrors {
-		until(t, "the wipe to be held", func() bool { return strings.Contains(m.must("mirror", "ls"), "max-delete") })
+		awaited(t, "the wipe to be held", func() bool { return strings.Contains(m.must("mirror", "ls"), "max-delete") })
 		if got := at(m); got != 2 {
 			t.Errorf("mirror %d has version %d after a wipe", i+1, got)
 		}
 	}
 	t.Logf("a version without %d of %d files is held: %s", files-3, files, strings.TrimSpace(mirrors[0].must("mirror", "ls")))
 	mirrors[2].must("mirror", "approve", "isos")
-	until(t, "what was approved", func() bool { return versionAt(t, mirrors[2].tree("isos"), 3) == 3 })
+	awaited(t, "what was approved", func() bool { return versionAt(t, mirrors[2].tree("isos"), 3) == 3 })
 	t.Log("approved at one mirror: it has v3")
 	for _, m := range mirrors {
 		if code := m.stop(); code != 0 {
@@ -247,7 +247,7 @@ func TestMirrorApt(t *testing.T) {
 	link := publisher.publish("debian", pool)
 	m := daemonIn(t, ns, 40121, publisher)
 	m.must("mirror", "add", link)
-	until(t, "the pool", func() bool { _, err := os.Stat(filepath.Join(m.tree("debian"), "Packages")); return err == nil })
+	awaited(t, "the pool", func() bool { _, err := os.Stat(filepath.Join(m.tree("debian"), "Packages")); return err == nil })
 	publisher.stop()
 
 	root := filepath.Join(folder(t), "root")
