@@ -20,7 +20,6 @@ import (
 type fakeUploads struct {
 	mu    sync.Mutex
 	names []string
-	quota int
 	err   error
 	wait  chan struct{} // if not nil: Put waits for it
 }
