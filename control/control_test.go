@@ -414,3 +414,41 @@ func TestGetFromOtherUser(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// fakeHolder has some files.
+type fakeHolder struct {
+	Holder
+	files int
+	err   error
+}
+
+func (f *fakeHolder) Files(what string, each func(File) error) error {
+	for i := range f.files {
+		if err := each(File{Path: Path(fmt.Sprint(what, i)), Size: int64(i)}); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func TestFiles(t *testing.T) {
+	back := &fakeHolder{}
+	c := pair(t, t.TempDir(), func(s *Server) { s.ServeHolder(back) })
+	for _, n := range []int{0, 1, filesInLine, filesInLine + 1, 3*filesInLine - 1} {
+		back.files = n
+		i := 0
+		err := c.Files(t.Context(), "x", func(f File) error {
+			if f.Path != Path(fmt.Sprint("x", i)) || f.Size != int64(i) {
+				t.Errorf("file %d is %+v", i, f)
+			}
+			i++
+			return nil
+		})
+		if err != nil || i != n {
+			t.Errorf("%d files of %d, %v", i, n, err)
+		}
+	}
+	if back.err = ErrUnknown; !errors.Is(c.Files(t.Context(), "x", func(File) error { return nil }), ErrUnknown) {
+		t.Error("the error is lost")
+	}
+}

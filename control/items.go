@@ -36,6 +36,9 @@ type File struct {
 	SHA256 chunk.Hash `json:"sha256"`
 }
 
+// filesInLine is how many files go into one event.
+const filesInLine = 500
+
 // Known is what is known of a content.
 type Known struct {
 	ID      string     `json:"id"`
@@ -83,10 +86,18 @@ func (s *Server) ServeHolder(d Holder) {
 		return struct{}{}, nil
 	})
 	stream(s, "POST /v1/files", maxRequest, func(ctx context.Context, in Change, out *Stream) (struct{}, error) {
-		return struct{}{}, d.Files(in.What, func(f File) error {
-			out.Event(f)
+		var batch []File // a line for each would cost more than the files
+		err := d.Files(in.What, func(f File) error {
+			if batch = append(batch, f); len(batch) == filesInLine {
+				out.Event(batch)
+				batch = batch[:0]
+			}
 			return ctx.Err()
 		})
+		if len(batch) > 0 {
+			out.Event(batch)
+		}
+		return struct{}{}, err
 	})
 	handle(s, "POST /v1/know", func(_ context.Context, in Change) (Known, error) { return d.Know(in.What) })
 	handle(s, "POST /v1/remove", func(ctx context.Context, in Change) (Changed, error) {
@@ -120,11 +131,16 @@ func (c *Client) Items(ctx context.Context) (items []Item, err error) {
 // Files lists the files of an item.
 func (c *Client) Files(ctx context.Context, what string, each func(File) error) error {
 	return c.Stream(ctx, "/v1/files", Change{What: what}, func(text json.RawMessage) error {
-		var f File
-		if err := json.Unmarshal(text, &f); err != nil {
+		var batch []File
+		if err := json.Unmarshal(text, &batch); err != nil {
 			return err
 		}
-		return each(f)
+		for _, f := range batch {
+			if err := each(f); err != nil {
+				return err
+			}
+		}
+		return nil
 	}, nil, nil)
 }
 
