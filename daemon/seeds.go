@@ -149,6 +149,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	for root, sums := range alone {
 		err = errors.Join(err, d.publishFile(ctx, root, sums))
 	}
+	d.giveBack(report.Files)
 	return report, found, err
 }
 

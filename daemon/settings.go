@@ -211,3 +211,15 @@ func (d *Daemon) Unban(net netip.Prefix) error {
 	d.Node.Ban(d.saved.Bans)
 	return d.saveLocked()
 }
+
+// StartLimits replaces the limits that the daemon was started with, as when the file of settings is read again. They hold
+// unless others were set by SetLimits.
+func (d *Daemon) StartLimits(l node.Limits) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cfg.Node.Up, d.cfg.Node.Down, d.cfg.Node.UpPerPeer, d.cfg.Node.DownPerPeer = l.Up, l.Down, l.UpPerPeer, l.DownPerPeer
+	if d.saved.Limits == nil {
+		d.table = d.startRates()
+	}
+	d.applyRatesLocked(time.Now())
+}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -90,7 +91,19 @@ func (d *Daemon) relists(ctx context.Context) {
 				d.log.Warn("the folder's new list", "path", root, "err", err)
 			}
 		}
+		_, files, _ := d.seeded()
+		d.giveBack(files)
 		pause.Reset(max(relistPause, relistTimes*time.Since(begun)))
+	}
+}
+
+// manyFiles is from how many files on what making their list took of memory, some 500 bytes each, is given back at once.
+const manyFiles = 20_000
+
+// giveBack gives memory back to the system after work on so many files: else a daemon at rest keeps it for long.
+func (d *Daemon) giveBack(files int) {
+	if files >= manyFiles {
+		debug.FreeOSMemory()
 	}
 }
 

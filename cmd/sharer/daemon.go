@@ -98,6 +98,14 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 		scr.event(ready)
 	}
 	scr.note("the daemon is running on %s, with %s. Ctrl-C to stop", strings.Join(ready.Listen, " "), config.StateDir)
-	<-ctx.Done()
-	return nil
+	hup, unhup := catchReload()
+	defer unhup()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			o.reload(p, scr)
+		}
+	}
 }

@@ -24,10 +24,11 @@ type options struct {
 	interval    time.Duration
 	intervalSet bool // by a flag or the environment
 	logFormat   string
-	watch       bool          // what is seeded is watched
-	rescan      time.Duration // of a folder that cannot be watched
-	stateDir    string        // never empty after validate
-	config      string        // of --config; empty: the usual place
+	logLevel    *slog.LevelVar // of the logger that was made; nil: none was
+	watch       bool           // what is seeded is watched
+	rescan      time.Duration  // of a folder that cannot be watched
+	stateDir    string         // never empty after validate
+	config      string         // of --config; empty: the usual place
 	listen      []string
 	peers       []string
 	isolated    bool
@@ -262,16 +263,9 @@ func (o *options) stateFolder(getenv func(string) string) (string, error) {
 
 // log is the logger of the node: errors with -q, warnings by default, more with -v.
 func (o *options) log(w io.Writer) *slog.Logger {
-	level := slog.LevelWarn
-	switch {
-	case o.quiet:
-		level = slog.LevelError
-	case o.verbose == 1:
-		level = slog.LevelInfo
-	case o.verbose > 1:
-		level = slog.LevelDebug
-	}
-	handler := &slog.HandlerOptions{Level: level}
+	o.logLevel = new(slog.LevelVar)
+	o.logLevel.Set(o.level())
+	handler := &slog.HandlerOptions{Level: o.logLevel}
 	if o.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, handler))
 	}

@@ -221,7 +221,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "USR1": usr1}
+	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "USR1": usr1, "HUP": syscall.SIGHUP}
 	if neg || len(args) != 2 || procs(ts)[args[0]] == nil || signals[args[1]] == nil {
 		ts.Fatalf("usage: signal NAME INT|TERM|KILL|USR1")
 	}
