@@ -275,7 +275,10 @@ func TestBrowserHostile(t *testing.T) {
 	_, tricks, _ := strings.Cut(string(script), "<script>")
 	tricks, _, _ = strings.Cut(tricks, "</script>\n")
 	var out struct{ Got []string }
-	home.eval(strings.Replace(tricks, `"use strict";`, "", 1)+fmt.Sprintf("\nattack(%q, %q)", n.base, held), &out)
+	home.eval(strings.Replace(tricks, `"use strict";`, "", 1), nil)
+	for try := 0; try < 3 && len(out.Got) < 8; try++ { // a busy machine may need longer than a trick waits
+		home.eval(fmt.Sprintf("attack(%q, %q)", n.base, held), &out)
+	}
 	if len(out.Got) < 8 {
 		t.Errorf("the node's own page got no more than %q", out.Got)
 	}
