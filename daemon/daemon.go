@@ -69,14 +69,15 @@ type Daemon struct {
 	logs  *logs
 	rates chan struct{} // one token: the limits are others now
 
-	mu      sync.Mutex
-	saved   saved
-	seeds   []*Seed         // what is seeded now; saved has what earlier runs seeded, unless Config.Keep
-	hashing map[string]int  // scans that run, by root
-	running map[string]*run // jobs that run, by their id
-	changed []string        // roots of seeds whose folders have to be listed anew, each once
-	table   limit.Timetable
-	closing bool
+	mu        sync.Mutex
+	saved     saved
+	seeds     []*Seed         // what is seeded now; saved has what earlier runs seeded, unless Config.Keep
+	hashing   map[string]int  // scans that run, by root
+	published []*Published    // by the daemon, while a command runs
+	running   map[string]*run // jobs that run, by their id
+	changed   []string        // roots of seeds whose folders have to be listed anew, each once
+	table     limit.Timetable
+	closing   bool
 }
 
 // Open starts a node, goes on with what is kept, and answers on the control socket. The error is a *node.LockedError when
@@ -130,7 +131,7 @@ func (d *Daemon) open() (err error) {
 	d.openWatcher()
 	d.restored.Store(!d.cfg.Keep)
 	if !d.cfg.Keep {
-		d.saved.Published = nil // what one command publishes the next one does not
+		d.published, d.saved.Published = d.saved.Published, nil // what one command publishes the next one does not
 	} else {
 		d.seeds = d.saved.Seeds
 		d.restoreSeeds()
@@ -212,6 +213,8 @@ func (d *Daemon) saveLocked() error {
 	s := d.saved
 	if d.cfg.Keep {
 		s.Seeds = d.seeds
+	} else {
+		s.Published = d.published
 	}
 	return d.keeper.store(s)
 }

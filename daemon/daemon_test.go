@@ -163,6 +163,12 @@ func TestForeground(t *testing.T) {
 	if _, err := d.Seed(t.Context(), seed.Options{Paths: []string{file}}, nil); err != nil {
 		t.Fatal(err)
 	}
+	d.mu.Lock()
+	d.saved.Published = []*Published{{Name: "mine"}}
+	if err := d.saveLocked(); err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Unlock()
 	d.Close()
 	d = open(t, state, false)
 	if items := d.Items(); len(items) != 0 {
@@ -178,6 +184,9 @@ func TestForeground(t *testing.T) {
 	d = open(t, state, true)
 	if items := d.Items(); len(items) != 1 || string(items[0].Path) != file || d.Limits().Text != "3M" {
 		t.Errorf("the daemon seeds %+v, with limits %+v", items, d.Limits())
+	}
+	if p := d.saved.Published; len(p) != 1 || p[0].Name != "mine" {
+		t.Errorf("the daemon publishes %+v", p)
 	}
 }
 

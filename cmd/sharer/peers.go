@@ -39,12 +39,13 @@ type peersOptions struct {
 }
 
 func newPeers() *command {
-	c := newCommand("peers", "[add HOST:PORT... | rm HOST:PORT | ban ADDR|CIDR | unban ADDR|CIDR | bans]", "list the peers that were met, add and ban some")
+	c := newCommand("peers", "[add HOST:PORT... | rm HOST:PORT | ban ADDR|CIDR|KEY | unban ADDR|CIDR|KEY | bans]", "list the peers that were met, add and ban some")
 	c.long = `List the peers that the daemon knows, or without one those that the last node on this machine
 knew, from the snapshot that it keeps in its state folder while it runs.
 
 add has a peer asked for ever, also after restarts of the daemon, until rm. ban has the addresses of a network
-neither asked nor answered until unban; bans lists them.`
+neither asked nor answered until unban; bans lists them. The holder of a key is banned by the own deny list, which
+sharer deny ls shows.`
 	c.examples = "sharer peers add 192.0.2.7:24254\nsharer peers ban 198.51.100.0/24\nsharer peers --sort heard\nsharer peers --json | jq '.peers[] | select(.rtt_ms<100)'"
 	o := &peersOptions{options: c.options}
 	c.flags.StringVar(&o.sort, "sort", "rtt", "`ORDER`: rtt, heard or address")

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
+	"sharer/chunk"
 	"sharer/control"
 )
 
@@ -64,6 +66,7 @@ func changePeers(ctx context.Context, o *peersOptions, args []string, s *stdio) 
 	defer scr.close()
 	var addrs []netip.AddrPort
 	var nets []netip.Prefix
+	var keys []string
 	for _, a := range args {
 		if verb == "add" || verb == "rm" {
 			found, err := resolve(ctx, scr, a)
@@ -71,6 +74,10 @@ func changePeers(ctx context.Context, o *peersOptions, args []string, s *stdio) 
 				return err
 			}
 			addrs = append(addrs, found...)
+			continue
+		}
+		if h, err := chunk.ParseHash(strings.TrimPrefix(a, "0x")); err == nil {
+			keys = append(keys, "key/"+h.String())
 			continue
 		}
 		net, err := parseNet(a)
@@ -95,9 +102,15 @@ func changePeers(ctx context.Context, o *peersOptions, args []string, s *stdio) 
 		for _, n := range nets {
 			err = errors.Join(err, c.Ban(ctx, n))
 		}
+		for _, k := range keys {
+			err = errors.Join(err, c.AddDenial(ctx, control.Denial{Entry: k, Reason: "banned by hand"}))
+		}
 	case "unban":
 		for _, n := range nets {
 			err = errors.Join(err, c.Unban(ctx, n))
+		}
+		for _, k := range keys {
+			err = errors.Join(err, c.RemoveDenial(ctx, k))
 		}
 	}
 	if errors.Is(err, control.ErrUnknown) {
