@@ -8,7 +8,7 @@
 //   - What a publisher does not do by itself, such as to take most files away, to go back to an earlier version, or
 //     to sign two manifests under one number, changes nothing here until the operator has said so. [State].
 //   - Who carries what is computed from what all know, without talking. [Shared].
-//   - Memory does not grow with the folder but for one bit a file, and while a plan is made 16 bytes a file.
+//   - Memory does not grow with the folder but for one bit a file, and while a plan is made 32 bytes a file.
 //
 // What it does not: it knows no peers, and keeps no contents. Those are the node's and the store's; it says what it
 // needs of them by the interfaces [Store], [Fetcher] and [Names].
