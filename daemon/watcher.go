@@ -143,6 +143,7 @@ func (d *Daemon) list(root string) error {
 	if err := d.noteSeeds(map[string]*Seed{root: s}); err != nil {
 		return err
 	}
+	d.log.Info("listed anew", "path", root, "files", s.Files)
 	d.tell(watch.Event{Kind: watch.Settled, Root: root}, made)
 	return nil
 }
