@@ -29,14 +29,6 @@ func (p *Path) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*string)(p))
 }
 
-func paths(in []string) []Path {
-	out := make([]Path, 0, len(in))
-	for _, p := range in {
-		out = append(out, Path(p))
-	}
-	return out
-}
-
 func texts(in []Path) []string {
 	out := make([]string, 0, len(in))
 	for _, p := range in {
