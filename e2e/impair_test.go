@@ -213,7 +213,11 @@ func (m *meter) datagram(b []byte, fragments bool) {
 		if e.Name != "Content" {
 			continue
 		}
-		if c, err := lcdp.ParseContent(e.Payload); err == nil && !bytes.HasPrefix(c.ID, []byte("blake3_tree")) {
+		switch c, err := lcdp.ParseContent(e.Payload); {
+		case err != nil || bytes.HasPrefix(c.ID, []byte("blake3_tree")) || c.For&3 == 1: // the tree's handle
+		case c.For != 0:
+			content += int64(c.Raw)
+		default:
 			content += int64(c.DecodedLen())
 		}
 	}

@@ -7,6 +7,8 @@ import "strconv"
 //	[{"PleaseSendContent":{"id":"blake3/…","offset":8192,"length":4096,"raw":77}},…]
 //	[{"Content":{"raw":4096,"for":77,"offset":8192,"eof":1073741824}},…]<4096 bytes>
 //
+// With "each":N beside raw the answer is as many of these as its length takes of N bytes each, every one with an offset of its own.
+//
 // It is sent to nobody but who asked for it by the field raw, with proof of its address, and under the handle that
 // it gave there, which stands for the id. What an array is followed by is bound twice: the first
 // element is a Content that begins with raw, and raw says how long what follows is. So no
