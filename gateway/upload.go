@@ -142,6 +142,11 @@ func (s *steady) Read(p []byte) (int, error) {
 	_ = s.ctl.SetReadDeadline(s.since.Add(slowest))
 	n, err := s.r.Read(p)
 	s.got += int64(n)
+	if err == io.EOF {
+		// From here on the server listens whether the sender goes away, and takes a deadline for that: what follows, such as
+		// hashing gigabytes, may take longer.
+		_ = s.ctl.SetReadDeadline(time.Time{})
+	}
 	if err != nil && err != io.EOF {
 		if time.Since(s.since) >= slowest {
 			err = errSlow

@@ -129,3 +129,24 @@ func TestUploadsAtATime(t *testing.T) {
 		t.Errorf("one more: %d", w.Code)
 	}
 }
+
+// deadlines remembers the last one.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return nil }
+
+// The deadline of a body must not outlive it: the server would take it for a sender that has gone, and cancel what the
+// upload still needs.
+func TestUploadedNoDeadline(t *testing.T) {
+	g, _ := newTest(t, func(c *Config) { everything(c); c.Uploads = &fakeUploads{} })
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder(), read: time.Unix(1, 0)}
+	r := httptest.NewRequest(http.MethodPost, "/upload", strings.NewReader("hello"))
+	r.Host, r.RemoteAddr = testHost, "127.0.0.1:50000"
+	g.ServeHTTP(w, r)
+	if w.Code != http.StatusOK || !w.read.IsZero() {
+		t.Errorf("%d, and the body is still waited for until %v", w.Code, w.read)
+	}
+}
