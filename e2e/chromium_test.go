@@ -116,6 +116,13 @@ func TestBrowserPage(t *testing.T) {
 		t.Fatalf("the other node shares %+v", s.Shared)
 	}
 
+	// Two lines of the chat that are the same, as anybody can send them, are two rows and stay two.
+	var rows int
+	p.eval(`(() => { for (let i = 0; i < 5; i++) talk([1, 2].map(() => ({at: 1, from: "x", text: "y"}))); return document.querySelectorAll("#chat li").length; })()`, &rows)
+	if rows != 2 {
+		t.Errorf("the same line said twice is %d rows", rows)
+	}
+
 	link := far.file(film).Link
 	p.eval(fmt.Sprintf(`document.getElementById("link").value = %q; document.querySelector("#open button[value=keep]").click()`, link), nil)
 	p.until("state.arriving.some(a => a.done > 0 && a.done < a.total)", "it arrives")

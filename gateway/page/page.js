@@ -67,12 +67,14 @@ async function post(path, doc) {
 }
 function button(text, act, props) { return el("button", {type: "button", className: "small", textContent: text, onclick: act, ...props}); }
 
-// keep changes a list in place, so that focus and scrolling stay where they are.
+// keep changes a list in place, so that focus and scrolling stay where they are. Items may be the same by id: the second
+// one of them is another row, or rows that nobody finds again would pile up.
 function keep(list, items, id, make, update) {
-  const old = new Map([...list.children].map(c => [c.dataset.id, c]));
+  const old = new Map([...list.children].map(c => [c.dataset.id, c])), times = new Map();
   let at = list.firstElementChild;
   for (const item of items) {
-    const key = id(item);
+    const name = id(item), nth = (times.get(name) || 0) + 1, key = nth + " " + name;
+    times.set(name, nth);
     let row = old.get(key);
     if (row) old.delete(key); else { row = make(item); row.dataset.id = key; }
     update(row, item);
