@@ -57,18 +57,36 @@ func (g *Gateway) fetch(w http.ResponseWriter, r *http.Request) {
 	if g.denied(w, t.id, t.also) {
 		return
 	}
-	if in.Keep && !t.folder && !t.latest {
-		err = g.cfg.View.Fetch(r.Context(), Want{ID: t.id, Also: t.also, Name: t.name, Size: t.size, Peers: t.peers, Wait: g.cfg.FindTimeout})
-		if err != nil {
-			g.failed(w, r, t, err)
-			return
-		}
+	if in.Keep && !g.keep(w, r, t) {
+		return
 	}
 	answer(w, struct {
 		Path string `json:"path"`
 		Name string `json:"name"`
 		Size int64  `json:"size"`
 	}{t.url(), t.name, t.size})
+}
+
+// keep has what a link names fetched into the store, or answers why not.
+func (g *Gateway) keep(w http.ResponseWriter, r *http.Request, t target) bool {
+	want := Want{ID: t.id, Also: t.also, Name: t.name, Size: t.size, Peers: t.peers, Wait: g.cfg.FindTimeout}
+	if t.latest {
+		n, ok := g.resolve(w, r, t)
+		if !ok || g.denied(w, n.ID, n.Also) {
+			return false
+		}
+		t.folder = n.Folder
+		want.ID, want.Also, want.Size, want.Name = n.ID, n.Also, n.Size, t.name[strings.LastIndexByte(t.name, '/')+1:]
+	}
+	if t.folder {
+		refuse(w, http.StatusBadRequest, "a folder cannot be kept from here; open it, or fetch it with sharer get or sharer mirror")
+		return false
+	}
+	if err := g.cfg.View.Fetch(r.Context(), want); err != nil {
+		g.failed(w, r, t, err)
+		return false
+	}
+	return true
 }
 
 // targetOf reads a link as people paste it.

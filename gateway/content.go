@@ -109,18 +109,18 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, t target, err e
 	case r.Context().Err() != nil:
 		return // nobody listens
 	case errors.Is(err, ErrDenied):
-		refuse(w, http.StatusGone, "this node does not serve "+t.id.String())
+		refuse(w, http.StatusGone, "this node does not serve "+t.what())
 	case errors.Is(err, ErrNotHeld):
-		refuse(w, http.StatusNotFound, "this node does not hold "+t.id.String()+", and fetches nothing for others")
+		refuse(w, http.StatusNotFound, "this node does not hold "+t.what()+", and fetches nothing for others")
 	case errors.Is(err, ErrNotFound), errors.Is(err, context.DeadlineExceeded):
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		refuse(w, http.StatusGatewayTimeout, fmt.Sprintf("no peer has %s after %v; try again later, or add a peer", t.id, g.cfg.FindTimeout.Round(time.Second)))
+		refuse(w, http.StatusGatewayTimeout, fmt.Sprintf("no peer has %s after %v; try again later, or add a peer", t.what(), g.cfg.FindTimeout.Round(time.Second)))
 	case errors.Is(err, ErrQuota), errors.Is(err, ErrDiskFull), errors.Is(err, ErrTooLarge):
 		refuse(w, http.StatusInsufficientStorage, oneLine(err)+"; remove something, or raise the quota of the store")
 	case errors.Is(err, ErrIntegrity), errors.Is(err, folder.ErrFormat), errors.Is(err, folder.ErrVersion):
 		refuse(w, http.StatusBadGateway, oneLine(err))
 	default:
-		g.cfg.Log.Warn("a content could not be opened", "id", t.id, "err", err)
+		g.cfg.Log.Warn("a content could not be opened", "id", t.what(), "err", err)
 		refuse(w, http.StatusInternalServerError, "the content could not be opened: "+oneLine(err))
 	}
 }
@@ -195,15 +195,24 @@ func separates(agent string) bool {
 // origin that nobody has, and so can use nothing.
 const sandbox = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 
-// latest serves what a publisher's name means now.
-func (g *Gateway) latest(w http.ResponseWriter, r *http.Request, t target) {
+// resolve asks what a publisher's name means now, or answers why that is not known.
+func (g *Gateway) resolve(w http.ResponseWriter, r *http.Request, t target) (Named, bool) {
 	if g.cfg.Names == nil {
 		refuse(w, http.StatusNotFound, "this node does not follow publishers' names; ask for an id, such as /blake3/<hex>")
-		return
+		return Named{}, false
 	}
 	n, err := g.cfg.Names.Resolve(r.Context(), t.key, t.name, g.cfg.FindTimeout, CallerOf(r).Remote)
 	if err != nil {
 		g.failed(w, r, t, err)
+		return Named{}, false
+	}
+	return n, true
+}
+
+// latest serves what a publisher's name means now.
+func (g *Gateway) latest(w http.ResponseWriter, r *http.Request, t target) {
+	n, ok := g.resolve(w, r, t)
+	if !ok {
 		return
 	}
 	found := target{id: n.ID, also: n.Also, size: n.Size, name: t.name[strings.LastIndexByte(t.name, '/')+1:], within: t.page()}

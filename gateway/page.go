@@ -83,11 +83,5 @@ func (g *Gateway) ask(w http.ResponseWriter, r *http.Request) {
 	if t.size >= 0 {
 		size = bytesText(t.size)
 	}
-	what := t.id.String()
-	if t.latest {
-		what = "latest/" + t.key.String()
-	} else if t.folder {
-		what = "folder/" + t.id.Hash.String()
-	}
-	g.render(w, r, "open.html", struct{ Name, What, Size, Path string }{t.name, what, size, t.url()})
+	g.render(w, r, "open.html", struct{ Name, What, Size, Path string }{t.name, t.what(), size, t.url()})
 }

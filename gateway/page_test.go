@@ -89,6 +89,8 @@ func TestActions(t *testing.T) {
 		{"/api/fetch", `{"link":"http://127.0.0.1:24255/` + b + `","keep":true}`, 200, `"/` + b + `"`},
 		{"/api/fetch", `{"link":"lcdp://0x` + b + `/a/b.html"}`, 200, `"/latest/` + b + `/a/b.html"`},
 		{"/api/fetch", `{"link":"lcdp://folder/` + b + `/a%20b?n=x"}`, 200, `"/folder/` + b + `/a%20b"`},
+		{"/api/fetch", `{"link":"lcdp://folder/` + b + `/a","keep":true}`, 400, "a folder cannot be kept"},
+		{"/api/fetch", `{"link":"lcdp://0x` + b + `/a/b.html","keep":true}`, 504, "no peer has latest/" + b + "/a/b.html"},
 		{"/api/fetch", `{"link":"nonsense"}`, 400, "link"},
 		{"/api/fetch", `not json`, 400, "JSON"},
 		{"/api/fetch", `{"link":"` + strings.Repeat("x", 1<<17) + `"}`, 400, "JSON"},

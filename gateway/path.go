@@ -94,3 +94,14 @@ func (t target) page() Page {
 	}
 	return pageOf(t.id)
 }
+
+// what is the target in words of an answer: printable whatever a stranger called it.
+func (t target) what() string {
+	switch {
+	case t.latest:
+		return "latest/" + t.key.String() + "/" + escapePath(t.name)
+	case t.folder:
+		return "folder/" + t.id.Hash.String()
+	}
+	return t.id.String()
+}
