@@ -361,6 +361,60 @@ func TestThief(t *testing.T) {
 	}
 }
 
+// TestHeldForGood: neither a restart nor a changed deny list lets through what is held; the version that is there follows the
+// list.
+func TestHeldForGood(t *testing.T) {
+	for name, third := range map[string]map[string]string{"rollback": texts(3, "one"), "wipe": {"VERSION": "three"}} {
+		t.Run(name, func(t *testing.T) {
+			s, dir := newSwarm(t), t.TempDir()
+			s.publish(1, texts(3, "one"))
+			set, m := open(t, s, dir, func(*Spec) {})
+			mustSync(t, m)
+			s.publish(2, texts(3, "two"))
+			mustSync(t, m)
+			s.publish(3, third)
+			_, _ = m.Sync(t.Context(), false)
+			held := m.Look().State.Held
+			set.Close()
+			_, m = open(t, s, dir, nil)
+			s.mu.Lock()
+			for h, text := range s.contents {
+				s.denied[h] = text == "file 1"
+			}
+			s.mu.Unlock()
+			m.set.Reconsider()
+			for range 3 { // the mirror's own loop may be there first
+				_, _ = m.Sync(t.Context(), false)
+			}
+			want := texts(3, "two")
+			delete(want, "d1/f1")
+			if l := m.Look(); held == "" || l.State.Held != held || !same(tree(t, m), want) {
+				t.Errorf("held for %q, then: %+v, %v", held, l, tree(t, m))
+			}
+		})
+	}
+}
+
+// TestKnownFault: a fault that the operator has approved does not freeze the mirror again; it has what was signed first.
+func TestKnownFault(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	_, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	s.publish(2, texts(3, "two"))
+	s.conflict = &identity.ConflictError{Held: s.record, Other: s.record}
+	if _, err := m.Sync(t.Context(), false); !errors.Is(err, errFrozen) {
+		t.Fatal(err)
+	}
+	if err := m.Approve(); err != nil {
+		t.Fatal(err)
+	}
+	mustSync(t, m)
+	if !same(tree(t, m), texts(3, "two")) || m.Look().State.Frozen {
+		t.Errorf("after the operator's word: %+v", m.Look().State)
+	}
+}
+
 // TestMissing: what nobody has leaves the earlier version, and what came stays; a plain copy helps, if it is the same.
 func TestMissing(t *testing.T) {
 	s, dir := newSwarm(t), t.TempDir()

@@ -3,6 +3,7 @@ package mirror
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"sharer/chunk"
@@ -90,7 +91,9 @@ type State struct {
 	Approved Head      `json:"approved"`       // the operator wants it, whatever it takes away
 	Held     Reason    `json:"held,omitempty"` // why the latest is not taken
 	Why      string    `json:"why,omitempty"`
-	Frozen   bool      `json:"frozen,omitempty"` // nothing more is taken: Held and Why say the fault
+	Frozen   bool      `json:"frozen,omitempty"`   // nothing more is taken: Held and Why say the fault
+	Disputed int64     `json:"disputed,omitempty"` // the number under which the fault is
+	Settled  int64     `json:"settled,omitempty"`  // the operator knows of the fault under this number, and goes on with what was there first
 	Paused   bool      `json:"paused,omitempty"`
 	Stale    int64     `json:"stale,omitempty"` // times that an earlier head than the latest came
 }
@@ -109,14 +112,15 @@ func (s *State) See(h Head, now time.Time) News {
 		return Frozen
 	}
 	latest := s.Latest()
-	again := false
 	for _, p := range s.Past {
 		switch {
-		case p.Seq == h.Seq && p.ID != h.ID:
-			s.freeze(fmt.Sprintf("%x and %x are both signed under %d", p.ID[:8], h.ID[:8], h.Seq))
+		case p.Seq != h.Seq || p.ID == h.ID:
+		case s.Settled == h.Seq && h.Seq > 0:
+			s.Stale++
+			return Stale
+		default:
+			s.freeze(h.Seq, fmt.Sprintf("%x and %x are both signed under %d", p.ID[:8], h.ID[:8], h.Seq))
 			return Frozen
-		case p.ID == h.ID && p != latest:
-			again = true
 		}
 	}
 	switch {
@@ -132,25 +136,51 @@ func (s *State) See(h Head, now time.Time) News {
 		s.Past = append(s.Past[:0], s.Past[1:]...)
 	}
 	s.Seen, s.Looked = now, now
-	s.Held, s.Why = "", ""
-	if again && h.ID != latest.ID {
-		s.Held, s.Why = HeldRollback, fmt.Sprintf("number %d is an earlier version again", h.Seq)
+	if h.ID == latest.ID {
+		// The same under a new number: what was said of it holds, or a thief would sign an earlier version twice.
+		if s.Approved == latest {
+			s.Approved = h
+		}
+		return Fresh
 	}
+	s.hold()
 	return Fresh
 }
 
-// freeze stops everything until the operator approves.
-func (s *State) freeze(why string) { s.Frozen, s.Held, s.Why = true, Conflict, why }
+// hold holds the latest version if it is one that was there before another.
+func (s *State) hold() {
+	s.Held, s.Why = "", ""
+	latest, between := s.Latest(), false
+	for _, p := range slices.Backward(s.Past) {
+		if p.ID != latest.ID {
+			between = true
+		} else if between && s.Approved != latest {
+			s.Held, s.Why = HeldRollback, fmt.Sprintf("number %d is an earlier version again", latest.Seq)
+			return
+		}
+	}
+}
 
-// Conflicts freezes the mirror for a fault that others have proven: two contents that are signed under one number.
-func (s *State) Conflicts(why string) { s.freeze(why) }
+// freeze stops everything until the operator approves.
+func (s *State) freeze(seq int64, why string) {
+	s.Frozen, s.Held, s.Why, s.Disputed = true, Conflict, why, seq
+}
+
+// Conflicts freezes the mirror for a fault that others have proven: two contents that are signed under one number. false:
+// the operator knows of it already.
+func (s *State) Conflicts(seq int64, why string) bool {
+	if s.Frozen || s.Settled == seq && seq > 0 {
+		return false
+	}
+	s.freeze(seq, why)
+	return true
+}
 
 // Wants says whether the latest version should be taken now. current is what is there; a new number for the very same
 // manifest changes nothing on disk.
 func (s *State) Wants(current Head) bool {
 	latest := s.Latest()
-	return !latest.Zero() && latest.ID != current.ID && !s.Paused && !s.Frozen && latest.Seq >= current.Seq &&
-		(s.Held != HeldRollback || s.Approved == latest)
+	return !latest.Zero() && latest.ID != current.ID && !s.Paused && !s.Frozen && latest.Seq >= current.Seq && s.Goes()
 }
 
 // Judged writes down what became of the plan for a head. A plan for what is not the latest any more says nothing.
@@ -169,13 +199,22 @@ func (s *State) Judged(h Head, p *Plan) bool {
 // Allowed says whether the operator has approved a head.
 func (s *State) Allowed(h Head) bool { return !h.Zero() && s.Approved == h }
 
-// Approve is the operator's word for the latest version, and that a frozen mirror may go on: with what it saw first, and
-// what comes later. It reports whether there was something to approve.
+// Goes says whether the latest version may be planned: nothing that a plan cannot see speaks against it.
+func (s *State) Goes() bool { return s.Held != HeldRollback || s.Approved == s.Latest() }
+
+// Approve is the operator's word for the latest version; or that a frozen mirror may go on, with what it saw first, and what
+// comes later: that says nothing of what else speaks against the latest, which is held then for that. It reports whether
+// there was something to approve.
 func (s *State) Approve() bool {
 	if s.Held == "" || !s.Held.approvable() {
 		return false
 	}
-	s.Frozen, s.Held, s.Why = false, "", ""
+	if s.Frozen {
+		s.Frozen, s.Settled, s.Disputed = false, s.Disputed, 0
+		s.hold()
+		return true
+	}
+	s.Held, s.Why = "", ""
 	s.Approved = s.Latest()
 	return true
 }

@@ -35,6 +35,10 @@ func TestStateModel(t *testing.T) {
 					if news != Frozen || s.Latest() != before {
 						t.Fatalf("frozen, and took %v", h)
 					}
+				case there && first != h.ID && s.Settled == h.Seq && h.Seq > 0:
+					if news != Stale || s.Latest() != before {
+						t.Fatalf("a fault that is known: %v", news)
+					}
 				case there && first != h.ID:
 					if news != Frozen || !s.Frozen {
 						t.Fatalf("two manifests under %d: %v", h.Seq, news)
@@ -109,8 +113,37 @@ func TestHeadText(t *testing.T) {
 func TestApproveOnlyWhatHelps(t *testing.T) {
 	for reason, want := range map[Reason]bool{"": false, HeldQuota: false, HeldDisk: false, HeldInodes: false, HeldDelete: true, HeldRollback: true, Conflict: true} {
 		s := State{Past: []Head{{Seq: 1, ID: chunk.Hash{1}}}, Held: reason, Frozen: reason == Conflict}
-		if got := s.Approve(); got != want || want && (s.Frozen || !s.Allowed(s.Latest())) {
+		// That a fault of the publisher is known says nothing of the version that was there first.
+		if got := s.Approve(); got != want || want && (s.Frozen || s.Allowed(s.Latest()) == (reason == Conflict)) {
 			t.Errorf("%q: approved %v, want %v", reason, got, want)
 		}
+	}
+}
+
+// TestRollbackTwice: an earlier version that is signed again under more numbers stays held, and one word is enough for it.
+func TestRollbackTwice(t *testing.T) {
+	a, b, c, now := chunk.Hash{1}, chunk.Hash{2}, chunk.Hash{3}, time.Unix(1_700_000_000, 0)
+	var s State
+	for i, id := range []chunk.Hash{a, b, a, a} {
+		s.See(Head{Seq: int64(i + 1), ID: id}, now)
+	}
+	current := Head{Seq: 2, ID: b}
+	if s.Held != HeldRollback || s.Wants(current) {
+		t.Fatalf("an earlier version, signed twice: %+v", s)
+	}
+	// A fault that is known now does not let it through.
+	s.See(Head{Seq: 4, ID: c}, now)
+	if !s.Frozen || !s.Approve() || s.Held != HeldRollback || s.Wants(current) {
+		t.Errorf("after a fault: %+v", s)
+	}
+	if news := s.See(Head{Seq: 4, ID: c}, now); news != Stale || s.Frozen {
+		t.Errorf("the same fault again is %v: %+v", news, s)
+	}
+	if !s.Approve() || !s.Wants(current) {
+		t.Errorf("approved: %+v", s)
+	}
+	s.See(Head{Seq: 5, ID: a}, now)
+	if s.Held != "" || !s.Wants(current) {
+		t.Errorf("approved, and signed again: %+v", s)
 	}
 }

@@ -45,7 +45,7 @@ func (m *Mirror) Sync(ctx context.Context, dry bool) (r Report, err error) {
 	m.mu.Lock()
 	latest, current, paused := m.state.Latest(), m.current, m.state.Paused
 	wants := m.state.Wants(m.current.Head) || m.again && !m.current.Zero() && !m.state.Frozen
-	held := m.state.Held == HeldRollback && m.state.Approved != latest
+	held, again := !m.state.Goes(), m.again && !dry
 	m.mu.Unlock()
 	r.Head = latest
 	if paused && !dry || !wants && !(dry && held) {
@@ -60,10 +60,18 @@ func (m *Mirror) Sync(ctx context.Context, dry bool) (r Report, err error) {
 		return r, err
 	}
 	defer turn()
-	if latest.ID == current.ID && latest.Seq == current.Seq {
-		latest.Gen = current.Gen + 1 // the same, carried otherwise
+	as := current.Head
+	as.Gen++ // the same, carried otherwise
+	switch {
+	case latest.ID == current.ID && latest.Seq == current.Seq, held && !dry:
+		return m.take(ctx, as, dry)
 	}
-	return m.take(ctx, latest, dry)
+	r, err = m.take(ctx, latest, dry)
+	if errors.Is(err, ErrHeld) && again && !current.Zero() {
+		_, otherwise := m.take(ctx, as, false) // what is there follows the lists and the group meanwhile
+		err = errors.Join(err, otherwise)
+	}
+	return r, err
 }
 
 // over writes down how a sync has ended.
@@ -110,6 +118,11 @@ func (m *Mirror) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return m.signed(ctx, record)
+}
+
+// signed takes what a publisher has signed.
+func (m *Mirror) signed(ctx context.Context, record identity.Record) (err error) {
 	head := Head{Seq: record.Seq}
 	if record.BLAKE3 != nil {
 		head.ID = *record.BLAKE3
@@ -138,7 +151,7 @@ func (m *Mirror) known(r identity.Record) (chunk.Hash, error) {
 
 func (m *Mirror) see(ctx context.Context, h Head) error {
 	m.mu.Lock()
-	was := m.state.Held
+	was, before := m.state.Held, m.state.Latest()
 	news := m.state.See(h, m.set.now())
 	err := error(nil)
 	if news != Known {
@@ -155,7 +168,7 @@ func (m *Mirror) see(ctx context.Context, h Head) error {
 		return fmt.Errorf("%w: %s", errFrozen, state.Why)
 	case news == Frozen:
 		return fmt.Errorf("%w: %s", errFrozen, state.Why)
-	case news == Fresh && state.Held != "":
+	case news == Fresh && state.Held != "" && h.ID != before.ID:
 		m.happened(ctx, Event{What: "hold", Seq: h.Seq, Text: string(state.Held) + ": " + state.Why}, hooks.Hold)
 	case news == Stale && state.Stale == 1:
 		m.log(Event{What: "stale", Seq: h.Seq, Text: "a peer has an earlier version than is known here; it is ignored"})
@@ -170,14 +183,16 @@ func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error 
 		return err
 	}
 	m.mu.Lock()
-	was := m.state.Frozen
-	if !was {
-		m.state.Conflicts(c.Error())
+	fresh := m.state.Conflicts(c.Held.Seq, c.Error())
+	if fresh {
 		err = m.saveLocked()
 	}
-	hooks := m.spec.Hooks
+	frozen, hooks := m.state.Frozen, m.spec.Hooks
 	m.mu.Unlock()
-	if !was && err == nil {
+	if !frozen {
+		return m.signed(ctx, c.Held) // the operator knows, and wants what was first
+	}
+	if fresh && err == nil {
 		m.log(Event{What: "signatures", Seq: c.Held.Seq, Text: string(both)})
 		m.happened(ctx, Event{What: "freeze", Seq: c.Held.Seq, Text: c.Error()}, hooks.Hold)
 	}
@@ -270,6 +285,13 @@ func ids(f folder.File) []chunk.ID {
 func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err error) {
 	bare := Head{Seq: h.Seq, ID: h.ID}
 	m.mu.Lock()
+	if bare != m.state.Latest() { // the current version, carried otherwise, while a later one is held
+		m.mu.Unlock()
+		if p.Held != "" {
+			err = fmt.Errorf("%w: %s: %s", ErrHeld, p.Held, p.Why)
+		}
+		return p.Held == "", err
+	}
 	was := m.state.Held
 	goes = m.state.Judged(bare, p)
 	err = m.saveLocked()
