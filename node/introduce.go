@@ -18,7 +18,8 @@ var introduceAfter = [...]time.Duration{0, time.Second, 15 * time.Second}
 const (
 	introduceEvery = 30 * time.Minute
 	introduceLook  = 15 * time.Second // how often cookies are compared
-	maxMet         = 256              // who gained standing just now; the rest is found at the next look
+	introduceWait  = 300 * time.Millisecond
+	maxMet         = 256 // who gained standing just now; the rest is found at the next look
 )
 
 // introductions tells peers who we are.
@@ -62,8 +63,15 @@ func (in *introductions) compare(a netip.AddrPort, now time.Time) {
 		t.times, t.next = 0, now
 	case t == nil && in.unasked && len(in.told) < swarm.MaxPeers:
 		in.told[a] = &told{}
+		if !ready(p) {
+			in.told[a].next = now.Add(introduceWait)
+		}
 	}
 }
+
+// ready says whether a peer is more than one who asks a question and is gone, as netcat: it has asked us to return a cookie, or
+// has answered a question of ours. Others would take what they did not ask for as the answer.
+func ready(p swarm.Peer) bool { return len(p.Theirs) > 0 || p.Answered > 0 }
 
 // run introduces us until ctx ends.
 func (in *introductions) run(ctx context.Context) {
@@ -121,7 +129,11 @@ func (in *introductions) step(now, next time.Time) time.Time {
 
 func (in *introductions) introduce(a netip.AddrPort, t *told, now time.Time) {
 	p, ok := in.letters.table.Peer(a, now)
-	if ok && p.Proven && (len(p.Theirs) > 0 || t.times == 0) {
+	if !ok || !ready(p) {
+		t.next = now.Add(introduceLook)
+		return
+	}
+	if p.Proven && (len(p.Theirs) > 0 || t.times == 0) {
 		if buf, ok := in.batch.Open(a, 0, swarm.Tell); ok {
 			in.batch.Close(in.letters.appendIntroduction(buf, p), 0)
 		}
