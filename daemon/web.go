@@ -56,8 +56,23 @@ func (d *Daemon) openWeb() error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	d.web.addr = addr
+	d.web.addr = seenHere(addr)
+	if !d.web.addr.Addr().IsLoopback() {
+		d.notes = append(d.notes, fmt.Sprintf("HTTP: at %s whoever asks gets what is held here, and no more; the page of this node needs an address such as 127.0.0.1 or 0.0.0.0", addr))
+	}
 	return nil
+}
+
+// seenHere is where this machine finds what listens on an address: on all of them it is a client only at loopback, and
+// what says "all" is no Host that the gateway answers to.
+func seenHere(a netip.AddrPort) netip.AddrPort {
+	switch {
+	case !a.Addr().IsUnspecified():
+		return a
+	case a.Addr().Is4():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())
+	}
+	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
 }
 
 // serveWeb makes the gateway and starts it.

@@ -23,7 +23,11 @@ const (
 
 // Listen opens the socket of a gateway. Its address goes into the Config.
 func Listen(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
+	network := "tcp"
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
+		network = "tcp4" // or 0.0.0.0 would be all addresses of IPv6 too
+	}
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP: %w", err)
 	}
