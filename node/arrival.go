@@ -44,6 +44,7 @@ type arrival struct {
 	err      error
 	readers  int
 	keep     bool // somebody wants all of it
+	leaving  bool // nobody wanted it any more: it has been stopped, and has the file until it has ended
 	idle     *time.Timer
 	progress Progress
 }
@@ -75,14 +76,34 @@ func (as *arrivals) putLocked(a *arrival) bool {
 		return false
 	}
 	as.byID[a.id] = a
+	as.forgetFailedLocked(a.id) // it is tried again
 	if a.also.Valid() && as.byID[a.also] == nil {
 		as.byID[a.also] = a
 	}
 	return true
 }
 
-// join returns the arrival of a content with one more reader, or, with keep, for good. Where there is none start makes one.
-func (as *arrivals) join(ids []chunk.ID, keep bool, start func() (*arrival, error)) (*arrival, error) {
+func (as *arrivals) forgetFailedLocked(id chunk.ID) {
+	as.failed = slices.DeleteFunc(as.failed, func(f Incoming) bool { return f.ID == id })
+}
+
+// join returns the arrival of a content with one more reader, or, with keep, for good. Where there is none start makes one,
+// after the end of the last one if that has been stopped just now.
+func (as *arrivals) join(ctx context.Context, ids []chunk.ID, keep bool, start func() (*arrival, error)) (*arrival, error) {
+	for {
+		a, err := as.tryJoin(ids, keep, start)
+		if err != nil || !a.isLeaving() {
+			return a, err
+		}
+		_ = a.done(ctx) // how it ended is nobody's business
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryJoin is join, unless what it returns is leaving.
+func (as *arrivals) tryJoin(ids []chunk.ID, keep bool, start func() (*arrival, error)) (*arrival, error) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	var a *arrival
@@ -100,6 +121,9 @@ func (as *arrivals) join(ids []chunk.ID, keep bool, start func() (*arrival, erro
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.leaving {
+		return a, nil
+	}
 	a.keep = a.keep || keep
 	if !keep {
 		a.readers++
@@ -125,8 +149,15 @@ func (a *arrival) stopIfIdle() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.readers == 0 && !a.keep {
+		a.leaving = true
 		a.cancel()
 	}
+}
+
+func (a *arrival) isLeaving() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.leaving
 }
 
 // attach gives readers another demand to wait for.
@@ -164,6 +195,7 @@ func (a *arrival) end(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		failed := a.look()
 		failed.Err = err
+		a.of.forgetFailedLocked(a.id)
 		a.of.failed = append(a.of.failed, failed)
 		a.of.failed = a.of.failed[max(0, len(a.of.failed)-maxFailed):]
 	}

@@ -49,7 +49,7 @@ func (n *Node) Open(ctx context.Context, r OpenRequest) (*Reader, error) {
 	case r.ID.Kind != chunk.BLAKE3 && r.ID.Kind != chunk.SHA256:
 		return nil, ErrNotHeld // a tree is fetched with its content only
 	}
-	a, err := n.arrivals.join(rd.ids, false, func() (*arrival, error) { return n.fetchToStore(r) })
+	a, err := n.arrivals.join(ctx, rd.ids, false, func() (*arrival, error) { return n.fetchToStore(r) })
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (n *Node) Bring(r OpenRequest) error {
 	if n.state.store.Has(r.ID) {
 		return n.state.store.Pin(r.ID, PinKept)
 	}
-	_, err := n.arrivals.join([]chunk.ID{r.ID, r.Also}, true, func() (*arrival, error) { return n.fetchToStore(r) })
+	_, err := n.arrivals.join(context.Background(), []chunk.ID{r.ID, r.Also}, true, func() (*arrival, error) { return n.fetchToStore(r) })
 	return err
 }
 

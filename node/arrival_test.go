@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"sharer/chunk"
+)
+
+// Whoever wants a content again in the moment in which its download is stopped waits for that, and begins another one.
+func TestJoinWhatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var as arrivals
+		id := chunk.ID{Kind: chunk.BLAKE3, Hash: chunk.Hash{1}}
+		stopped := 0
+		start := func() (*arrival, error) {
+			return &arrival{of: &as, id: id, changed: make(chan struct{}), cancel: func() { stopped++ }}, nil
+		}
+		first, err := as.join(t.Context(), []chunk.ID{id}, false, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.leave()
+		first.stopIfIdle()
+		if stopped != 1 {
+			t.Fatalf("stopped %d times", stopped)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := as.join(gone, []chunk.ID{id}, false, start); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone joins: %v", err)
+		}
+		var second *arrival
+		joined := make(chan struct{})
+		go func() {
+			defer close(joined)
+			second, err = as.join(t.Context(), []chunk.ID{id}, false, start)
+		}()
+		synctest.Wait()
+		if second != nil {
+			t.Fatal("it joins what has been stopped")
+		}
+		first.end(context.Canceled)
+		<-joined
+		if err != nil || second == first || second.readers != 1 || first.readers != 0 {
+			t.Errorf("%v, the same one: %t", err, second == first)
+		}
+	})
+}
+
+// A content that has failed is told of once, and no more when it is tried again.
+func TestFailedOnce(t *testing.T) {
+	var n Node
+	as := &n.arrivals
+	for range 3 {
+		a, ok := as.begin(Get{ID: chunk.ID{Kind: chunk.SHA256, Hash: chunk.Hash{1}}})
+		if list := n.Incoming(); !ok || len(list) != 1 || list[0].Err != nil {
+			t.Fatalf("%t, while it is tried: %+v", ok, list)
+		}
+		a.end(ErrNotFound)
+		if list := n.Incoming(); len(list) != 1 || !errors.Is(list[0].Err, ErrNotFound) {
+			t.Fatalf("after it has failed: %+v", list)
+		}
+	}
+}
