@@ -216,12 +216,13 @@ func TestLettersAreOpenedOnce(t *testing.T) {
 		a := w.person(node.Config{Peers: []netip.AddrPort{b.At}})
 		var mu sync.Mutex
 		var letters [][]byte
+		said := false // from then on they are ours, injected
 		w.OnPacket(func(p netsim.Packet) {
 			es, _, err := wire.Split(nil, p.Data)
 			mu.Lock()
 			defer mu.Unlock()
 			for _, e := range es {
-				if err == nil && p.From == a.At && p.To == b.At && e.Name == "EncryptedMessages" {
+				if err == nil && !said && p.From == a.At && p.To == b.At && e.Name == "EncryptedMessages" {
 					letters = append(letters, append([]byte(nil), p.Data...))
 				}
 			}
@@ -231,6 +232,9 @@ func TestLettersAreOpenedOnce(t *testing.T) {
 		if _, err := a.Say(ctx, b.Key(), "once"); err != nil {
 			t.Fatal(err)
 		}
+		mu.Lock()
+		said = true
+		mu.Unlock()
 		c := w.acquainted(b.At)
 		for n := range 1000 {
 			for _, d := range letters {
