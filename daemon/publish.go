@@ -81,6 +81,18 @@ func (d *Daemon) namesOf(root string) (names []string) {
 	return names
 }
 
+// publishedBefore says whether all names that stand for a path have a version already.
+func (d *Daemon) publishedBefore(root string) bool {
+	names := d.namesOf(root)
+	rs := d.Records()
+	for _, name := range names {
+		if !slices.ContainsFunc(rs, func(r identity.Record) bool { return r.Key == d.Key() && r.Path == name }) {
+			return false
+		}
+	}
+	return len(names) > 0
+}
+
 // publishFile signs what a scan has found at a path that is a file.
 func (d *Daemon) publishFile(ctx context.Context, root string, sums chunk.Sums) error {
 	for _, name := range d.namesOf(root) {

@@ -117,8 +117,10 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	m := manifestsOf(o.Paths)
 	found = map[string]*Seed{}
 	alone := map[string]chunk.Sums{} // of the paths that are files
+	changing := false                // a file, while it was hashed
 	report, err = d.watcher.Add(ctx, o, func(e seed.Event) {
 		emit(e)
+		changing = changing || e.Kind == seed.Failed && errors.Is(e.Err, seed.ErrChanging)
 		if e.Kind != seed.FileDone {
 			return
 		}
@@ -144,6 +146,9 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
 		found[f.Root].Folder = f.Sums.BLAKE3.String()
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
+		if changing && d.publishedBefore(f.Root) {
+			return nil // the watch says when all of it is there again
+		}
 		return d.publishFolder(ctx, f, all)
 	})
 	for root, sums := range alone {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -119,6 +120,9 @@ func (d *Daemon) list(root string) error {
 		_ = m.take(f) // what no manifest can hold was told when it was seeded
 		return d.ctx.Err()
 	})
+	if errors.Is(err, watch.ErrUnsettled) {
+		return nil // the list that was made before holds until then
+	}
 	if err != nil {
 		return err
 	}

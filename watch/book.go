@@ -44,10 +44,15 @@ type Book struct {
 	files int               // offered
 
 	pass    uint32
+	looks   int // that have begun, up to 2
 	only    seed.Part
 	unknown map[string]bool // what this look could not look at, by path
 	fresh   []string        // what this look saw first, by Rel
 	plan    Plan
+	sunk    int // files that this look found gone
+
+	left     time.Time // when a look last found files gone that were not renamed
+	restless time.Time // since when it is not quiet; zero: it was quiet when it was asked last
 
 	waiting map[string]*ripening // by Rel: not quiet yet, being hashed, or failed
 	again   seed.Part            // to be looked at at once
@@ -80,6 +85,7 @@ type ripening struct {
 	tries   int       // that failed
 	hashing bool
 	touched bool // while it was hashed
+	was     bool // it was offered, as something else
 }
 
 // departed is a file that was offered and is gone.
@@ -194,6 +200,8 @@ func quietSince(s chunk.Stamp, now time.Time) time.Time {
 // Begin begins a look at a part of the folder; empty: at all of it.
 func (b *Book) Begin(only seed.Part) {
 	b.pass++
+	b.looks = min(b.looks+1, 2)
+	b.sunk = 0
 	b.only, b.plan, b.fresh, b.unknown = only, Plan{}, nil, map[string]bool{}
 }
 
@@ -225,15 +233,15 @@ func (b *Book) See(s seed.Sight, now time.Time) {
 	if s.Path != filepath.Join(in.path, name) {
 		b.odd[s.Rel] = s.Path
 	}
-	b.ripen(s, now)
+	b.ripen(s, known && e.offered || b.replaces(now), now)
 }
 
 // ripen takes a file that is not offered as it is now.
-func (b *Book) ripen(s seed.Sight, now time.Time) {
+func (b *Book) ripen(s seed.Sight, was bool, now time.Time) {
 	r := b.waiting[s.Rel]
 	switch {
 	case r == nil:
-		r = &ripening{path: s.Path, stamp: s.Stamp, since: quietSince(s.Stamp, now)}
+		r = &ripening{path: s.Path, stamp: s.Stamp, since: quietSince(s.Stamp, now), was: was}
 		b.waiting[s.Rel] = r
 		b.fresh = append(b.fresh, s.Rel)
 	case r.stamp != s.Stamp && r.hashing:
@@ -276,6 +284,9 @@ func (b *Book) End(now time.Time) Plan {
 	}
 	if len(b.plan.Moves) > 0 {
 		b.plan.Hash = b.withoutMoved(b.plan.Hash)
+	}
+	if b.sunk > len(b.plan.Moves) {
+		b.left = now
 	}
 	plan := b.plan
 	b.only, b.plan, b.fresh, b.unknown = nil, Plan{}, nil, nil
@@ -360,6 +371,9 @@ func (b *Book) depart(in *shelf, rel, name string, now time.Time) {
 		return
 	}
 	e := in.files[name]
+	if r := b.waiting[rel]; r != nil && r.was {
+		b.sunk++
+	}
 	delete(in.files, name)
 	delete(b.waiting, rel)
 	path := b.path(in, rel, name)
@@ -368,6 +382,7 @@ func (b *Book) depart(in *shelf, rel, name string, now time.Time) {
 		return
 	}
 	b.files--
+	b.sunk++
 	b.plan.Withdraw = append(b.plan.Withdraw, path)
 	b.remember(e.mark, path, now)
 }

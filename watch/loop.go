@@ -88,7 +88,9 @@ func (w *Watcher) turn(r *root) time.Time {
 		}
 	}
 	if !r.hashing && len(r.hash) == 0 {
-		w.settled(r)
+		if at := w.settled(r); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
 	}
 	return next
 }
@@ -272,10 +274,15 @@ func (w *Watcher) hashed(r *root, f seed.File) {
 	w.emit(Event{Kind: Offered, Root: r.path, File: f})
 }
 
-// settled says that a root may be listed anew, if something has changed.
-func (w *Watcher) settled(r *root) {
+// settled says that a root may be listed anew, if something has changed and it is quiet; else it returns when it may be.
+func (w *Watcher) settled(r *root) (again time.Time) {
+	now := time.Now()
 	r.mu.Lock()
 	changed := r.changed && !r.removed && len(r.hash) == 0
+	if changed {
+		again = r.book.Quiet(now)
+		changed = again.IsZero()
+	}
 	if changed {
 		r.changed = false
 	}
@@ -283,6 +290,7 @@ func (w *Watcher) settled(r *root) {
 	if changed {
 		w.emit(Event{Kind: Settled, Root: r.path})
 	}
+	return again
 }
 
 // note tells a person something, once.

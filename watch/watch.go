@@ -5,6 +5,8 @@
 //   - A walk of stats is the truth, hints of the system (inotify and its kin) only say where to look earlier. With hints a
 //     change is noticed within a quarter of a second, without them after one interval of the walk.
 //   - A file is offered when it has been the same for [Options].Settle. One that grows is not.
+//   - A folder is said to have settled when no file that was offered is being rewritten, and none has gone within Settle;
+//     after ten minutes of unrest in any case.
 //   - What cannot be watched (the system's limit is reached, a network drive, a queue that overflowed) is walked instead, and
 //     that is said once.
 //   - The walks take at most one part in 300 of one core's time each: with many files they are farther apart.
@@ -20,6 +22,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,7 +68,7 @@ const (
 	Moved                     // File, From: the same under another path
 	Withdrawn                 // Path: it changed or is gone
 	Failed                    // Path, Err: it should be offered and is not; it will be tried again
-	Settled                   // what had changed at Root is offered: whoever lists the folder may do so now
+	Settled                   // what had changed at Root is offered, and what was in it is quiet: whoever lists the folder may do so now
 	Note                      // Text: what a person should know, each once
 )
 
@@ -195,7 +198,9 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 			}
 		}
 	}
+	changing := false // a file, while it was hashed
 	report, err := w.lib.Seed(ctx, o, func(e seed.Event) {
+		changing = changing || e.Kind == seed.Failed && errors.Is(e.Err, seed.ErrChanging)
 		if r := roots[e.File.Root]; e.Kind == seed.FileDone && r != nil {
 			r.mu.Lock()
 			r.book.Offered(e.File)
@@ -218,6 +223,7 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 		own.Paths, own.Rehash = []string{path}, false
 		r.mu.Lock()
 		r.opts = own
+		r.changed = r.changed || changing // it is listed again when that is quiet
 		removed := r.removed
 		r.mu.Unlock()
 		if removed { // while it was hashed
@@ -302,8 +308,11 @@ func (w *Watcher) all() []*root {
 	return slices.Clone(w.roots)
 }
 
-// Files calls f for every file that is offered below a watched path, in no order. The error is f's, or fs.ErrNotExist
-// for a path that is not watched.
+// ErrUnsettled is that of Files for a folder that has changed and will be said to have settled.
+var ErrUnsettled = errors.New("files are being rewritten")
+
+// Files calls f for every file that is offered below a watched path, in no order. The error is f's, fs.ErrNotExist
+// for a path that is not watched, or ErrUnsettled.
 func (w *Watcher) Files(path string, f func(seed.File) error) error {
 	r := w.root(path)
 	if r == nil {
@@ -311,6 +320,10 @@ func (w *Watcher) Files(path string, f func(seed.File) error) error {
 	}
 	var files []seed.File
 	r.mu.Lock()
+	if r.changed && !r.book.Quiet(time.Now()).IsZero() {
+		r.mu.Unlock()
+		return ErrUnsettled
+	}
 	r.book.Each(func(rel, path string, executable bool) {
 		files = append(files, seed.File{Path: path, Rel: rel, Root: r.path, Executable: executable})
 	})
@@ -318,7 +331,7 @@ func (w *Watcher) Files(path string, f func(seed.File) error) error {
 	for _, file := range files {
 		c, stamp, ok := w.lib.Recorded(file.Path)
 		if !ok {
-			continue // it changed just now: the next look says so
+			continue // somebody else has withdrawn it
 		}
 		file.Content, file.Stamp = c, stamp
 		if err := f(file); err != nil {

@@ -144,7 +144,7 @@ func TestHintsAreFollowed(t *testing.T) {
 		if got := l.reads(); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("read %q", got)
 		}
-		if n := l.count(Settled); n != 2 { // withdrawn, and offered
+		if n := l.count(Settled); n != 1 { // not when it was withdrawn
 			t.Errorf("settled %d times", n)
 		}
 		// A new folder is watched from the moment that it is seen.
