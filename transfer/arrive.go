@@ -36,20 +36,25 @@ type arrival struct {
 // arrive takes one answer. Whatever is not an answer to a request that is out,
 // from the address that was asked, changes nothing.
 func (d *Download) arrive(a *arrival) {
-	if a.n <= chunk.BlockSize || a.tree {
+	step := chunk.BlockSize
+	s := d.byAddr[a.from]
+	if s != nil {
+		step = s.takesApart(a)
+	}
+	if a.n <= step || a.tree && step == chunk.BlockSize {
 		d.arriveOne(a)
 		return
 	}
-	around := (a.size - a.n) / (a.n / chunk.BlockSize)
-	if cut := a.n % chunk.BlockSize; cut > 0 && a.offset+int64(a.n) < d.size {
-		if s := d.byAddr[a.from]; s != nil {
+	around := (a.size - a.n) / (a.n / step)
+	if cut := a.n % chunk.BlockSize; step == chunk.BlockSize && cut > 0 && a.offset+int64(a.n) < d.size {
+		if s != nil {
 			s.near = false // less than was asked for is what passes
 		}
 		a.n -= cut
 	}
-	for at := 0; at < a.n; at += chunk.BlockSize {
+	for at := 0; at < a.n; at += step {
 		one := *a
-		one.data = a.data[at:min(at+chunk.BlockSize, a.n)]
+		one.data = a.data[at:min(at+step, a.n)]
 		one.n = len(one.data)
 		one.offset, one.size = a.offset+int64(at), one.n+around
 		d.arriveOne(&one)

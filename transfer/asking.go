@@ -23,15 +23,22 @@ type asking struct {
 }
 
 // extend makes a request for what follows a part of the one that is being written, if it may be.
-func (a *asking) extend(s *source, r request, fl *flight) bool {
+func (a *asking) extend(s *source, r request, fl *flight, now time.Time) bool {
 	if a.to != s || !s.raw.speaks || fl.also != a.also || r.tree != a.tree || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+int64(fl.n) > maxAnswer {
 		return false
 	}
 	switch {
 	case fl.part:
-		if int64(fl.each) != a.msg.Each || a.msg.Length%a.msg.Each != 0 {
+		if int64(fl.each) != a.msg.Each || fl.each < leastEach || a.msg.Length%a.msg.Each != 0 {
 			return false
 		}
+		if first := (request{a.tree, a.msg.Offset}).key(); !s.each.known && s.flights.out[first].stamp.again {
+			return false // an answer would not tell much
+		}
+		if !s.each.more(now, a.msg.Length/a.msg.Each) {
+			return false
+		}
+		fl.next = true
 	case !s.near || fl.n != chunk.BlockSize || r.tree || a.msg.Each > 0 || a.msg.Length%chunk.BlockSize != 0:
 		return false
 	}

@@ -91,7 +91,7 @@ func TestRunsOfBlocks(t *testing.T) {
 		d.handle, d.alsoID = 8, []byte("x")
 		d.addSources([]netip.AddrPort{netip.MustParseAddrPort(tc.addr)})
 		s := d.sources[0]
-		s.answers, s.raw, s.reach.have = true, rawness{speaks: tc.raw, heard: true, plain: plainLeast}, tc.have
+		s.answers, s.raw, s.reach.have, s.each.known = true, rawness{speaks: tc.raw, heard: true, plain: plainLeast}, tc.have, true
 		now := time.Now()
 		for _, a := range tc.asks {
 			if a.part && a.each == 0 {

@@ -28,6 +28,7 @@ type flight struct {
 	lost  bool  // given up; a late answer still counts
 	part  bool  // of blocks, or of a piece, that are asked for in parts
 	each  int32 // then: bytes of each part but the last
+	next  bool  // then: not the first part of its request
 	also  bool  // asked for by the other hash of the content
 	raw   bool  // asked for raw
 	stamp stamp // of the congestion control

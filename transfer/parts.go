@@ -166,14 +166,17 @@ func (p *parts) lost(r request) bool {
 	return true
 }
 
-// arrived takes a part that is n bytes as was asked. done says that it was the last one
-// of its unit, which must be freed; u is nil for what is no part.
+// arrived takes a part that is as long as was asked. done says that it was the last one
+// of its unit, which must be freed; u is nil for what is no part, or one of an earlier unit that was split otherwise.
 func (p *parts) arrived(r request, data []byte, sure bool) (u *unit, done bool) {
 	u = p.of(r)
 	if u == nil {
 		return nil, false
 	}
 	i := u.index(r)
+	if _, n := u.part(i); n != len(data) {
+		return nil, false
+	}
 	copy(u.data[i*u.each:], data)
 	u.left &^= 1 << i
 	u.weak = u.weak || !sure

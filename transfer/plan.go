@@ -298,7 +298,7 @@ func (s *speed) came(now time.Time, n int) {
 
 // inParts says whether s is asked for parts that make one packet each: where long answers are lost, and where all is fast.
 func (d *Download) inParts(s *source) bool {
-	return s.length.short || d.speed.fast && s.raw.speaks && !s.near
+	return s.length.short || d.speed.fast && s.raw.speaks && !s.near && !s.each.never
 }
 
 // nextLength is about how long the next request to s will be.
@@ -551,7 +551,7 @@ func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
 // nothing at all above 65507 bytes (wire.md section 5). Blocks that follow one another are
 // one request where the way to a peer has no fragments: see asking.
 func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time) bool {
-	if !d.asking.extend(s, r, &fl) && !d.openAsk(s, r, &fl, pad, now) {
+	if !d.asking.extend(s, r, &fl, now) && !d.openAsk(s, r, &fl, pad, now) {
 		return false
 	}
 	cost := s.cost(int(fl.n))

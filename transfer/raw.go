@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"math/rand/v2"
+	"time"
 
+	"sharer/chunk"
 	"sharer/wire"
 )
 
@@ -80,11 +82,47 @@ func (s *source) learnRaw(fl flight, a *arrival) {
 	switch {
 	case a.raw:
 		s.raw = rawness{speaks: true, heard: true}
+		if fl.next && a.n == int(fl.n) && !fl.stamp.again && !s.each.never {
+			s.each.known = true
+		}
 	case fl.raw && a.n == int(fl.n) && a.n > pollBytes:
 		if s.raw.plain++; s.raw.plain >= plainLeast {
 			s.raw.speaks = false
 		}
 	}
+}
+
+// eachness is whether a peer answers a request for several parts by a datagram each. One that speaks raw need not know that,
+// and answers by one datagram for all of them, which on most ways is fragments, or lost. So nothing but a try is asked for
+// with it until a second part has come by itself: two parts, now and then.
+type eachness struct {
+	known bool // it does
+	never bool // it answered several by one
+	tried time.Time
+}
+
+const eachAgain = 100 * time.Millisecond // between two tries
+
+// more says whether a request of so many parts that goes to the peer now may be for one more.
+func (e *eachness) more(now time.Time, parts int64) bool {
+	switch {
+	case e.known:
+		return true
+	case e.never || parts > 1 || now.Sub(e.tried) < eachAgain:
+		return false
+	}
+	e.tried = now
+	return true
+}
+
+// takesApart says by how many bytes an answer is taken apart: by blocks, and one for several parts by these.
+func (s *source) takesApart(a *arrival) int {
+	fl, ok := s.flights.out[request{tree: a.tree, at: a.offset}.key()]
+	if !ok || !a.raw || !a.proven || !fl.part || a.n <= int(fl.n) || fl.each < leastEach || fl.stamp.again { // again: it may answer an earlier question for all
+		return chunk.BlockSize
+	}
+	s.each.known, s.each.never = false, true
+	return int(fl.each)
 }
 
 // encoded is how many bytes of the wire n bytes of content take, what is around them apart.

@@ -33,6 +33,7 @@ type source struct {
 	least       time.Duration // the smallest round trip seen, 0: none
 	rtt         swarm.RTT
 	raw         rawness
+	each        eachness
 	extra       int           // bytes of an answer beyond its content as it is encoded, headers included; learned
 	granted     int           // the largest window while any request that is out was sent
 	overtaken   time.Duration // by how much answers have come after such that were asked for later
