@@ -68,9 +68,9 @@ func (d *Daemon) reconsider() {
 
 // ApplyDeny removes what is denied from the store; mirrors leave it out of their next version, which they begin at once.
 func (d *Daemon) ApplyDeny(ctx context.Context) (p control.Purge, err error) {
-	if _, errs := d.Deny().Reload(); len(errs) > 0 {
-		return p, errors.Join(errs...)
-	}
+	// A line that cannot be read keeps its neighbours from nothing.
+	_, errs := d.Deny().Reload()
+	defer func() { err = errors.Join(append(errs, err)...) }()
 	for _, e := range d.Store().List() {
 		id := chunk.ID{Kind: chunk.BLAKE3, Hash: e.Sums.BLAKE3}
 		if !d.DeniesContent(id, chunk.ID{Kind: chunk.SHA256, Hash: e.Sums.SHA256}) {

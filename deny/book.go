@@ -34,6 +34,9 @@ type Book struct {
 
 	mu    sync.Mutex // of reading and changing
 	lists map[string]list
+	told  map[string]string // of lists that cannot be read: why, as it was told last
+	bad   map[string]chunk.Stamp
+	later []error // found by Add and Remove, for the next Reload
 }
 
 // list is one as it was read.
@@ -45,18 +48,20 @@ type list struct {
 // Open reads the lists of a folder, which need not be there. What Add and Remove do is written down in audit.
 // errs are lines and lists that could not be read.
 func Open(dir, audit string) (b *Book, errs []error) {
-	b = &Book{dir: dir, audit: audit, lists: map[string]list{}}
+	b = &Book{dir: dir, audit: audit, lists: map[string]list{}, told: map[string]string{}, bad: map[string]chunk.Stamp{}}
 	b.set.Store(newSet())
 	_, errs = b.Reload()
 	return b, errs
 }
 
 // Reload looks at the folder and reads what is new or has changed; a list that is gone denies nothing any more, one
-// that cannot be read stays as it was. It reports whether anything has changed.
+// that cannot be read stays as it was. It reports whether anything has changed; why a list cannot be read it tells once.
 func (b *Book) Reload() (changed bool, errs []error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reload()
+	changed, errs = b.reload()
+	errs, b.later = append(b.later, errs...), nil
+	return changed, errs
 }
 
 func (b *Book) reload() (changed bool, errs []error) {
@@ -87,28 +92,43 @@ func (b *Book) reload() (changed bool, errs []error) {
 			changed = true
 		}
 	}
+	for name := range b.told {
+		if !there[name] {
+			delete(b.told, name)
+			delete(b.bad, name)
+		}
+	}
 	if !changed {
 		return false, errs
 	}
 	s := newSet()
 	for _, name := range b.names() {
 		entries := b.lists[name].entries
+		var over error
 		for i := range entries {
 			if err := s.add(&entries[i]); err != nil {
-				errs = append(errs, err)
-				break
+				over = fmt.Errorf("%s: %w", name, err) // the others of the list may be of a kind that has room
 			}
+		}
+		if over != nil {
+			errs = append(errs, over)
 		}
 	}
 	b.set.Store(s)
 	return true, errs
 }
 
+// names are in order, the own list in front: what others write leaves room for it.
 func (b *Book) names() (names []string) {
 	for name := range b.lists {
-		names = append(names, name)
+		if name != Own {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
+	if _, there := b.lists[Own]; there {
+		names = slices.Insert(names, 0, Own)
+	}
 	return names
 }
 
@@ -116,19 +136,34 @@ func (b *Book) names() (names []string) {
 func (b *Book) read(name string) (changed bool, errs []error) {
 	f, stamp, err := chunk.OpenRegular(filepath.Join(b.dir, name))
 	if err != nil {
-		return false, []error{err}
+		return false, b.tell(name, err)
 	}
 	defer f.Close()
 	if old, ok := b.lists[name]; ok && old.stamp == stamp {
 		return false, nil
 	}
+	if b.bad[name] == stamp {
+		return false, nil
+	}
 	entries, bad, err := parseList(name, f)
 	if err != nil {
-		return false, append(bad, fmt.Errorf("%s stays as it was: %w", name, err))
+		b.bad[name] = stamp
+		return false, append(bad, b.tell(name, fmt.Errorf("%s stays as it was: %w", name, err))...)
 	}
+	delete(b.told, name)
+	delete(b.bad, name)
 	b.lists[name] = list{stamp: stamp, entries: entries}
 	b.hits.LoadOrStore(name, new(atomic.Int64))
 	return true, bad
+}
+
+// tell says once why a list cannot be read.
+func (b *Book) tell(name string, err error) []error {
+	if b.told[name] == err.Error() {
+		return nil
+	}
+	b.told[name] = err.Error()
+	return []error{err}
 }
 
 // Content says whether a content must not be fetched, served or told of, by any of its ids.
@@ -182,6 +217,9 @@ func (b *Book) Entries() (all []Entry) {
 func (b *Book) Add(e Entry, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(e.Line()) >= maxLine {
+		return fmt.Errorf("an entry of more than %d bytes with its reason", maxLine)
+	}
 	lines, err := b.own()
 	if err != nil {
 		return err
@@ -236,7 +274,12 @@ func (b *Book) replace(lines []string, what string, e Entry, now time.Time) erro
 		return err
 	}
 	_, errs := b.reload()
-	return errors.Join(errs...)
+	b.later = append(b.later, errs...) // of other lists, or of a line that somebody has written by hand
+	b.later = b.later[:min(len(b.later), maxErrors)]
+	if _, bad := b.told[Own]; bad {
+		return fmt.Errorf("%s was written, and cannot be read: %s", Own, b.told[Own])
+	}
+	return nil
 }
 
 // WriteList puts a list into a folder under its final name, whole or not at all.

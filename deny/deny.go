@@ -293,28 +293,50 @@ func (e *LineError) Unwrap() error { return e.Err }
 
 // parseList reads a list. bad are lines that cannot be read, the first few of them; err is that the whole cannot be.
 func parseList(name string, r io.Reader) (entries []Entry, bad []error, err error) {
-	in := bufio.NewScanner(io.LimitReader(r, MaxList+1))
-	in.Buffer(make([]byte, 0, maxLine), maxLine)
+	in := bufio.NewReaderSize(io.LimitReader(r, MaxList+1), maxLine)
 	size := int64(0)
-	for n := 1; in.Scan(); n++ {
-		if size += int64(len(in.Bytes())) + 1; size > MaxList {
+	for n := 1; ; n++ {
+		line, long, err := readLine(in)
+		if size += int64(len(line)) + long; size > MaxList {
 			return nil, nil, fmt.Errorf("%s has more than %d bytes", name, MaxList)
 		}
-		line := in.Text()
+		if err != nil && err != io.EOF {
+			return nil, bad, err
+		}
 		if n == 1 {
-			line = string(bytes.TrimPrefix([]byte(line), []byte("\xef\xbb\xbf")))
+			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
 		}
-		e, ok, err := Parse(line)
-		if err != nil && len(bad) < maxErrors {
-			bad = append(bad, &LineError{name, n, err})
+		e, ok, lineErr := Parse(strings.TrimRight(string(line), "\r\n"))
+		if long > 0 {
+			ok, lineErr = false, fmt.Errorf("has more than %d bytes", maxLine)
 		}
-		if !ok {
-			continue
+		if lineErr != nil && len(bad) < maxErrors {
+			bad = append(bad, &LineError{name, n, lineErr})
 		}
-		e.List = name
-		if entries = append(entries, e); len(entries) > MaxEntries {
+		if ok {
+			e.List = name
+			entries = append(entries, e)
+		}
+		if len(entries) > MaxEntries {
 			return nil, nil, fmt.Errorf("%s has more than %d entries", name, MaxEntries)
 		}
+		if err == io.EOF {
+			return entries, bad, nil
+		}
 	}
-	return entries, bad, in.Err()
+}
+
+// readLine reads a line. long is how many bytes followed what fits: of such a line the beginning is returned.
+func readLine(in *bufio.Reader) (line []byte, long int64, err error) {
+	line, err = in.ReadSlice('\n')
+	if err != bufio.ErrBufferFull {
+		return line, 0, err
+	}
+	line = bytes.Clone(line)
+	for err == bufio.ErrBufferFull {
+		var more []byte
+		more, err = in.ReadSlice('\n')
+		long += int64(len(more))
+	}
+	return line, max(long, 1), err
 }

@@ -1,6 +1,7 @@
 package deny
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -147,16 +148,65 @@ func TestReload(t *testing.T) {
 	if changed, errs := b.Reload(); changed || len(errs) > 0 {
 		t.Errorf("nothing happened, and: %v %v", changed, errs)
 	}
-	write(t, dir, "z.list", strings.Repeat("x", 2*maxLine))
-	if changed, errs := b.Reload(); changed || len(errs) == 0 {
-		t.Errorf("a list without lines: %v %v", changed, errs)
+	if err := os.Rename(filepath.Join(dir, "z.list"), filepath.Join(dir, "z")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "z.list"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if changed, errs := b.Reload(); changed || len(errs) != 1 {
+		t.Errorf("a list that cannot be read: %v %v", changed, errs)
 	}
 	denied(true)
+	if changed, errs := b.Reload(); changed || len(errs) > 0 {
+		t.Errorf("a list that cannot be read, looked at again: %v %v", changed, errs)
+	}
 	if err := os.Remove(filepath.Join(dir, "z.list")); err != nil {
 		t.Fatal(err)
 	}
 	b.Reload()
 	denied(false)
+}
+
+// TestLongLine: a line that is too long denies nothing, and its neighbours hold; none is written.
+func TestLongLine(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, Own, "blake3/"+hexA+"\r\n# "+strings.Repeat("x", 3*maxLine)+"\nblake3/"+hexB+"#"+strings.Repeat("y", maxLine))
+	b, errs := Open(dir, filepath.Join(dir, "audit.log"))
+	if len(errs) != 2 || !strings.HasPrefix(errs[0].Error(), "own.list, line 2: has more than") {
+		t.Errorf("told: %v", errs)
+	}
+	_, first := b.Content(id(chunk.BLAKE3, hexA))
+	_, long := b.Content(id(chunk.BLAKE3, hexB))
+	if !first || long {
+		t.Errorf("denied: %v, and in the long line %v", first, long)
+	}
+	e, _, _ := Parse("sha256/" + hexB)
+	e.Reason = strings.Repeat("z", maxLine)
+	if err := b.Add(e, time.Unix(0, 0)); err == nil {
+		t.Error("a line that is too long to be read was written")
+	}
+}
+
+// TestRoomForOwn: lists of others that are full keep nothing of the own list out, nor peers without number the contents.
+func TestRoomForOwn(t *testing.T) {
+	dir := t.TempDir()
+	var peers strings.Builder
+	for i := range maxPeers + 5 {
+		fmt.Fprintf(&peers, "peer/10.0.%d.%d\n", i/250, i%250)
+	}
+	write(t, dir, "a.list", peers.String()+"blake3/"+hexA+"\n")
+	write(t, dir, Own, "peer/192.0.2.1\n")
+	b, errs := Open(dir, filepath.Join(dir, "audit.log"))
+	if len(errs) != 1 || !strings.HasPrefix(errs[0].Error(), "a.list: more than") {
+		t.Errorf("told: %v", errs)
+	}
+	if _, own := b.Peer(netip.MustParseAddr("192.0.2.1")); !own {
+		t.Error("a list that is full keeps an own entry out")
+	}
+	if _, ok := b.Content(id(chunk.BLAKE3, hexA)); !ok {
+		t.Error("a list with too many peers denies no content")
+	}
 }
 
 func FuzzParse(f *testing.F) {
