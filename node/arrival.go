@@ -316,6 +316,26 @@ func (n *Node) fetchToStore(r OpenRequest) (*arrival, error) {
 	return a, nil
 }
 
+// claimStep is for how many bytes beyond those that have come room is made while the size is a claim. Looks at a download
+// come ten times a second.
+const claimStep = 256 << 20
+
+// roomFor is the room that a download needs now. By sha256 its size is what some peer says: one that lies must not have
+// all removed that is in the store.
+func roomFor(p Progress, sure bool) int64 {
+	if sure {
+		return p.Total
+	}
+	return min(p.Total, p.Done+claimStep)
+}
+
+// sure says whether the size of what arrives is proven.
+func (a *arrival) sure() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.verified
+}
+
 // fetchStored fetches a content into the store, as far as there is room for it.
 func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a *arrival, r OpenRequest, target string) error {
 	room := n.state.store.Room()
@@ -325,7 +345,7 @@ func (n *Node) fetchStored(ctx context.Context, stop context.CancelCauseFunc, a 
 		ID: r.ID, Also: r.Also, Size: r.Size, Peers: r.Peers, Path: target, Force: true, FindTimeout: r.FindTimeout,
 		own: true, arrival: a,
 		Progress: func(p Progress) {
-			if err := room.Grow(p.Total); err != nil {
+			if err := room.Grow(roomFor(p, a.sure())); err != nil {
 				stop(err)
 			}
 		},

@@ -65,3 +65,20 @@ func TestFailedOnce(t *testing.T) {
 		}
 	}
 }
+
+// A size that nobody has proven makes no more room than what comes needs.
+func TestRoomForClaims(t *testing.T) {
+	const big = 1 << 40
+	for _, c := range []struct {
+		p    Progress
+		sure bool
+		want int64
+	}{
+		{Progress{Total: -1}, false, -1}, {Progress{Total: -1}, true, -1}, {Progress{Total: 10}, false, 10}, {Progress{Total: big}, true, big},
+		{Progress{Total: big}, false, claimStep}, {Progress{Total: big, Done: 5}, false, claimStep + 5}, {Progress{Total: big, Done: big}, false, big},
+	} {
+		if got := roomFor(c.p, c.sure); got != c.want {
+			t.Errorf("%+v, %t: %d, want %d", c.p, c.sure, got, c.want)
+		}
+	}
+}
