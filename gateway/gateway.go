@@ -82,6 +82,7 @@ func New(c Config) (*Gateway, error) {
 // ServeHTTP is the only way in: the Host, who asks, the route, its methods, who may use
 // it, and only then its handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = paced(w)
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
@@ -119,6 +120,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if caller.Kind == App && caller.Origin != "" {
 		allowOrigin(h, caller.Origin)
 	}
+	oneRange(r)
 	rt.serve(w, withCaller(r, caller))
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -15,21 +16,27 @@ const (
 	copyBuffer = 256 << 10
 )
 
-// send serves ranges of a content. The type and the validators are in the header already.
+// send serves a content, or the range of it that is asked for. The type and the validators are in the header already.
 func send(w http.ResponseWriter, r *http.Request, body Content) {
-	oneRange(r)
-	out := &sender{ResponseWriter: w, ctl: http.NewResponseController(w), body: body}
-	http.ServeContent(out, r, "", time.Time{}, body)
-	// The deadline was of this answer only.
-	_ = out.ctl.SetWriteDeadline(time.Time{})
+	http.ServeContent(&fromFile{paced(w), body}, r, "", time.Time{}, body)
 }
 
 // sender writes with a deadline for each chunk, which does not run while the content is waited for, and
-// lets the kernel send what is a file.
+// lets the kernel send what is a file. All answers go through one: who does not take his would keep a connection for ever.
 type sender struct {
 	http.ResponseWriter
 	ctl  *http.ResponseController
-	body Content
+	pace pace
+}
+
+// paced is a sender to w.
+func paced(w http.ResponseWriter) *sender {
+	if s, ok := w.(*sender); ok {
+		return s
+	}
+	s := &sender{ResponseWriter: w, ctl: http.NewResponseController(w), pace: firstChunk}
+	_ = s.deadline(time.Time{}) // that of the answer before; what is written next says it better if it cannot be set
+	return s
 }
 
 var _ io.ReaderFrom = (*sender)(nil)
@@ -37,13 +44,43 @@ var _ io.ReaderFrom = (*sender)(nil)
 // Unwrap is for http.ResponseController.
 func (s *sender) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// ReadFrom is called by http.ServeContent with the part of the content that is wanted.
-func (s *sender) ReadFrom(src io.Reader) (n int64, err error) {
+// Write hands over chunk by chunk.
+func (s *sender) Write(p []byte) (n int, err error) {
+	for {
+		began := time.Now()
+		if err := s.deadline(began.Add(slowest)); err != nil {
+			return n, err
+		}
+		m, err := s.ResponseWriter.Write(p[n:min(len(p), n+int(s.pace))])
+		n += m
+		s.pace.took(time.Since(began))
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom sends what comes from a file by way of the kernel.
+func (s *sender) ReadFrom(src io.Reader) (int64, error) {
 	part, ok := src.(*io.LimitedReader)
 	if !ok {
 		part = &io.LimitedReader{R: src, N: 1<<63 - 1}
 	}
-	if ok && part.R == io.Reader(s.body) {
+	if _, file := part.R.(*os.File); file && ok { // whoever says no length has the end found by copy
+		return s.chunks(part)
+	}
+	return s.copy(part)
+}
+
+// fromFile sends a content, of its file if it has one.
+type fromFile struct {
+	*sender
+	body Content
+}
+
+// ReadFrom is called by http.ServeContent with the part of the content that is wanted.
+func (s *fromFile) ReadFrom(src io.Reader) (int64, error) {
+	if part, ok := src.(*io.LimitedReader); ok && part.R == io.Reader(s.body) {
 		if f := s.body.File(); f != nil {
 			at, err := s.body.Seek(0, io.SeekCurrent)
 			if err == nil {
@@ -55,7 +92,7 @@ func (s *sender) ReadFrom(src io.Reader) (n int64, err error) {
 			return s.chunks(&io.LimitedReader{R: f, N: part.N})
 		}
 	}
-	return s.copy(part)
+	return s.sender.ReadFrom(src)
 }
 
 // deadline is for what is written next. Where there are none, as in front of a buffer, nobody can be slow.
@@ -84,12 +121,12 @@ func (s *sender) chunks(part *io.LimitedReader) (n int64, err error) {
 	if !ok {
 		return s.copy(part)
 	}
-	for chunk := pace(firstChunk); part.N > 0; {
+	for part.N > 0 {
 		began := time.Now()
 		if err := s.deadline(began.Add(slowest)); err != nil {
 			return n, err
 		}
-		k, err := to.ReadFrom(&io.LimitedReader{R: part.R, N: min(int64(chunk), part.N)})
+		k, err := to.ReadFrom(&io.LimitedReader{R: part.R, N: min(int64(s.pace), part.N)})
 		n += k
 		part.N -= k
 		if err != nil {
@@ -98,7 +135,7 @@ func (s *sender) chunks(part *io.LimitedReader) (n int64, err error) {
 		if k == 0 {
 			return n, io.ErrUnexpectedEOF // the file is shorter than it was
 		}
-		chunk.took(time.Since(began))
+		s.pace.took(time.Since(began))
 	}
 	return n, nil
 }
@@ -106,20 +143,12 @@ func (s *sender) chunks(part *io.LimitedReader) (n int64, err error) {
 // copy reads what is there and writes it. It waits as long as it must for the content, and not long for the reader.
 func (s *sender) copy(part *io.LimitedReader) (n int64, err error) {
 	buf := make([]byte, min(copyBuffer, max(part.N, 1)))
-	for chunk := pace(firstChunk); part.N > 0; {
+	for part.N > 0 {
 		k, rerr := part.Read(buf)
-		for out := buf[:k]; len(out) > 0; {
-			began := time.Now()
-			if err := s.deadline(began.Add(slowest)); err != nil {
-				return n, err
-			}
-			m, err := s.ResponseWriter.Write(out[:min(len(out), int(chunk))])
-			n += int64(m)
-			if err != nil {
-				return n, err
-			}
-			chunk.took(time.Since(began))
-			out = out[m:]
+		m, err := s.Write(buf[:k])
+		n += int64(m)
+		if err != nil {
+			return n, err
 		}
 		switch {
 		case rerr == io.EOF:
