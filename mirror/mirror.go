@@ -17,7 +17,8 @@ type Mirror struct {
 	set   *Set
 	dir   string // what is kept about it
 	pages pages
-	kick  chan struct{} // one token: something is new
+	kick  chan struct{}   // one token: something is new
+	life  context.Context // ends when the mirror is removed, or the set closed
 	stop  context.CancelFunc
 	ended chan struct{}
 
@@ -39,7 +40,9 @@ type Mirror struct {
 	failures int  // in a row
 	again    bool // what is carried may be something else than what is there
 	pushed   time.Time
-	view     *View // of a version that was current when somebody looked; nil: nobody has
+	gone     bool                    // removed: nothing is written any more
+	halt     context.CancelCauseFunc // ends the sync that runs, until it changes the tree; nil: none
+	view     *View                   // of a version that was current when somebody looked; nil: nobody has
 }
 
 // Doing is what a mirror is about, in words for people.
@@ -125,10 +128,13 @@ func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
 		return nil, err
 	}
 	if there {
+		if err := m.tree.belongs(spec.Link()); err != nil {
+			return nil, err
+		}
 		m.current, m.again = v, true // rules, lists, or the disk may be others than when it was built
 	}
 	m.work <- struct{}{}
-	return m, nil
+	return m, m.tree.mark(spec.Link())
 }
 
 const (
@@ -229,11 +235,14 @@ func (m *Mirror) Approve() error {
 	return err
 }
 
-// Pause stops or resumes looking and fetching; what is there is served in any case.
+// Pause stops or resumes looking and fetching, at once; what is there is served in any case.
 func (m *Mirror) Pause(pause bool) error {
 	m.mu.Lock()
 	was := m.state.Paused
 	m.state.Paused = pause
+	if pause && m.halt != nil {
+		m.halt(errPaused)
+	}
 	err := m.saveLocked()
 	m.mu.Unlock()
 	if what := map[bool]string{true: "pause", false: "resume"}[pause]; was != pause {

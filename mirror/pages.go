@@ -36,6 +36,16 @@ func (p pages) files(ctx context.Context, h Head) Files {
 	}
 }
 
+// known are the files of a version, as far as its pages are there.
+func (p pages) known(ctx context.Context, h Head) Files {
+	return func(visit func(folder.File) error) error {
+		if err := p.files(ctx, h)(visit); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+}
+
 // first fetches a first page by what a publisher has signed, and returns its BLAKE3.
 func (p pages) first(ctx context.Context, f Fetcher, blake3, sha chunk.Hash) (chunk.Hash, error) {
 	if blake3 != (chunk.Hash{}) {
@@ -84,10 +94,16 @@ func (p pages) rest(ctx context.Context, f Fetcher, id chunk.Hash) error {
 
 func (p pages) write(h chunk.Hash, data []byte) error { return replaceFile(p.path(h), data) }
 
-// kept are the files of the pages of some versions.
+// kept are the files of the pages of some versions, as far as they are there.
 func (p pages) kept(ctx context.Context, heads []Head) (paths []string, err error) {
 	for _, h := range heads {
+		if h.Zero() {
+			continue
+		}
 		ids, err := folder.PageIDs(ctx, h.ID, p.read)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -26,17 +26,18 @@ type Disk struct {
 
 // Situation is all that a plan depends on.
 type Situation struct {
-	Rules   Rules
-	Shared  Shared
-	Old     Files // the current version's manifest; None: there is none
-	New     Files
-	OldHas  func(folder.File) bool // a file of Old is carried
-	Has     func(chunk.Hash) bool  // the content is there
-	Pinned  func(chunk.Hash) bool  // nil: nothing is
-	Denied  func(folder.File) bool // nil: nothing is
-	Disk    Disk
-	Links   bool // the tree costs no bytes beside the contents
-	Allowed bool // the operator has approved this very version
+	Rules    Rules
+	Shared   Shared
+	Old      Files // the current version's manifest; None: there is none
+	New      Files
+	OldHas   func(folder.File) bool // a file of Old is carried
+	Has      func(chunk.Hash) bool  // the content is there
+	Pinned   func(chunk.Hash) bool  // nil: nothing is
+	Denied   func(folder.File) bool // nil: nothing is
+	Disk     Disk
+	TreeDisk Disk // where the tree is; without Links
+	Links    bool // the tree costs no bytes beside the contents
+	Allowed  bool // the operator has approved this very version
 }
 
 // Reason is why a version is held or a mirror frozen.
@@ -332,12 +333,19 @@ func (p *Plan) judge(s Situation, together int64) {
 			hold(HeldQuota, "both versions have %d bytes while one follows the other, the quota is %d", together, q)
 		}
 	}
-	need := p.FetchBytes
-	if !s.Links {
-		need += p.Size
+	full := func(need int64, d Disk) {
+		if keep := s.Rules.MinFree.Of(d.Total); need > 0 && need+keep > d.Free {
+			hold(HeldDisk, "%d bytes are needed and %d stay free; there are %d", need, keep, d.Free)
+		}
 	}
-	if keep := s.Rules.MinFree.Of(s.Disk.Total); need > 0 && need+keep > s.Disk.Free {
-		hold(HeldDisk, "%d bytes are needed and %d stay free; there are %d", need, keep, s.Disk.Free)
+	switch {
+	case s.Links:
+		full(p.FetchBytes, s.Disk)
+	case s.Disk == s.TreeDisk:
+		full(p.FetchBytes+p.Size, s.Disk)
+	default:
+		full(p.FetchBytes, s.Disk)
+		full(p.Size, s.TreeDisk)
 	}
 	// Each file has a name in the tree, at worst a copy, and each content one in the store.
 	if names := int64(p.Carried + p.Fetch); s.Disk.Inodes >= 0 && names > s.Disk.Inodes {

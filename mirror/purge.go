@@ -29,7 +29,7 @@ func (s *Set) Purge(ctx context.Context) (contents int, bytes int64, err error) 
 			return 0, 0, err
 		}
 		for _, v := range vs {
-			err := m.pages.files(ctx, v.Head)(func(f folder.File) error {
+			err := m.pages.known(ctx, v.Head)(func(f folder.File) error {
 				if !s.cfg.Deny.DeniesContent(ids(f)...) {
 					return nil
 				}

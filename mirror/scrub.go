@@ -222,7 +222,7 @@ func (s *Set) placesOf(ctx context.Context, h chunk.Hash) (places []place, err e
 			return nil, err
 		}
 		for _, v := range vs {
-			err := m.pages.files(ctx, v.Head)(func(f folder.File) error {
+			err := m.pages.known(ctx, v.Head)(func(f folder.File) error {
 				if f.BLAKE3 == h {
 					places = append(places, place{m, v.Head, f})
 				}

@@ -48,6 +48,8 @@ type Set struct {
 	wg      sync.WaitGroup
 	turns   chan struct{} // one token: who has it may bring contents, or take them away
 	garbage atomic.Bool   // contents may be there that no version has
+	lacking bool          // a mirror could not be opened: nobody knows which contents it has
+	changes sync.Mutex    // of Add and Remove, one at a time
 
 	mu     sync.Mutex
 	all    map[string]*Mirror
@@ -91,8 +93,10 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 		}
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("mirror %s: %v", e.Name(), err))
+			s.lacking = true
 		}
 	}
+	s.garbage.Store(true) // an unclean end may have left some
 	return s, notes, nil
 }
 
@@ -121,10 +125,9 @@ func (s *Set) start(dir string, f saved) error {
 	if s.all[f.Spec.Name] != nil {
 		return fmt.Errorf("there is a mirror %s", f.Spec.Name)
 	}
+	m.life, m.stop = context.WithCancel(s.ctx)
 	s.all[f.Spec.Name] = m
-	ctx, stop := context.WithCancel(s.ctx)
-	m.stop = stop
-	s.wg.Go(func() { m.run(ctx) })
+	s.wg.Go(func() { m.run(m.life) })
 	return nil
 }
 
@@ -172,6 +175,8 @@ func (s *Set) Add(spec Spec) error {
 	if err := spec.Check(); err != nil {
 		return err
 	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	s.mu.Lock()
 	n := len(s.all)
 	err := error(nil)
@@ -240,12 +245,18 @@ func (s *Set) Mirrors() []*Mirror {
 
 // Remove ends a mirror. Its tree stays unless data is to go too; contents that no other mirror has go in any case.
 func (s *Set) Remove(ctx context.Context, name string, data bool) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	m, err := s.Find(name)
 	if err != nil {
 		return err
 	}
 	m.stop()
 	<-m.ended
+	<-m.work // whoever syncs has been told to stop; nobody begins again
+	m.mu.Lock()
+	m.gone = true
+	m.mu.Unlock()
 	s.mu.Lock()
 	delete(s.all, name)
 	s.mu.Unlock()
@@ -256,14 +267,14 @@ func (s *Set) Remove(ctx context.Context, name string, data bool) error {
 	}
 	err = errors.Join(err, s.cfg.Shelf.Withdraw(append(paths, filepath.Join(m.dir, pageName))))
 	if data {
-		for _, part := range []string{m.tree.pointerName(), versionsDir} {
-			err = errors.Join(err, os.RemoveAll(m.tree.path(part)))
-		}
-		_ = os.Remove(m.tree.dir) // something of the user's may lie there
-	} else if within(m.dir, m.tree.dir) {
-		return errors.Join(err, os.Remove(filepath.Join(m.dir, fileName)), s.collectNow(ctx)) // the tree is inside
+		err = errors.Join(err, m.tree.remove())
 	}
-	err = errors.Join(err, os.RemoveAll(m.dir), s.collectNow(ctx))
+	if !data && within(m.dir, m.tree.dir) {
+		err = errors.Join(err, os.Remove(filepath.Join(m.dir, fileName))) // the tree is inside
+	} else {
+		err = errors.Join(err, os.RemoveAll(m.dir))
+	}
+	err = errors.Join(err, s.collectSoon())
 	s.changed(ctx)
 	return err
 }
@@ -282,38 +293,58 @@ func (s *Set) turn(ctx context.Context) (end func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return func() {
-		if s.garbage.Load() {
-			if err := s.collect(s.ctx); err != nil && s.ctx.Err() == nil {
-				s.cfg.Log.Warn("contents that no mirror has any more could not be removed", "err", err)
-			}
-		}
-		s.turns <- struct{}{}
-	}, nil
+	return s.endTurn, nil
 }
 
-// collectNow removes what no version has, when it is its turn.
-func (s *Set) collectNow(ctx context.Context) error {
-	s.garbage.Store(true)
-	end, err := s.turn(ctx)
-	if err == nil {
-		end()
+// endTurn removes what no version has, and lets the next one work.
+func (s *Set) endTurn() {
+	if err := s.collectDue(); err != nil && s.ctx.Err() == nil {
+		s.cfg.Log.Warn("contents that no mirror has any more could not be removed", "err", err)
 	}
+	s.turns <- struct{}{}
+}
+
+func (s *Set) collectDue() error {
+	if !s.garbage.Load() {
+		return nil
+	}
+	return s.collect(s.ctx)
+}
+
+// collectSoon removes what no version has, now, or at the end of the turn of who works.
+func (s *Set) collectSoon() error {
+	s.garbage.Store(true)
+	select {
+	case <-s.turns:
+	default:
+		return nil
+	}
+	err := s.collectDue()
+	s.turns <- struct{}{}
 	return err
 }
 
-// collect removes the contents that no version of any mirror has, and what began to arrive for one that nobody wants any
+// collect removes the contents that no version of any mirror has, nor one that comes, and what began to arrive for one that nobody wants any
 // more. The caller has the turn. It takes 8 bytes a file of all versions.
 func (s *Set) collect(ctx context.Context) error {
 	s.garbage.Store(false)
+	if s.lacking {
+		return nil
+	}
 	var used []uint64
 	for _, m := range s.Mirrors() {
 		vs, err := m.tree.Versions()
 		if err != nil {
 			return err
 		}
+		m.mu.Lock()
+		heads := []Head{m.state.Latest()} // what has come of it stays for the next attempt
+		m.mu.Unlock()
 		for _, v := range vs {
-			err := m.pages.files(ctx, v.Head)(func(f folder.File) error {
+			heads = append(heads, v.Head)
+		}
+		for _, h := range heads {
+			err := m.pages.known(ctx, h)(func(f folder.File) error {
 				used = append(used, keyOf(f.BLAKE3))
 				return nil
 			})
@@ -474,4 +505,8 @@ func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
 func (s *Set) Close() {
 	s.stop()
 	s.wg.Wait()
+	for _, m := range s.Mirrors() {
+		<-m.work // who asked for a sync has been told to stop
+		m.work <- struct{}{}
+	}
 }

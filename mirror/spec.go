@@ -113,6 +113,9 @@ type saved struct {
 const fileName = "mirror.json"
 
 func (m *Mirror) saveLocked() error {
+	if m.gone {
+		return fmt.Errorf("%w: %s", ErrNoMirror, m.spec.Name)
+	}
 	data, err := json.MarshalIndent(saved{V: 1, Spec: m.spec, State: m.state, Trace: m.trace, Scrub: m.scrub}, "", " ")
 	if err != nil {
 		return err

@@ -29,9 +29,23 @@ var ErrHeld = errors.New("held")
 // errFrozen is that of a mirror whose publisher has contradicted itself.
 var errFrozen = errors.New("frozen")
 
+// errPaused is that of a sync that was paused.
+var errPaused = errors.New("paused")
+
 // Sync looks at the name and takes the latest version, as run does when it is time. dry: nothing but manifests is fetched,
 // and nothing is changed or decided.
-func (m *Mirror) Sync(ctx context.Context, dry bool) (r Report, err error) {
+func (m *Mirror) Sync(ctx context.Context, dry bool) (Report, error) {
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(m.life, func() { cancel(fmt.Errorf("%w any more: %s", ErrNoMirror, m.Name())) })()
+	r, err := m.sync(inner, cancel, dry)
+	if why := context.Cause(inner); err != nil && why != nil && ctx.Err() == nil {
+		err = why
+	}
+	return r, err
+}
+
+func (m *Mirror) sync(ctx context.Context, halt context.CancelCauseFunc, dry bool) (r Report, err error) {
 	select {
 	case <-m.work:
 	case <-ctx.Done():
@@ -39,6 +53,9 @@ func (m *Mirror) Sync(ctx context.Context, dry bool) (r Report, err error) {
 	}
 	defer func() { m.work <- struct{}{} }()
 	defer func() { m.over(ctx, err) }()
+	m.mu.Lock()
+	m.halt = halt
+	m.mu.Unlock()
 	if err := m.look(ctx); err != nil {
 		return r, err
 	}
@@ -80,7 +97,7 @@ func (m *Mirror) over(ctx context.Context, err error) {
 		err = nil // it was ended, it did not fail
 	}
 	m.mu.Lock()
-	m.doing, m.done, m.total = "", 0, 0
+	m.doing, m.done, m.total, m.halt = "", 0, 0, nil
 	was := m.failed
 	m.failed = ""
 	if err != nil && !errors.Is(err, ErrHeld) && !errors.Is(err, errFrozen) {
@@ -203,6 +220,9 @@ func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error 
 func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err error) {
 	r.Head = h
 	m.now(Planning)
+	if err := m.tidy(ctx); err != nil {
+		return r, err
+	}
 	if _, err := m.pages.first(ctx, m.set.cfg.Fetcher, h.ID, chunk.Hash{}); err != nil {
 		return r, err
 	}
@@ -235,6 +255,12 @@ func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err erro
 	if err != nil {
 		return r, err
 	}
+	m.mu.Lock()
+	m.halt = nil
+	m.mu.Unlock()
+	if err := ctx.Err(); err != nil { // it was paused just now
+		return r, err
+	}
 	if err := m.change(ctx, h, files); err != nil {
 		return r, err
 	}
@@ -250,18 +276,28 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	tree := disk
+	if !m.set.links(spec.Dir) {
+		if tree, err = m.set.cfg.Disk(spec.Dir); err != nil {
+			return nil, err
+		}
+	}
 	group, err := m.set.group(spec)
+	if err != nil {
+		return nil, err
+	}
+	old, err := m.old(ctx, current.Head)
 	if err != nil {
 		return nil, err
 	}
 	s := Situation{
 		Rules: spec.Rules, Shared: NewShared(spec.Rules, m.set.cfg.Self, group),
-		Old: m.pages.files(ctx, current.Head), New: m.pages.files(ctx, h),
+		Old: old, New: m.pages.files(ctx, h),
 		OldHas: func(f folder.File) bool {
 			_, err := os.Lstat(filepath.Join(m.tree.Dir(current.Head), filepath.FromSlash(f.Path)))
 			return err == nil
 		},
-		Has: m.set.cfg.Blobs.Has, Pinned: m.set.cfg.Pinned, Disk: disk, Links: m.set.links(spec.Dir), Allowed: allowed,
+		Has: m.set.cfg.Blobs.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
 	}
 	if d := m.set.cfg.Deny; d != nil {
 		s.Denied = func(f folder.File) bool { return d.DeniesContent(ids(f)...) }
@@ -270,6 +306,25 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 		}
 	}
 	return Make(s)
+}
+
+// old are the files of the current version. Of a tree that an earlier mirror has left the manifest may be gone: then, unless
+// somebody has it, nothing is known of it.
+func (m *Mirror) old(ctx context.Context, h Head) (Files, error) {
+	if h.Zero() {
+		return None, nil
+	}
+	_, err := m.pages.first(ctx, m.set.cfg.Fetcher, h.ID, chunk.Hash{})
+	if err == nil {
+		err = m.pages.rest(ctx, m.set.cfg.Fetcher, h.ID)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return None, nil
+	}
+	return m.pages.files(ctx, h), nil
 }
 
 // ids are those of a file's content.
@@ -362,25 +417,25 @@ func (m *Mirror) retire(ctx context.Context) (gone []Head, err error) {
 	if gone, err = m.tree.Retire(rules.Keep, rules.Grace, m.set.now()); err != nil || len(gone) == 0 {
 		return gone, err
 	}
+	m.set.garbage.Store(true)
+	return gone, m.tidy(ctx)
+}
+
+// tidy removes the manifests of what is neither here nor the latest: a flood of versions that are held fills no disk with them.
+func (m *Mirror) tidy(ctx context.Context) error {
 	vs, err := m.tree.Versions()
 	if err != nil {
-		return gone, err
+		return err
 	}
-	heads := make([]Head, 0, len(vs)+1)
+	m.mu.Lock()
+	heads := []Head{m.state.Latest()} // it may be held: who approves it has its manifest
+	m.mu.Unlock()
 	for _, v := range vs {
 		heads = append(heads, v.Head)
 	}
-	m.mu.Lock()
-	if latest := m.state.Latest(); !latest.Zero() {
-		if _, err := os.Lstat(m.pages.path(latest.ID)); err == nil {
-			heads = append(heads, latest) // it is held: who approves it has its manifest
-		}
-	}
-	m.mu.Unlock()
 	paths, err := m.pages.clear(ctx, heads)
-	if err == nil {
+	if err == nil && len(paths) > 0 {
 		err = m.set.cfg.Shelf.Withdraw(paths)
 	}
-	m.set.garbage.Store(true)
-	return gone, err
+	return err
 }

@@ -21,6 +21,7 @@ const (
 	currentName  = "current" // a link to versions/HEAD; where there are no links current.txt, which names it
 	buildPrefix  = ".new-"
 	retirePrefix = ".old-"
+	markName     = ".mirror-of" // the link, in the folder of versions
 
 	maxKeep  = 64
 	maxGrace = 8 // versions that stay for their grace beyond Keep: a flood of versions fills no disk
@@ -88,8 +89,7 @@ func (t *Tree) recover() error {
 	}
 	for _, e := range entries {
 		h, whole := parseHead(e.Name())
-		ours := whole || strings.HasPrefix(e.Name(), buildPrefix) || strings.HasPrefix(e.Name(), retirePrefix)
-		if !ours || whole && there && (h == current.Head || current.after(h)) {
+		if !ofTree(e.Name()) || whole && there && (h == current.Head || current.after(h)) {
 			continue
 		}
 		if err := t.ops.removeAll(t.path(versionsDir, e.Name())); err != nil {
@@ -97,6 +97,59 @@ func (t *Tree) recover() error {
 		}
 	}
 	return nil
+}
+
+// ofTree says whether something in the folder of versions is a tree's, and not the user's.
+func ofTree(name string) bool {
+	for _, prefix := range []string{buildPrefix, retirePrefix} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	_, ok := parseHead(name)
+	return ok
+}
+
+// belongs says whose versions these are, if they are not those of a link. Without the mark nobody knows.
+func (t *Tree) belongs(link string) error {
+	text, err := os.ReadFile(t.path(versionsDir, markName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if was := strings.TrimSpace(string(text)); err == nil && was != link {
+		err = fmt.Errorf("%s has the tree of %q. Take another folder, or remove that tree first", t.dir, was)
+	}
+	return err
+}
+
+// mark notes whose versions these are.
+func (t *Tree) mark(link string) error {
+	path := t.path(versionsDir, markName)
+	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == link {
+		return nil
+	}
+	return replaceFile(path, []byte(link+"\n"))
+}
+
+// remove removes all versions, and nothing that is not the tree's.
+func (t *Tree) remove() error {
+	if _, there, err := t.Current(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if there || err != nil {
+		if err := t.ops.remove(t.path(t.pointerName())); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(t.path(versionsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ofTree(e.Name()) {
+			err = errors.Join(err, t.ops.removeAll(t.path(versionsDir, e.Name())))
+		}
+	}
+	err = errors.Join(err, t.ops.remove(t.path(versionsDir, markName)))
+	_, _ = os.Remove(t.path(versionsDir)), os.Remove(t.dir) // something of the user's may lie there
+	return err
 }
 
 func (t *Tree) pointerName() string {

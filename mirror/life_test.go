@@ -1,0 +1,220 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"sharer/folder"
+)
+
+// slow is a swarm whose contents come when they are let.
+type slow struct {
+	*swarm
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (s *slow) Contents(ctx context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
+	s.once.Do(func() { close(s.begun) })
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestWhileFetching: a pause and a removal end what somebody has asked for too, and a removed mirror does not come back.
+func TestWhileFetching(t *testing.T) {
+	for _, what := range []string{"pause", "remove", "close"} {
+		t.Run(what, func(t *testing.T) {
+			s, dir := newSwarm(t), t.TempDir()
+			s.publish(1, texts(3, "one"))
+			inner := filepath.Join(dir, "mirrors", "m", "tree")
+			set, m := open(t, s, dir, func(spec *Spec) { spec.Dir = inner })
+			mustSync(t, m)
+			s.publish(2, texts(3, "two"))
+			stuck := &slow{swarm: s, begun: make(chan struct{})}
+			set.cfg.Fetcher = stuck // nobody fetches now: the mirror has what is published
+			ended := make(chan error)
+			go func() {
+				_, err := m.Sync(t.Context(), false)
+				ended <- err
+			}()
+			<-stuck.begun
+			switch what {
+			case "pause":
+				if err := m.Pause(true); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-ended; !errors.Is(err, errPaused) || m.Look().Doing != Paused || m.Look().Failed != "" {
+					t.Errorf("a sync that was paused: %v, %+v", err, m.Look())
+				}
+			case "remove":
+				removed := make(chan error, 1)
+				go func() { removed <- set.Remove(context.Background(), "m", false) }()
+				if err := <-ended; !errors.Is(err, ErrNoMirror) {
+					t.Errorf("a sync of a mirror that was removed: %v", err)
+				}
+				if err := <-removed; err != nil {
+					t.Error(err)
+				}
+				_ = m.Pause(true) // by somebody who had found it
+				if _, err := os.Lstat(filepath.Join(dir, "mirrors", "m", fileName)); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("what was removed will be there after a restart: %v", err)
+				}
+			case "close":
+				go set.Close()
+				if err := <-ended; err == nil {
+					t.Error("a sync outlives its set")
+				}
+			}
+			if !same(tree(t, m), texts(3, "one")) {
+				t.Errorf("the tree is %v", tree(t, m))
+			}
+		})
+	}
+}
+
+// TestKeptForNextAttempt: what came of a version that is not whole yet is not collected when another mirror takes things away.
+func TestKeptForNextAttempt(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	set, m := open(t, s, dir, func(spec *Spec) { spec.Rules.Keep = 1 })
+	mustSync(t, m)
+	s.publish(2, texts(6, "two"))
+	s.mu.Lock()
+	for h, text := range s.contents {
+		s.gone[h] = text == "file 5"
+	}
+	s.mu.Unlock()
+	if _, err := m.Sync(t.Context(), false); err == nil {
+		t.Fatal("a content is missing, and nobody says so")
+	}
+	if err := set.collectSoon(); err != nil {
+		t.Fatal(err)
+	}
+	s.took()
+	s.mu.Lock()
+	clear(s.gone)
+	s.mu.Unlock()
+	mustSync(t, m)
+	if got := s.took(); len(got) != 1 || got[0] != "file 5" {
+		t.Errorf("fetched again: %q", got)
+	}
+}
+
+// TestUsersOwn: what lies beside a tree is nobody's but the user's.
+func TestUsersOwn(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	own := filepath.Join(dir, "tree", versionsDir, "mine")
+	hidden := filepath.Join(dir, "tree", versionsDir, ".old-letters")
+	for _, path := range []string{own, hidden} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	if err := set.Remove(t.Context(), "m", true); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "tree", versionsDir))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("beside what is the user's: %v %v", entries, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "tree", currentName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the tree is there: %v", err)
+	}
+}
+
+// TestLeftTree: a tree that stayed is taken up by a mirror of the same link, though its manifest is gone, and by no other.
+func TestLeftTree(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	first := s.publish(1, texts(3, "one"))
+	set, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	spec := m.Look().Spec
+	if err := set.Remove(t.Context(), "m", false); err != nil {
+		t.Fatal(err)
+	}
+	err := set.Add(Spec{Name: "m", ID: first, Dir: spec.Dir, Rules: spec.Rules})
+	if err == nil || !strings.Contains(err.Error(), "Take another folder") {
+		t.Fatalf("another mirror in the tree: %v", err)
+	}
+	s.mu.Lock()
+	clear(s.pages)
+	s.mu.Unlock()
+	s.publish(2, texts(3, "two"))
+	if err := set.Add(spec); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = set.Find("m"); err != nil {
+		t.Fatal(err)
+	}
+	mustSync(t, m)
+	if !same(tree(t, m), texts(3, "two")) {
+		t.Errorf("the tree is %v", tree(t, m))
+	}
+}
+
+// TestAddedTogether: of two with one name that are added at the same time one is there, now and after a restart.
+func TestAddedTogether(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	id := s.publish(1, texts(3, "one"))
+	set, _ := open(t, s, dir, func(*Spec) {})
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() {
+			errs[i] = set.Add(Spec{Name: "x", ID: id, Dir: filepath.Join(dir, fmt.Sprint("tree", i)), Rules: DefaultRules()})
+		})
+	}
+	wg.Wait()
+	good := 0
+	for _, err := range errs {
+		if err == nil {
+			good++
+		}
+	}
+	if _, err := loadFile(filepath.Join(dir, "mirrors", "x")); good != 1 || err != nil {
+		t.Errorf("%d were added, and what is kept: %v", good, err)
+	}
+}
+
+// TestFloodOfManifests: of versions that are held, all but the latest leave nothing behind.
+func TestFloodOfManifests(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(20, "one"))
+	_, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	for i := range 20 {
+		s.publish(int64(2+i), map[string]string{"VERSION": fmt.Sprint(i)})
+		if _, err := m.Sync(t.Context(), false); !errors.Is(err, ErrHeld) {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(m.pages.dir)
+	if err != nil || len(entries) > 3 {
+		t.Errorf("%d manifests, %v", len(entries), err)
+	}
+}
+
+// TestTwoDisks: a tree that contents cannot be linked into needs room where it is, and only there.
+func TestTwoDisks(t *testing.T) {
+	for name, c := range map[string]struct {
+		store, tree int64
+		held        Reason
+	}{"store and tree": {150, 150, ""}, "no tree": {150, 50, HeldDisk}, "no store": {50, 150, HeldDisk}} {
+		s := Situation{
+			Rules: plain(func(*Rules) {}), Old: None, New: list([]folder.File{file("a", 1, 100)}), OldHas: all, Has: nothing,
+			Disk: Disk{Free: c.store, Total: 1000, Inodes: -1}, TreeDisk: Disk{Free: c.tree, Total: 2000, Inodes: -1},
+		}
+		if p, err := Make(s); err != nil || p.Held != c.held {
+			t.Errorf("%s: %+v %v", name, p, err)
+		}
+	}
+}
