@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,7 +79,7 @@ func seenHere(a netip.AddrPort) netip.AddrPort {
 
 // serveWeb makes the gateway and starts it.
 func (d *Daemon) serveWeb(c gateway.Config, start func(*gateway.Gateway)) error {
-	grants, err := gateway.LoadGrants(filepath.Join(d.cfg.Node.StateDir, "pages.json"))
+	grants, err := d.loadGrants(filepath.Join(d.cfg.Node.StateDir, "pages.json"))
 	if err != nil {
 		return err
 	}
@@ -102,6 +104,21 @@ func (d *Daemon) serveWeb(c gateway.Config, start func(*gateway.Gateway)) error 
 	return nil
 }
 
+// loadGrants reads the permissions of pages. A file that is damaged is no reason to serve nothing: it is set aside, and pages
+// have to ask again.
+func (d *Daemon) loadGrants(path string) (*gateway.Grants, error) {
+	grants, err := gateway.LoadGrants(path)
+	if !errors.Is(err, gateway.ErrDamaged) {
+		return grants, err
+	}
+	aside := path + ".bad"
+	if err := os.Rename(path, aside); err != nil {
+		return nil, err
+	}
+	d.notes = append(d.notes, "pages.json was damaged: no page may use the node until it is allowed again; the old one is kept as "+aside)
+	return gateway.LoadGrants(path)
+}
+
 // Web is where HTTP is answered; the zero address: nowhere.
 func (d *Daemon) Web() netip.AddrPort { return d.web.addr }
 
@@ -116,7 +133,7 @@ func forWeb(err error) error {
 	for _, same := range []webError{
 		{node.ErrDenied, gateway.ErrDenied}, {node.ErrNotHeld, gateway.ErrNotHeld}, {node.ErrNotFound, gateway.ErrNotFound}, {node.ErrStalled, gateway.ErrNotFound},
 		{node.ErrIntegrity, gateway.ErrIntegrity}, {store.ErrQuota, gateway.ErrQuota}, {store.ErrDiskFull, gateway.ErrDiskFull}, {syscall.ENOSPC, gateway.ErrDiskFull},
-		{store.ErrNotFound, gateway.ErrNotHeld},
+		{store.ErrNotFound, gateway.ErrNotHeld}, {identity.ErrKey, gateway.ErrBadName}, {identity.ErrName, gateway.ErrBadName},
 	} {
 		if errors.Is(err, same.node) {
 			return &webError{err, same.web}
@@ -199,7 +216,7 @@ func (s *names) Resolve(ctx context.Context, key [32]byte, name string, wait tim
 	name = strings.TrimSuffix(name, "/")
 	ask := identity.Candidates(name)
 	if len(ask) == 0 {
-		return gateway.Named{}, gateway.ErrNotHeld
+		return gateway.Named{}, forWeb(cmp.Or(identity.CheckName(name), identity.ErrName))
 	}
 	var found []identity.Record
 	if held {

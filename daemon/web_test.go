@@ -3,8 +3,11 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"sharer/chunk"
 	"sharer/gateway"
@@ -52,5 +55,47 @@ func TestArrivalsForTheWeb(t *testing.T) {
 	}
 	if a := arrivalOf(node.Incoming{}); a.State != string(node.LookingForPeers) {
 		t.Errorf("%+v", a)
+	}
+}
+
+// What can be no name, or no key, is said to be that.
+func TestNoNamesForTheWeb(t *testing.T) {
+	d := open(t, t.TempDir(), true)
+	s := &names{n: d.Node}
+	bad := [32]byte{}
+	for i := range bad {
+		bad[i] = 0xff
+	}
+	for _, c := range []struct {
+		key  [32]byte
+		name string
+	}{{d.Key(), "../x"}, {d.Key(), "a\xff"}, {d.Key(), "/"}, {bad, "x"}} {
+		if _, err := s.Resolve(t.Context(), c.key, c.name, time.Second, false); !errors.Is(err, gateway.ErrBadName) {
+			t.Errorf("%q: %v", c.name, err)
+		}
+	}
+}
+
+// Permissions that cannot be read allow nothing, and do not keep the daemon from starting.
+func TestDamagedGrants(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pages.json")
+	if err := os.WriteFile(path, []byte(`[{"key":"https://example.org"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, t.TempDir(), true)
+	before := len(d.notes)
+	grants, err := d.loadGrants(path)
+	if err != nil || grants.Allows("https://example.org") || len(d.notes) != before+1 {
+		t.Fatalf("%v, notes %q", err, d.notes)
+	}
+	if err := grants.Allow("https://example.net", ""); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := d.loadGrants(path); err != nil || !again.Allows("https://example.net") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path + ".bad"); err != nil {
+		t.Error(err)
 	}
 }

@@ -110,6 +110,8 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, t target, err e
 		return // nobody listens
 	case errors.Is(err, ErrDenied):
 		refuse(w, http.StatusGone, "this node does not serve "+t.what())
+	case errors.Is(err, ErrBadName):
+		refuse(w, http.StatusBadRequest, oneLine(err))
 	case errors.Is(err, ErrNotHeld):
 		refuse(w, http.StatusNotFound, "this node does not hold "+t.what()+", and fetches nothing for others")
 	case errors.Is(err, ErrNotFound), errors.Is(err, context.DeadlineExceeded):

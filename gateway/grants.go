@@ -47,7 +47,7 @@ type Grants struct {
 func NewGrants() *Grants { return &Grants{now: time.Now} }
 
 // LoadGrants reads the list from a file, which is written at each change. A file that
-// is damaged allows nothing, and is an error.
+// is damaged allows nothing; the error is ErrDamaged.
 func LoadGrants(path string) (*Grants, error) {
 	g := NewGrants()
 	g.path = path
@@ -55,11 +55,11 @@ func LoadGrants(path string) (*Grants, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return g, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, &g.grants)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("permissions of pages: %w", err)
+	}
+	if err := json.Unmarshal(text, &g.grants); err != nil {
+		return nil, fmt.Errorf("permissions of pages: %w: %s: %w", ErrDamaged, path, err)
 	}
 	g.grants = slices.DeleteFunc(g.grants, func(x Grant) bool { return !grantable(x.Key) })
 	return g, nil
@@ -120,7 +120,15 @@ func (g *Grants) replaceLocked(next []Grant) error {
 // writeWhole puts a small file in its place, whole or not at all.
 func writeWhole(path string, data []byte) error {
 	temp := path + ".new"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync() // or a power cut may leave an empty file under its name
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temp, path)

@@ -19,6 +19,7 @@ var (
 	ErrDiskFull  = errors.New("the disk is full")                  // 507
 	ErrTooLarge  = errors.New("too large")                         // 413
 	ErrBadName   = errors.New("not a name that can be used")       // 400
+	ErrDamaged   = errors.New("the file is damaged")               // of LoadGrants
 	ErrDenied    = errors.New("it is on a deny list")              // 410
 	ErrIntegrity = errors.New("the content is not its id")         // 502
 )
