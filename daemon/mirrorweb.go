@@ -23,6 +23,9 @@ func (d *Daemon) mirrorTrees() http.Handler {
 	return trees.Handler{Set: d.mirrors, Deny: func(ids ...chunk.ID) (legal bool, reason string, denied bool) {
 		e, no := d.Deny().Content(ids...)
 		return e.Legal != "", e.Reason, no
+	}, DenyKey: func(k [32]byte) (legal bool, reason string, denied bool) {
+		e, no := d.Deny().Key(k)
+		return e.Legal != "", e.Reason, no
 	}}
 }
 

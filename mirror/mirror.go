@@ -25,6 +25,8 @@ type Mirror struct {
 	work chan struct{} // one token; who has it owns the tree, and changes the version
 	tree *Tree
 
+	viewing sync.Mutex // of making view
+
 	mu       sync.Mutex
 	spec     Spec
 	state    State

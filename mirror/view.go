@@ -16,6 +16,7 @@ import (
 type View struct {
 	Head  Head
 	Since time.Time
+	Key   identity.PublicKey // of the publisher; zero: a folder that does not change
 	Files *folder.Catalogue
 	blobs *Blobs
 }
@@ -44,8 +45,11 @@ func (s *Set) View(ctx context.Context, name string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A new version's manifest is read by the first who asks; the others wait for it.
+	m.viewing.Lock()
+	defer m.viewing.Unlock()
 	m.mu.Lock()
-	current, view := m.current, m.view
+	current, view, key := m.current, m.view, m.spec.Key
 	m.mu.Unlock()
 	switch {
 	case current.Zero():
@@ -57,7 +61,7 @@ func (s *Set) View(ctx context.Context, name string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	view = &View{Head: current.Head, Since: current.Since, Files: files, blobs: s.cfg.Blobs}
+	view = &View{Head: current.Head, Since: current.Since, Key: key, Files: files, blobs: s.cfg.Blobs}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.view = view

@@ -31,13 +31,18 @@ import (
 	"sharer/mirror"
 )
 
-// Deny says why a file must not be served.
+// Deny says why a file, or a folder by its manifest, must not be served.
 type Deny func(ids ...chunk.ID) (legal bool, reason string, denied bool)
+
+// DenyKey says why nothing of a publisher must be served.
+type DenyKey func(k [32]byte) (legal bool, reason string, denied bool)
 
 // Handler serves mirrors.
 type Handler struct {
 	Set  *mirror.Set
 	Deny Deny // nil: nothing is denied
+
+	DenyKey DenyKey // nil: nobody is
 }
 
 const (
@@ -68,9 +73,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		redirect(w, r)
 		return
 	}
-	for strings.Contains("/"+file, "/./") { // apt asks for ./Packages
-		file = strings.Replace("/"+file, "/./", "/", 1)[1:]
-	}
+	file = withoutDots(file)
 	v, err := h.Set.View(r.Context(), name)
 	if err != nil {
 		http.Error(w, "the manifest cannot be read", http.StatusInternalServerError)
@@ -80,9 +83,49 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	if h.refused(w, v) {
+		return
+	}
 	if err := h.serve(w, r, v, file); err != nil {
 		http.Error(w, "the manifest cannot be read", http.StatusInternalServerError)
 	}
+}
+
+// withoutDots leaves out parts that are a dot: apt asks for ./Packages.
+func withoutDots(file string) string {
+	parts := strings.Split(file, "/")
+	kept := parts[:0]
+	for i, part := range parts {
+		if part != "." || i == len(parts)-1 {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "/")
+}
+
+// refused answers for a folder that is denied as a whole.
+func (h Handler) refused(w http.ResponseWriter, v *mirror.View) bool {
+	if h.Deny != nil {
+		if legal, reason, denied := h.Deny(chunk.ID{Kind: chunk.BLAKE3, Hash: v.Head.ID}); denied {
+			refuse(w, legal, reason)
+			return true
+		}
+	}
+	if h.DenyKey != nil && v.Key != [32]byte{} {
+		if legal, reason, denied := h.DenyKey(v.Key); denied {
+			refuse(w, legal, reason)
+			return true
+		}
+	}
+	return false
+}
+
+func refuse(w http.ResponseWriter, legal bool, reason string) {
+	status := http.StatusGone
+	if legal {
+		status = http.StatusUnavailableForLegalReasons
+	}
+	http.Error(w, "not carried here: "+reason, status)
 }
 
 func (h Handler) status(w http.ResponseWriter) {
@@ -91,9 +134,10 @@ func (h Handler) status(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(h.Set.Status()) // who has gone does not miss it
 }
 
-// redirect adds the slash that links in a listing need.
+// redirect adds the slash that links in a listing need. The dot in front keeps a name such as "http:elsewhere" from being
+// a place elsewhere.
 func redirect(w http.ResponseWriter, r *http.Request) {
-	u := url.URL{Path: path.Base(r.URL.Path) + "/"}
+	u := url.URL{Path: "./" + path.Base(r.URL.Path) + "/"}
 	w.Header().Set("Location", u.EscapedPath())
 	w.WriteHeader(http.StatusMovedPermanently)
 }
@@ -138,11 +182,7 @@ func (h Handler) file(w http.ResponseWriter, r *http.Request, v *mirror.View, f 
 			ids = append(ids, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
 		}
 		if legal, reason, denied := h.Deny(ids...); denied {
-			status := http.StatusGone
-			if legal {
-				status = http.StatusUnavailableForLegalReasons
-			}
-			http.Error(w, "not carried here: "+reason, status)
+			refuse(w, legal, reason)
 			return
 		}
 	}
@@ -180,11 +220,15 @@ func (h Handler) sums(w http.ResponseWriter, r *http.Request, v *mirror.View, bl
 		if blake3 {
 			sum = f.BLAKE3
 		}
-		// A line cannot say a backslash as it is; no path has a line's end in it.
-		if sum == (chunk.Hash{}) || strings.Contains(f.Path, `\`) || !v.Carries(f) {
+		if sum == (chunk.Hash{}) || !v.Carries(f) {
 			return true
 		}
-		_, err := fmt.Fprintf(out, "%s  %s\n", sum, f.Path)
+		// No path has a line's end in it. A backslash is doubled, and one in front of the line says so.
+		name, mark := f.Path, ""
+		if strings.Contains(name, `\`) {
+			name, mark = strings.ReplaceAll(name, `\`, `\\`), `\`
+		}
+		_, err := fmt.Fprintf(out, "%s%s  %s\n", mark, sum, name)
 		return err == nil && r.Context().Err() == nil
 	})
 	if err != nil {

@@ -134,6 +134,7 @@ func TestTree(t *testing.T) {
 		body   string
 	}{
 		{"/mirror/m/a.txt", 200, "hello"}, {"/mirror/m/./pool/././deep/x", 200, "x"}, {"/mirror/m/pool/b%20c.deb", 200, "a package"}, {"/mirror/m/no", 410, "not carried here: reason\n"}, {"/mirror/m/law", 451, "not carried here: reason\n"},
+		{"/mirror/m/" + strings.Repeat("./", 200_000) + "a.txt", 200, "hello"}, {"/mirror/m/.", 404, "404 page not found\n"},
 		{"/mirror/m", 301, ""}, {"/mirror/m/pool", 301, ""}, {"/mirror/other/", 404, "404 page not found\n"}, {"/mirror/m/nothing", 404, "404 page not found\n"},
 		{"/mirror/m/../../../etc/passwd", 404, "404 page not found\n"}, {"/mirror/m/%2e%2e/%2e%2e/etc/passwd", 404, "404 page not found\n"}, {"/mirror/m//etc/passwd", 404, "404 page not found\n"},
 		{"/mirror/m/long", 404, "this mirror carries a part of the folder, and this file is not in it\n"}, {"/elsewhere", 404, "404 page not found\n"},
@@ -170,9 +171,43 @@ func TestTree(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &status); err != nil || len(status.Mirrors) != 1 || status.Mirrors[0].Files != 6 || strings.Contains(body, t.TempDir()) {
 		t.Errorf("%s: %v", body, err)
 	}
+	for _, path := range []string{"/mirror/http:elsewhere.example", "/mirror/m/pool"} {
+		if _, _, h := get(t, s.URL+path); !strings.HasPrefix(h.Get("Location"), "./") {
+			t.Errorf("%s leads to %q", path, h.Get("Location"))
+		}
+	}
 	r, err := http.Post(s.URL+"/mirror/m/a.txt", "text/plain", nil)
 	if err != nil || r.StatusCode != 405 {
 		t.Errorf("a POST: %v %v", r, err)
+	}
+}
+
+// TestDeniedFolder: of a folder that is denied as a whole nothing is served, not even its list.
+func TestDeniedFolder(t *testing.T) {
+	files := map[string]string{"a.txt": "hello"}
+	var manifest chunk.Hash
+	s := serve(t, files, func(ids ...chunk.ID) (bool, string, bool) { return true, "law", ids[0].Hash == manifest })
+	_, body, _ := get(t, s.URL+"/mirror.json")
+	var status mirror.Status
+	if err := json.Unmarshal([]byte(body), &status); err != nil {
+		t.Fatal(err)
+	}
+	if err := manifest.UnmarshalText([]byte(strings.TrimPrefix(status.Mirrors[0].ID, "folder/"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"", "a.txt", "SHA256SUMS"} {
+		if status, body, _ := get(t, s.URL+"/mirror/m/"+path); status != 451 || body != "not carried here: law\n" {
+			t.Errorf("%q: %d %q", path, status, body)
+		}
+	}
+}
+
+// TestSums: a name with a backslash is written as sha256sum and b3sum read it.
+func TestSums(t *testing.T) {
+	s := serve(t, map[string]string{`b\c`: "hello"}, nil)
+	want := `\` + chunk.RootOfBlock([]byte("hello")).String() + `  b\\c` + "\n"
+	if _, body, _ := get(t, s.URL+"/mirror/m/B3SUMS"); body != want {
+		t.Errorf("%q, want %q", body, want)
 	}
 }
 
