@@ -28,7 +28,7 @@ type Web struct {
 	Addr     string   // address and port; empty: nowhere
 	Optional bool     // a port that is taken is a note, as another node of this machine may have it
 	Hosts    []string // further names, with ports: what comes by them counts as remote
-	Origins  []string // sites whose pages may use the node, beside those that are allowed on the node's page
+	Origins  []string // sites whose pages may use the node, as gateway.Site writes them, beside those that are allowed on the node's page
 }
 
 // web is the gateway of a daemon.
@@ -83,13 +83,7 @@ func (d *Daemon) serveWeb(c gateway.Config, start func(*gateway.Gateway)) error 
 	if err != nil {
 		return err
 	}
-	for _, origin := range d.cfg.Web.Origins {
-		if !grants.Allows(origin) {
-			if err := grants.Allow(origin, ""); err != nil {
-				return err
-			}
-		}
-	}
+	grants.Trust(d.cfg.Web.Origins...)
 	c.Contents, c.Names, c.Uploads, c.Grants, c.Log = contents{d.Node}, &names{n: d.Node}, uploads{d.Node}, grants, d.log
 	c.View, c.Ops, c.Mirrors = newView(d), d.ops(), d.mirrorTrees()
 	c.Bridge = pages(d.bridge, grants)

@@ -317,3 +317,34 @@ func TestLabels(t *testing.T) {
 		}
 	}
 }
+
+// What the node was started with is allowed as long as it runs, and is not kept.
+func TestTrustedSites(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://azai.net": "https://azai.net", "https://AZAI.net/": "https://azai.net", "https://azai.net:443": "https://azai.net", "http://a.example:80/": "http://a.example",
+		"http://a.example:443": "http://a.example:443", "https://a.example:8443": "https://a.example:8443",
+		"": "", "azai.net": "", "https://": "", "https://a.example/path": "", "https://a.example/?x": "", "https://u@a.example": "", "file:///": "", "null": "", "https://a.example/#x": "",
+	} {
+		if got, err := Site(text); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "pages.json")
+	g, err := LoadGrants(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Trust("https://azai.net")
+	if err := g.Allow("https://a.example", ""); err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := g.List(); len(list) != 2 || !g.Allows("https://azai.net") || g.Allows("https://b.example") {
+		t.Errorf("%+v", list)
+	}
+	if err := g.Revoke("https://azai.net"); err == nil || !strings.Contains(err.Error(), "--http-origin") || !g.Allows("https://azai.net") {
+		t.Errorf("taken back: %v", err)
+	}
+	if g, err = LoadGrants(path); err != nil || g.Allows("https://azai.net") || !g.Allows("https://a.example") {
+		t.Errorf("after a restart without it: %v", err)
+	}
+}

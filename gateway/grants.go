@@ -39,6 +39,7 @@ type Grants struct {
 	now  func() time.Time
 
 	mu       sync.Mutex
+	fixed    []Grant // as the node was started: not in the file, and not taken back here
 	grants   []Grant
 	requests []Request // the latest last
 }
@@ -65,6 +66,32 @@ func LoadGrants(path string) (*Grants, error) {
 	return g, nil
 }
 
+// Site is the origin of a site as browsers send it, of what people write: https://Example.org/ for one.
+func Site(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "" {
+		host := strings.ToLower(u.Host)
+		for scheme, port := range map[string]string{"https": ":443", "http": ":80"} {
+			if u.Scheme == scheme {
+				host = strings.TrimSuffix(host, port)
+			}
+		}
+		if site := u.Scheme + "://" + host; u.User == nil && grantable(site) {
+			return site, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s is no site; want https://NAME or http://NAME, with :PORT if need be", ErrBadName, quoted(text))
+}
+
+// Trust allows sites for as long as the process runs, by the word of who started it. It is called before the list is used.
+func (g *Grants) Trust(sites ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range sites {
+		g.fixed = append(g.fixed, Grant{Key: s, Name: s + ", as the node was started", At: g.now().UTC()})
+	}
+}
+
 // grantable says whether a key is that of a page, or of a site.
 func grantable(key string) bool {
 	if _, err := parsePage(key); err == nil {
@@ -78,7 +105,8 @@ func grantable(key string) bool {
 func (g *Grants) Allows(key string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return key != "" && slices.ContainsFunc(g.grants, func(x Grant) bool { return x.Key == key })
+	of := func(x Grant) bool { return x.Key == key }
+	return key != "" && (slices.ContainsFunc(g.grants, of) || slices.ContainsFunc(g.fixed, of))
 }
 
 // Allow gives the permission, Revoke takes it back. The error is that of the file; then
@@ -100,7 +128,11 @@ func (g *Grants) Allow(key, name string) error {
 func (g *Grants) Revoke(key string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.replaceLocked(slices.DeleteFunc(slices.Clone(g.grants), func(x Grant) bool { return x.Key == key }))
+	of := func(x Grant) bool { return x.Key == key }
+	if slices.ContainsFunc(g.fixed, of) {
+		return fmt.Errorf("%s is allowed by --http-origin; start the node without that", key)
+	}
+	return g.replaceLocked(slices.DeleteFunc(slices.Clone(g.grants), of))
 }
 
 func (g *Grants) replaceLocked(next []Grant) error {
@@ -138,7 +170,10 @@ func writeWhole(path string, data []byte) error {
 func (g *Grants) List() ([]Grant, []Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	grants, requests := append([]Grant{}, g.grants...), append([]Request{}, g.requests...)
+	grants, requests := slices.Concat(g.fixed, g.grants), append([]Request{}, g.requests...)
+	if grants == nil {
+		grants = []Grant{} // a document says [], not null
+	}
 	slices.Reverse(grants)
 	slices.Reverse(requests)
 	return grants, requests

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sharer/daemon"
+	"sharer/gateway"
 	"sharer/internal/portmap"
 )
 
@@ -196,6 +197,13 @@ func (o *options) validate(fs *pflag.FlagSet) error {
 		if a, err := netip.ParseAddrPort(o.http); o.http != "off" && (err != nil || a.Addr().IsMulticast()) {
 			return usagef("--http %q: want ADDR:PORT with a numeric address, such as %s, or off", shorten(o.http, 80), defaultHTTP)
 		}
+	}
+	for i, text := range o.httpOrigins {
+		site, err := gateway.Site(text)
+		if err != nil {
+			return usagef("--http-origin %q: want a site such as https://azai.net", shorten(text, 80))
+		}
+		o.httpOrigins[i] = site
 	}
 	if fs.Lookup("rescan") != nil && o.rescan < time.Second {
 		return usagef("--rescan %s: want a second or more", o.rescan)
