@@ -29,41 +29,39 @@ func (m InMemory) OpenLocked(name string) (File, bool, error) {
 	return &memoryFile{name: name, max: m.Max + sidecar}, true, nil
 }
 
-// Publish writes the file.
-func (m InMemory) Publish(f File, from, to string, o PublishOptions) (err error) {
+// Publish writes the file. As with a download on disk no link is followed, and what another process is writing there is
+// ErrLocked.
+func (m InMemory) Publish(f File, from, to string, o PublishOptions) error {
 	mem, ok := f.(*memoryFile)
 	if !ok {
 		return &fs.PathError{Op: "publish", Path: to, Err: ErrChanged}
 	}
-	out, err := os.OpenFile(from, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	out, made, err := osFS{}.OpenLocked(from)
 	if err != nil {
 		return err
 	}
-	mem.mu.Lock()
-	_, err = out.Write(mem.data)
-	mem.mu.Unlock()
+	if !made { // one that a crash has left, or an earlier download on disk
+		err = out.Truncate(0)
+	}
+	if err == nil {
+		mem.mu.Lock()
+		err = writeAt(out, mem.data, 0)
+		mem.mu.Unlock()
+	}
 	if err == nil && o.Fsync {
 		err = out.Sync()
 	}
-	err = errors.Join(err, out.Close())
-	switch {
-	case err != nil:
-	case o.Replace:
-		err = os.Rename(from, to)
-	default:
-		err = renameNew(from, to)
+	if err == nil { // before it is closed, so that nobody else gets at what has its final name
+		err = osFS{}.Publish(out, from, to, o)
 	}
 	if err != nil {
-		return errors.Join(err, osFS{}.Remove(from))
+		err = errors.Join(err, osFS{}.Remove(from))
 	}
-	if o.Fsync {
-		return syncDir(to)
-	}
-	return nil
+	return errors.Join(err, out.Close())
 }
 
-// Remove has nothing to remove.
-func (m InMemory) Remove(string) error { return nil }
+// Remove removes what an earlier download on disk has left under the name.
+func (m InMemory) Remove(name string) error { return osFS{}.Remove(name) }
 
 // memoryFile is a file of InMemory.
 type memoryFile struct {

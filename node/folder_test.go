@@ -237,3 +237,41 @@ func TestFolderGoesOn(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 }
+
+// What a crash has left in the stage is gone once its contents are in their places, and a partial file or
+// one of another build does no harm; what may be gone on with stays.
+func TestFolderLeftovers(t *testing.T) {
+	_, to, f := pair(t, map[string]string{"a": "first", "b": "second", "c": "third"})
+	dir := t.TempDir()
+	stage := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, folder.Stage, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stage(f.Files[0].BLAKE3.String(), "first")                                        // its name was given, and the old one was not taken yet
+	stage(f.Files[1].BLAKE3.String()+".part", "se")                                   // it was being written
+	stage(f.Files[2].BLAKE3.String()+".part.sharer", "")                              // of a build that kept one
+	stage(chunk.RootOfBlock([]byte("of another folder")).String()+".part", "another") // is nothing of ours
+	for name, got := range fetch(t, to, GetFolder{Files: f.Files, Dir: dir}) {
+		if got.Err != nil || got.Existed != (name == "a") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(dir, folder.Stage))
+	if err != nil || len(left) != 1 {
+		t.Fatalf("left: %v, %v", left, err)
+	}
+	if err := os.Remove(filepath.Join(dir, folder.Stage, left[0].Name())); err != nil {
+		t.Fatal(err)
+	}
+	stage(f.Files[0].BLAKE3.String()+".copy", "fi")
+	fetch(t, to, GetFolder{Files: f.Files, Dir: dir})
+	if _, err := os.Lstat(filepath.Join(dir, folder.Stage)); err == nil {
+		t.Error("the stage stays though all is there")
+	}
+}

@@ -212,6 +212,8 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	}
 	if err := p.Finish(chunk.FinishOptions{Replace: g.Force}); errors.Is(err, chunk.ErrExists) {
 		return got, errors.Join(fmt.Errorf("%s: %w", g.Path, ErrExists), p.Close())
+	} else if errors.Is(err, chunk.ErrLocked) { // a small one, which is written only now
+		return got, errors.Join(&LockedError{Path: chunk.PartName(g.Path)}, p.Close())
 	} else if err != nil && !errors.Is(err, chunk.ErrLeftover) {
 		return got, errors.Join(err, p.Close())
 	}

@@ -70,7 +70,7 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		return err
 	}
 	defer root.Close()
-	r := &folderRun{GetFolder: g, node: n, root: root, running: map[chunk.Hash]Progress{}}
+	r := &folderRun{GetFolder: g, node: n, root: root, running: map[chunk.Hash]Progress{}, placed: map[chunk.Hash]bool{}}
 	if r.Jobs <= 0 {
 		r.Jobs = folderJobs
 	}
@@ -95,8 +95,7 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		})
 	}
 	wg.Wait()
-	// It stays when something in it may be gone on with.
-	_ = root.Remove(folder.Stage)
+	r.clearStage()
 	return ctx.Err()
 }
 
@@ -128,8 +127,9 @@ type folderRun struct {
 
 	mu      sync.Mutex
 	running map[chunk.Hash]Progress
-	files   int   // that are over, well or not
-	bytes   int64 // of those that are there
+	placed  map[chunk.Hash]bool // contents that are in all their places
+	files   int                 // that are over, well or not
+	bytes   int64               // of those that are there
 	good    time.Time
 	giveUp  error // nobody has given anything for as long as one looks for somebody
 	looked  time.Time
@@ -146,6 +146,29 @@ func (r *folderRun) openStage() error {
 		err = fmt.Errorf("%s: %w", filepath.Join(r.Dir, folder.Stage), ErrExists)
 	}
 	return err
+}
+
+// clearStage removes the stage, unless something in it may be gone on with. What a crash has left there of contents that are
+// in all their places is not such.
+func (r *folderRun) clearStage() {
+	if r.root.Remove(folder.Stage) == nil {
+		return
+	}
+	stage, err := r.root.Open(folder.Stage)
+	if err != nil {
+		return
+	}
+	names, _ := stage.Readdirnames(-1) // those that were read, at least
+	if stage.Close() != nil {
+		return
+	}
+	for _, name := range names {
+		h, err := chunk.ParseHash([]byte(name[:min(len(name), 2*len(chunk.Hash{}))]))
+		if err == nil && r.placed[h] {
+			_ = r.root.Remove(folder.Stage + "/" + name)
+		}
+	}
+	_ = r.root.Remove(folder.Stage)
 }
 
 func (r *folderRun) staged(h chunk.Hash) string { return folder.Stage + "/" + h.String() }
@@ -192,10 +215,17 @@ func (r *folderRun) lookLocked(now time.Time) {
 // content brings one content to all its places.
 func (r *folderRun) content(ctx context.Context, files []folder.File) {
 	var missing []folder.File
+	placed := true
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.placed[files[0].BLAKE3] = placed
+	}()
 	for _, f := range files {
 		there, err := r.there(ctx, f)
 		switch {
 		case err != nil:
+			placed = false
 			r.tell(FolderFile{File: f, Err: err})
 		case there:
 			r.tell(FolderFile{File: f, Existed: true})
@@ -215,6 +245,12 @@ func (r *folderRun) content(ctx context.Context, files []folder.File) {
 			}
 			done.Err = r.place(f, i+1 == len(missing))
 		}
+		if errors.Is(done.Err, ErrExists) { // another process may have brought it meanwhile
+			if there, err := r.there(ctx, f); there && err == nil {
+				done.Err, done.Existed = nil, true
+			}
+		}
+		placed = placed && done.Err == nil
 		r.tell(done)
 	}
 }
