@@ -266,7 +266,8 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		c.Demand = transfer.NewUnverifiedDemand(p)
 	}
 	if g.arrival != nil && c.Demand != nil {
-		g.arrival.attach(c.Demand, id.Kind == chunk.BLAKE3)
+		// By a BLAKE3 that a peer told for a sha256 each block is that peer's, which is not yet what was asked for.
+		g.arrival.attach(c.Demand, id.Kind == chunk.BLAKE3 && !g.hinted)
 	}
 	if g.streams() {
 		return n.stream(ctx, g.Out, c)

@@ -13,6 +13,7 @@ import (
 	"sharer/chunk"
 	"sharer/internal/netsim"
 	"sharer/node"
+	"sharer/wire"
 )
 
 // open opens a content at a node, and fails the test if that does not work.
@@ -200,6 +201,48 @@ func TestReadsWhatIsNotVerifiedYet(t *testing.T) {
 			t.Errorf("%+v", in)
 		}
 		if err := errors.Join(watch.Close(), <-got); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A peer that names the BLAKE3 of something else for a sha256 has all of that pass for verified blocks. Readers are not told
+// that it is verified, so that nothing of it runs.
+func TestReadsWhatAPeerTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 5 * time.Millisecond, Rate: 1_000_000, Queue: 100_000}})
+		defer w.Close()
+		wanted, err := randomContent(w.Rand(), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := randomContent(w.Rand(), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Know(other)
+		told := []byte(other.BLAKE3().Hash.String())
+		liar := w.Evil(Truth(other), Behaviour{Name: "another BLAKE3", Answer: func(_ *Evil, q Ask, as []Answer) []Answer {
+			if q.ID != wanted.SHA256() {
+				return as
+			}
+			data := other.Data[min(q.Offset, other.Size()):min(q.Offset+1000, other.Size())]
+			return []Answer{{Content: wire.Content{ID: []byte(q.ID.String()), Offset: q.Offset, Data: data, EOF: other.Size(), BLAKE3: told}}}
+		}})
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: []netip.AddrPort{liar.At}})
+		rd := open(t, n, node.OpenRequest{ID: wanted.SHA256(), Size: -1, FindTimeout: 10 * time.Second})
+		var head [4096]byte
+		if _, err := io.ReadFull(rd, head[:]); err != nil || !bytes.Equal(head[:], other.Data[:len(head)]) {
+			t.Fatalf("the lie is not read: %v", err)
+		}
+		if rd.Verified() {
+			t.Error("what a peer told passes for verified")
+		}
+		if err := rd.Whole(t.Context()); err == nil || rd.Verified() {
+			t.Errorf("the whole: %v, verified %v", err, rd.Verified())
+		}
+		if err := rd.Close(); err != nil {
 			t.Error(err)
 		}
 	})
