@@ -41,7 +41,11 @@ func runHook(ctx context.Context, command string, limit time.Duration, env []str
 	var out head
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = time.Second // for what it has started and left
+	whole(cmd)
 	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it has ended well, and left something running
+	}
 	if ctx.Err() == context.DeadlineExceeded {
 		err = errors.New("took longer than " + limit.String())
 	}

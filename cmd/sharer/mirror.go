@@ -404,6 +404,9 @@ func (m *mirroring) sync(ctx context.Context, args []string) error {
 		r, err := m.c.SyncMirror(ctx, name, m.o.dry)
 		if err != nil {
 			failed = err
+			if len(names) == 1 {
+				break // it is told as the command's own
+			}
 			m.scr.warn(warningEvent{Message: name + ": " + err.Error()})
 			continue
 		}
