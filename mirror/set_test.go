@@ -32,6 +32,7 @@ type swarm struct {
 	fetched  []string            // contents
 	offered  map[string]Kept
 	denied   map[chunk.Hash]bool
+	begun    chan struct{} // not nil: nothing comes, and whoever waits for it is told here
 }
 
 var (
@@ -106,6 +107,14 @@ func (s *swarm) Page(_ context.Context, blake3, sha chunk.Hash) ([]byte, error) 
 }
 
 func (s *swarm) Contents(ctx context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
+	s.mu.Lock()
+	begun := s.begun
+	s.mu.Unlock()
+	if begun != nil {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	for _, f := range files {
 		s.mu.Lock()
 		text, ok := s.contents[f.BLAKE3]
@@ -402,7 +411,9 @@ func TestKnownFault(t *testing.T) {
 	_, m := open(t, s, dir, func(*Spec) {})
 	mustSync(t, m)
 	s.publish(2, texts(3, "two"))
+	s.mu.Lock()
 	s.conflict = &identity.ConflictError{Held: s.record, Other: s.record}
+	s.mu.Unlock()
 	if _, err := m.Sync(t.Context(), false); !errors.Is(err, errFrozen) {
 		t.Fatal(err)
 	}
