@@ -144,6 +144,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t target, keep s
 	if err == nil && !body.Verified() {
 		if media(kind) {
 			w.Header().Set("X-Unverified", "a sha256 is checked at the end")
+			keep = "no-store" // or what some peer sent would be kept as that id for ever
 		} else {
 			err = body.Whole(r.Context())
 		}

@@ -284,7 +284,7 @@ func TestUnverified(t *testing.T) {
 	g.cfg.Contents = doubt
 	sums := s.put(t, []byte("<html><script>x</script>"))
 	w := asking{path: "/" + sums.SHA256.String() + "/film.webm"}.do(g)
-	if w.Code != 200 || w.Header().Get("X-Unverified") == "" {
+	if w.Code != 200 || w.Header().Get("X-Unverified") == "" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("a film: %d %v", w.Code, w.Header())
 	}
 	done := make(chan int)
