@@ -13,6 +13,7 @@ type Mirrorer interface {
 	AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, error)
 	SyncMirror(ctx context.Context, name string, dry bool) (mirror.Report, error)
 	TellMirror(name, what string) error
+	SetMirrorRules(name string, r mirror.Rules) error
 	RemoveMirror(ctx context.Context, name string, data bool) error
 	MirrorLog(name string, n int) ([]mirror.Event, error)
 	Invitation(ctx context.Context, key identity.PublicKey, name string) (mirror.Invitation, error)
@@ -26,7 +27,8 @@ type toMirror struct {
 	Data bool   `json:"data,omitempty"`
 	Last int    `json:"last,omitempty"`
 
-	Key identity.PublicKey `json:"key,omitzero"`
+	Key   identity.PublicKey `json:"key,omitzero"`
+	Rules mirror.Rules       `json:"rules,omitzero"`
 }
 
 // nothing is an answer without content.
@@ -41,6 +43,9 @@ func (s *Server) ServeMirrors(d Mirrorer) {
 	})
 	handle(s, "POST /v1/mirrors/tell", func(_ context.Context, in toMirror) (nothing, error) {
 		return nothing{}, d.TellMirror(in.Name, in.What)
+	})
+	handle(s, "POST /v1/mirrors/rules", func(_ context.Context, in toMirror) (nothing, error) {
+		return nothing{}, d.SetMirrorRules(in.Name, in.Rules)
 	})
 	handle(s, "POST /v1/mirrors/remove", func(ctx context.Context, in toMirror) (nothing, error) {
 		return nothing{}, d.RemoveMirror(ctx, in.Name, in.Data)
@@ -72,6 +77,11 @@ func (c *Client) SyncMirror(ctx context.Context, name string, dry bool) (r mirro
 // TellMirror has a mirror pause, resume, or approve what is held.
 func (c *Client) TellMirror(ctx context.Context, name, what string) error {
 	return c.Call(ctx, "POST", "/v1/mirrors/tell", toMirror{Name: name, What: what}, nil)
+}
+
+// SetMirrorRules changes all rules of a mirror.
+func (c *Client) SetMirrorRules(ctx context.Context, name string, r mirror.Rules) error {
+	return c.Call(ctx, "POST", "/v1/mirrors/rules", toMirror{Name: name, Rules: r}, nil)
 }
 
 // RemoveMirror ends a mirror; data: with its tree.

@@ -114,13 +114,13 @@ func (f fetcher) Page(ctx context.Context, blake3, sha256 chunk.Hash) ([]byte, e
 }
 
 // Contents brings what is on this machine from there, and the rest from the swarm.
-func (f fetcher) Contents(ctx context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
-	far := files[:0:0]
-	for _, one := range files {
+func (f fetcher) Contents(ctx context.Context, o mirror.Order, done func(folder.File, error)) error {
+	var far []folder.File
+	for _, one := range o.Files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if f.n.CopyHere(ctx, one, filepath.Join(dir, one.Path)) {
+		if f.n.CopyHere(ctx, one, filepath.Join(o.Dir, one.Path)) {
 			done(one, nil)
 			continue
 		}
@@ -130,7 +130,7 @@ func (f fetcher) Contents(ctx context.Context, dir string, files []folder.File, 
 		return nil
 	}
 	return f.n.GetFolder(ctx, node.GetFolder{
-		Files: far, Dir: dir, Force: true, Jobs: mirrorJobs, FindTimeout: mirrorFind, StallTimeout: mirrorStall,
+		Files: far, Dir: o.Dir, Down: o.Down, Force: true, Jobs: mirrorJobs, FindTimeout: mirrorFind, StallTimeout: mirrorStall,
 		Done: func(got node.FolderFile) { done(got.File, got.Err) },
 	})
 }
@@ -251,6 +251,17 @@ func (d *Daemon) TellMirror(name, what string) error {
 		return m.Approve()
 	}
 	return fmt.Errorf("%w: a mirror cannot %q", control.ErrBad, what)
+}
+
+// SetMirrorRules changes the rules of a mirror; what it carries follows.
+func (d *Daemon) SetMirrorRules(name string, r mirror.Rules) error {
+	if _, err := d.mirror(name); err != nil {
+		return err
+	}
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("%w: %w", control.ErrBad, err)
+	}
+	return d.mirrors.SetRules(name, r)
 }
 
 // RemoveMirror ends a mirror; data: its tree goes too.

@@ -67,7 +67,7 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got
 	}
 	var good, bad []folder.File
 	var first error
-	err = m.set.cfg.Fetcher.Contents(ctx, blobs.New(), want, func(f folder.File, err error) {
+	err = m.set.cfg.Fetcher.Contents(ctx, Order{Dir: blobs.New(), Files: want, Down: spec.Rules.Down}, func(f folder.File, err error) {
 		if err != nil {
 			bad = append(bad, byName[f.Path])
 			if first == nil {
@@ -109,7 +109,7 @@ func (m *Mirror) fromHTTP(ctx context.Context, spec Spec, f folder.File) error {
 	to := filepath.Join(m.set.cfg.Blobs.New(), NewName(f.BLAKE3))
 	err := errors.New("no source")
 	for _, base := range spec.HTTP {
-		if err = m.set.cfg.HTTP(ctx, strings.TrimSuffix(base, "/"), f.Path, f.Size, to+".http"); err != nil {
+		if err = m.set.cfg.HTTP(ctx, Plain{Base: strings.TrimSuffix(base, "/"), File: f.Path, Size: f.Size, To: to + ".http", Down: spec.Rules.Down}); err != nil {
 			continue
 		}
 		var sum chunk.Sums

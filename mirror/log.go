@@ -13,7 +13,7 @@ import (
 // Event is a line of a mirror's log.
 type Event struct {
 	Time time.Time `json:"time"`
-	What string    `json:"what"` // update, hold, freeze, approve, error, scrub, hook, pause, resume, add
+	What string    `json:"what"` // update, hold, freeze, approve, error, scrub, hook, pause, resume, add, rules
 	Seq  int64     `json:"seq,omitempty"`
 	Text string    `json:"text,omitempty"`
 }

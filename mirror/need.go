@@ -14,7 +14,23 @@ type Fetcher interface {
 	Page(ctx context.Context, blake3, sha256 chunk.Hash) ([]byte, error)
 	// Contents fetches the contents of files into a folder, each under its path, and calls done for each, never
 	// concurrently. What is there already counts as fetched.
-	Contents(ctx context.Context, dir string, files []folder.File, done func(f folder.File, err error)) error
+	Contents(ctx context.Context, o Order, done func(f folder.File, err error)) error
+}
+
+// Order is what a Fetcher is to fetch.
+type Order struct {
+	Dir   string
+	Files []folder.File
+	Down  int64 // bytes a second; 0: no limit
+}
+
+// Plain is a file of a plain copy of a folder.
+type Plain struct {
+	Base string // URL
+	File string // path in the folder
+	Size int64  // bytes that may come at most
+	To   string // path of the file to write
+	Down int64  // bytes a second; 0: no limit
 }
 
 // Names knows what publishers' names stand for.

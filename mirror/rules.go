@@ -35,7 +35,8 @@ type Rules struct {
 	Keep      int           `json:"keep"`               // versions, the current one counted
 	Grace     time.Duration `json:"grace"`              // how long an earlier version stays at most, in ns
 	OnFull    OnFull        `json:"on_full"`
-	Every     time.Duration `json:"every"` // between two looks at the name, in ns
+	Every     time.Duration `json:"every"`          // between two looks at the name, in ns
+	Down      int64         `json:"down,omitempty"` // bytes a second that arrive for it; 0: as much as the node may
 }
 
 // DefaultRules are those of cli.md section 3.
@@ -50,6 +51,8 @@ func (r Rules) Check() error {
 	switch {
 	case r.Quota < 0 || r.MaxFile < 0:
 		return errors.New("a size below zero")
+	case r.Down < 0:
+		return errors.New("a rate below zero; pause is for fetching nothing")
 	case r.Share.Count != 0 || r.Share.Percent > 100:
 		return errors.New("a share is a percentage, such as 30%")
 	case r.Copies < 0:

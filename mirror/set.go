@@ -31,9 +31,8 @@ type Config struct {
 	Self    identity.PublicKey    // who we are to other mirrors
 	Pinned  func(chunk.Hash) bool // nil: nothing is
 
-	// HTTP fetches size bytes of a file of a plain copy to a path, at most; nil: there are no such sources.
-	HTTP func(ctx context.Context, base, file string, size int64, to string) error
-	Disk func(dir string) (Disk, error) // nil: asked of the system
+	HTTP func(ctx context.Context, p Plain) error // nil: there are no such sources
+	Disk func(dir string) (Disk, error)           // nil: asked of the system
 	// Changed is called when a mirror has a new version, or has been added or removed; nil: nobody.
 	Changed func(ctx context.Context)
 	Log     *slog.Logger     // nil: silent
@@ -439,6 +438,9 @@ func (s *Set) SetRules(name string, r Rules) error {
 	}
 	err = m.saveLocked()
 	m.mu.Unlock()
+	if err == nil {
+		m.log(Event{What: "rules"})
+	}
 	m.poke()
 	return err
 }

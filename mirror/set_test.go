@@ -106,7 +106,7 @@ func (s *swarm) Page(_ context.Context, blake3, sha chunk.Hash) ([]byte, error) 
 	return nil, errors.New("nobody has the page")
 }
 
-func (s *swarm) Contents(ctx context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
+func (s *swarm) Contents(ctx context.Context, o Order, done func(folder.File, error)) error {
 	s.mu.Lock()
 	begun := s.begun
 	s.mu.Unlock()
@@ -115,7 +115,7 @@ func (s *swarm) Contents(ctx context.Context, dir string, files []folder.File, d
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	for _, f := range files {
+	for _, f := range o.Files {
 		s.mu.Lock()
 		text, ok := s.contents[f.BLAKE3]
 		ok = ok && !s.gone[f.BLAKE3]
@@ -125,7 +125,7 @@ func (s *swarm) Contents(ctx context.Context, dir string, files []folder.File, d
 		s.mu.Unlock()
 		err := errors.New("nobody has it")
 		if ok {
-			err = os.WriteFile(filepath.Join(dir, f.Path), []byte(text), 0o600)
+			err = os.WriteFile(filepath.Join(o.Dir, f.Path), []byte(text), 0o600)
 		}
 		done(f, err)
 	}
@@ -180,8 +180,8 @@ func open(t *testing.T, s *swarm, dir string, change func(*Spec)) (*Set, *Mirror
 	set, notes, err := OpenSet(Config{
 		Dir: filepath.Join(dir, "mirrors"), Blobs: blobs, Fetcher: s, Names: s, Shelf: s, Deny: s,
 		Disk: func(string) (Disk, error) { return wide(), nil },
-		HTTP: func(_ context.Context, base, file string, size int64, to string) error {
-			return os.WriteFile(to, []byte(base + file)[:size], 0o600)
+		HTTP: func(_ context.Context, p Plain) error {
+			return os.WriteFile(p.To, []byte(p.Base + p.File)[:p.Size], 0o600)
 		},
 	})
 	if err != nil || len(notes) > 0 {

@@ -95,6 +95,7 @@ type Get struct {
 	refuse  func(chunk.Hash) bool // a BLAKE3 that a peer tells is not followed; nil: none is
 	hinted  bool                  // ID is such a BLAKE3
 	arrival *arrival              // who reads it meanwhile; nil: made by Get
+	share   *transfer.Limit       // with the other contents of one GetFolder; nil: none
 	own     bool                  // the caller moves the finished file: it is not served from here
 }
 

@@ -246,6 +246,7 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		Find:         n.finder(id, g.Peers),
 		Up:           n.up,
 		Down:         n.down,
+		Share:        g.share,
 		Rand:         n.random(),
 		Congestion:   n.cfg.Congestion,
 		FindTimeout:  g.FindTimeout,

@@ -15,6 +15,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/transfer"
 )
 
 const (
@@ -31,6 +32,7 @@ type GetFolder struct {
 	Peers        []netip.AddrPort
 	Force        bool                 // replace files that are there with other content
 	Jobs         int                  // contents at the same time, 0: 8
+	Down         int64                // bytes a second that arrive for it, headers included, besides the limits of the node; 0: no limit of its own
 	FindTimeout  time.Duration        // for each content, as in Get
 	StallTimeout time.Duration        // the same
 	Progress     func(FolderProgress) // called at most ten times a second, never concurrently; may be nil
@@ -70,7 +72,9 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		return err
 	}
 	defer root.Close()
-	r := &folderRun{GetFolder: g, node: n, root: root, running: map[chunk.Hash]Progress{}, placed: map[chunk.Hash]bool{}}
+	r := &folderRun{
+		GetFolder: g, node: n, root: root, share: transfer.NewDownLimit(g.Down, 0), running: map[chunk.Hash]Progress{}, placed: map[chunk.Hash]bool{},
+	}
 	if r.Jobs <= 0 {
 		r.Jobs = folderJobs
 	}
@@ -124,6 +128,7 @@ type folderRun struct {
 	node  *Node
 	root  *os.Root
 	total int64
+	share *transfer.Limit
 
 	mu      sync.Mutex
 	running map[chunk.Hash]Progress
@@ -306,7 +311,7 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
 	get := Get{
 		ID: chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}, Size: f.Size, Peers: r.Peers,
 		Path: filepath.Join(r.Dir, folder.Stage, f.BLAKE3.String()), Force: true, // what lies there is ours
-		FindTimeout: r.FindTimeout, StallTimeout: r.StallTimeout, own: true,
+		FindTimeout: r.FindTimeout, StallTimeout: r.StallTimeout, own: true, share: r.share,
 		Progress: func(p Progress) {
 			if p.Done > f.Size {
 				stop(tooLong)

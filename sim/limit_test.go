@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sharer/folder"
 	"sharer/internal/netsim"
 	"sharer/node"
 	"sharer/wire"
@@ -57,6 +58,42 @@ func TestLimitIsForThoseWhoGive(t *testing.T) {
 		n := w.Node(node.Config{Peers: given, Down: 500_000})
 		if got, _ := n.Fetch(s.Contents[0].BLAKE3()); got.Duration > 9*time.Second {
 			t.Errorf("it took %v; at the limit it takes 5.6 s", got.Duration)
+		}
+	})
+}
+
+// A folder that is fetched at a rate of its own keeps to it with all its contents together, and nothing else is held up.
+func TestLimitOfAFolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, size = 125_000, 700_000
+		w := New(t, Options{Link: netsim.Link{Delay: 10 * time.Millisecond, Rate: 12.5e6, Queue: 256 << 10}})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, size, size, size)
+		n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
+		total := 0
+		w.Tap(func(p netsim.Packet) {
+			if p.From == s.At {
+				total += len(p.Data) + wire.HeaderBytes
+			}
+		})
+		g := node.GetFolder{Dir: t.TempDir(), Down: limit, Done: func(f node.FolderFile) {
+			if f.Err != nil {
+				t.Error(f.Err)
+			}
+		}}
+		for i, c := range s.Contents {
+			g.Files = append(g.Files, folder.File{Path: string(rune('a' + i)), Size: size, BLAKE3: c.BLAKE3().Hash})
+		}
+		start := time.Now()
+		if err := n.GetFolder(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(start).Seconds()
+		const burst = 64<<10 + 8192
+		t.Logf("%d bytes in %.1f s", total, took)
+		if rate := float64(total-burst) / took; rate > 1.05*limit || rate < 0.80*limit {
+			t.Errorf("%.0f bytes a second beyond the burst, want %d", rate, limit)
 		}
 	})
 }

@@ -94,8 +94,9 @@ func (d *Download) arriveOne(a *arrival) {
 		s.length.outcome(a.at, long, false)
 	}
 	if !fl.lost {
-		d.cfg.Down.Return(a.at, s.addr, int(fl.cost)-a.size-wire.HeaderBytes)
+		d.giveBack(a.at, s, int(fl.cost)-a.size-wire.HeaderBytes)
 	}
+	d.cfg.Share.Charge(a.at, s.addr, a.size+wire.HeaderBytes)
 	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
 	d.speed.came(a.at, a.size)
 	s.learnRaw(fl, a)

@@ -70,6 +70,7 @@ type Config struct {
 	Find         func(n int) []netip.AddrPort // at most n addresses that may hold it, best first
 	Demand       *Demand                      // of File; nil: nobody reads while it arrives
 	Up, Down     *Limit                       // of what leaves and of what arrives; nil: none
+	Share        *Limit                       // of what arrives for this download and those that share it, charged by them; nil: none
 	Rand         *rand.Rand
 	Congestion   Congestion
 	FindTimeout  time.Duration

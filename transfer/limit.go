@@ -181,7 +181,7 @@ func (l *Limit) Return(now time.Time, peer netip.AddrPort, n int) {
 // Charge is told of what has passed the socket; it makes a Limit a meter of the gate. Peers to whom nothing was
 // promised are not counted one by one: strangers must not take memory.
 func (l *Limit) Charge(now time.Time, peer netip.AddrPort, bytes int) {
-	if !l.on.Load() {
+	if l == nil || !l.on.Load() {
 		return
 	}
 	l.mu.Lock()

@@ -90,7 +90,7 @@ func (d *Download) expire(now time.Time) {
 		}
 		timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
 			d.stats.Lost++
-			d.cfg.Down.Return(now, s.addr, int(fl.cost))
+			d.giveBack(now, s, int(fl.cost))
 			s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 			fl.lost = true
 			if byOrder {
@@ -539,11 +539,17 @@ func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
 	if now.Before(d.stopLim) {
 		return false
 	}
-	if wait := max(d.cfg.Down.WaitAll(now, cost), d.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
+	if wait := max(d.cfg.Down.WaitAll(now, cost), d.cfg.Share.WaitAll(now, cost), d.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
 		d.stopLim = now.Add(wait)
 		return false
 	}
 	return true
+}
+
+// giveBack takes back what the limits were promised of an answer and does not come.
+func (d *Download) giveBack(now time.Time, s *source, n int) {
+	d.cfg.Down.Return(now, s.addr, n)
+	d.cfg.Share.Return(now, s.addr, n)
 }
 
 // send opens a datagram for one request. One request a datagram: an answer of
@@ -560,6 +566,7 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 	}
 	d.cfg.Down.TakeAll(now, cost)
 	d.cfg.Down.TakePeer(now, s.addr, cost)
+	d.cfg.Share.TakeAll(now, cost)
 	s.granted = max(s.granted, s.control.window())
 	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
 	s.flights.add(r, fl)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -77,7 +78,11 @@ func runDeny(ctx context.Context, o *denyOptions, args []string, s *stdio) error
 		scr.note("denied: %s. sharer deny apply removes what is kept of it", entry)
 		return nil
 	case "rm":
-		return c.RemoveDenial(ctx, entry)
+		err := c.RemoveDenial(ctx, entry)
+		if errors.Is(err, control.ErrUnknown) {
+			err = &codedError{exitNotFound, fmt.Errorf("%s is not in the own list. sharer deny ls shows what is", entry)}
+		}
+		return err
 	case "apply":
 		p, err := c.ApplyDeny(ctx)
 		if err == nil {

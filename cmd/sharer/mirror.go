@@ -24,6 +24,7 @@ type mirrorOptions struct {
 	name                      string
 	quota, maxFile            string
 	minFree, maxDelete, share string
+	bwlimit                   string
 	every, grace              time.Duration
 	keep, copies, last        int
 	include, exclude, http    []string
@@ -31,6 +32,7 @@ type mirrorOptions struct {
 	onFull                    string
 	hooks                     mirror.Hooks
 	dry, yes, deleteData      bool
+	given                     func(flag string) bool
 }
 
 // mirrorVerbs are what mirror can do, with what follows each.
@@ -38,11 +40,11 @@ var mirrorVerbs = []struct {
 	name     string
 	min, max int
 }{
-	{"add", 1, 2}, {"ls", 0, 0}, {"status", 0, 1}, {"sync", 0, 1}, {"pause", 1, 1}, {"resume", 1, 1}, {"approve", 1, 1}, {"rm", 1, 1}, {"log", 1, 1}, {"join", 1, 1},
+	{"add", 1, 2}, {"set", 1, 1}, {"ls", 0, 0}, {"status", 0, 1}, {"sync", 0, 1}, {"pause", 1, 1}, {"resume", 1, 1}, {"approve", 1, 1}, {"rm", 1, 1}, {"log", 1, 1}, {"join", 1, 1},
 }
 
 func newMirror() *command {
-	c := newCommand("mirror", "add LINK [DIR] | ls | status [NAME] | sync [NAME] | pause|resume|approve|rm|log NAME | join LINK", "carry copies of folders that others publish")
+	c := newCommand("mirror", "add LINK [DIR] | set NAME | ls | status [NAME] | sync [NAME] | pause|resume|approve|rm|log NAME | join LINK", "carry copies of folders that others publish")
 	c.long = `Keep a copy of a folder that somebody publishes, follow its new versions, and give it to others.
 The daemon does it; it has to run.
 
@@ -52,17 +54,21 @@ A version that takes away more than --max-delete of the files, goes back to an e
 does not fit --quota or the disk is held: approve lets the first two through. Two versions that a
 publisher signed under one number freeze the mirror until it is approved.
 
+set changes the rules of a mirror: those whose flags are given, such as --quota 300G; '' takes a list
+of patterns away. What is carried follows.
+
 join shows what a publisher wants to have carried, and adds that if you agree.
 sync looks for a new version now; with --dry-run it says what that would change.
 rm ends a mirror and leaves its tree unless --delete-data is given.`
 	c.examples = `sharer mirror add lcdp://3f2a.../isos ~/isos --quota 200G
 sharer mirror add lcdp://3f2a.../music --share 30% --exclude '*.wav'
-sharer mirror ls
+sharer mirror set isos --quota 300G --bwlimit 2M
 sharer mirror sync isos --dry-run
 sharer mirror join lcdp://3f2a.../mirrors.json`
 	d := mirror.DefaultRules()
 	o := &mirrorOptions{options: c.options}
 	f := c.flags
+	o.given = f.Changed
 	f.StringVar(&o.name, "name", "", "`NAME` of the mirror here (default: from the link)")
 	f.StringVar(&o.quota, "quota", "", "`SIZE` that it may take, such as 200G (default: as much as there is)")
 	f.StringVar(&o.minFree, "min-free", d.MinFree.String(), "`SIZE` or percentage of the disk that stays free")
@@ -75,6 +81,7 @@ sharer mirror join lcdp://3f2a.../mirrors.json`
 	f.StringArrayVar(&o.group, "group", nil, "`KEY` of a mirror that shares the load, repeatable")
 	f.StringVar(&o.maxDelete, "max-delete", d.MaxDelete.String(), "`N` or percentage of the files that one version may take away")
 	f.DurationVar(&o.every, "every", d.Every, "`TIME` between two looks")
+	f.StringVar(&o.bwlimit, "bwlimit", "off", "fetch at most `RATE`, bytes a second such as 2M; the daemon's limits hold besides")
 	f.IntVar(&o.keep, "keep", d.Keep, "`N` versions to keep")
 	f.DurationVar(&o.grace, "grace", d.Grace, "`TIME` that an earlier version stays in any case")
 	f.StringArrayVar(&o.http, "http-source", nil, "`URL` of a plain copy, for what no peer gives; verified all the same; repeatable")
@@ -123,6 +130,11 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 			return err
 		}
 	}
+	if verb == "set" {
+		if err := o.checkSet(); err != nil {
+			return err
+		}
+	}
 	scr := newScreen(o.options, s)
 	defer scr.close()
 	c, err := o.reachDaemon(ctx, s)
@@ -131,11 +143,26 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 	}
 	defer c.Close()
 	m := &mirroring{o: o, scr: scr, c: c}
+	err = m.do(ctx, verb, spec, args)
+	if errors.Is(err, control.ErrUnknown) {
+		err = noMirror(args[0])
+	}
+	return err
+}
+
+// noMirror is the error for a name that no mirror has.
+func noMirror(name string) error {
+	return &codedError{exitNotFound, fmt.Errorf("no such mirror: %s. sharer mirror ls lists them", escape(shorten(name, 80)))}
+}
+
+func (m *mirroring) do(ctx context.Context, verb string, spec mirror.Spec, args []string) error {
 	switch verb {
 	case "add":
 		return m.add(ctx, spec, args)
 	case "join":
 		return m.join(ctx, spec, args[0])
+	case "set":
+		return m.set(ctx, args[0])
 	case "ls":
 		return m.list(ctx)
 	case "status":
@@ -145,9 +172,9 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 	case "log":
 		return m.log(ctx, args[0])
 	case "rm":
-		return c.RemoveMirror(ctx, args[0], o.deleteData)
+		return m.c.RemoveMirror(ctx, args[0], m.o.deleteData)
 	}
-	return c.TellMirror(ctx, args[0], verb)
+	return m.c.TellMirror(ctx, args[0], verb)
 }
 
 func wanted(least, most int) string {
@@ -171,38 +198,6 @@ func (o *options) reachDaemon(ctx context.Context, s *stdio) (*control.Client, e
 		err = &codedError{exitDaemon, errors.New("a daemon is needed, and --daemon never asks none. Leave the flag out")}
 	}
 	return c, err
-}
-
-// spec is what the flags say of a mirror.
-func (o *mirrorOptions) spec() (spec mirror.Spec, err error) {
-	r := mirror.DefaultRules()
-	size := func(flag, text string, into *int64) {
-		if text != "" && err == nil {
-			if *into, err = parseSize(text); err != nil {
-				err = usagef("--%s %q: %v", flag, text, err)
-			}
-		}
-	}
-	portion := func(flag, text string, into *mirror.Portion) {
-		if text != "" && err == nil {
-			if *into, err = mirror.ParsePortion(text, parseSize); err != nil {
-				err = usagef("--%s %q: %v", flag, text, err)
-			}
-		}
-	}
-	size("quota", o.quota, &r.Quota)
-	size("max-file", o.maxFile, &r.MaxFile)
-	portion("min-free", o.minFree, &r.MinFree)
-	portion("max-delete", o.maxDelete, &r.MaxDelete)
-	portion("share", o.share, &r.Share)
-	if err != nil {
-		return spec, err
-	}
-	r.Include, r.Exclude, r.Copies, r.Keep, r.Grace, r.Every, r.OnFull = o.include, o.exclude, o.copies, o.keep, o.grace, o.every, mirror.OnFull(o.onFull)
-	if err := r.Check(); err != nil {
-		return spec, usagef("mirror: %v", err)
-	}
-	return mirror.Spec{Name: o.name, Rules: r, Hooks: o.hooks, HTTP: o.http, Group: o.group}, nil
 }
 
 // mirroring is one run of mirror.
@@ -304,7 +299,7 @@ func (m *mirroring) rows(ctx context.Context, only string) ([]mirrorRow, error) 
 		}
 	}
 	if only != "" && len(rows) == 0 {
-		return nil, &codedError{exitNotFound, fmt.Errorf("no such mirror: %s. sharer mirror ls lists them", escape(only))}
+		return nil, noMirror(only)
 	}
 	return rows, nil
 }
@@ -412,7 +407,7 @@ func (m *mirroring) sync(ctx context.Context, args []string) error {
 		}
 		m.tell(name, r)
 	}
-	if failed != nil && len(names) == 1 {
+	if len(names) == 1 {
 		return failed
 	}
 	if failed != nil {

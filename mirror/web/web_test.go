@@ -32,9 +32,9 @@ func (l library) Page(_ context.Context, blake3, _ chunk.Hash) ([]byte, error) {
 	return nil, errors.New("nobody has it")
 }
 
-func (l library) Contents(_ context.Context, dir string, files []folder.File, done func(folder.File, error)) error {
-	for _, f := range files {
-		done(f, os.WriteFile(filepath.Join(dir, f.Path), []byte(l.contents[f.BLAKE3]), 0o600))
+func (l library) Contents(_ context.Context, o mirror.Order, done func(folder.File, error)) error {
+	for _, f := range o.Files {
+		done(f, os.WriteFile(filepath.Join(o.Dir, f.Path), []byte(l.contents[f.BLAKE3]), 0o600))
 	}
 	return nil
 }
@@ -214,18 +214,21 @@ func TestSums(t *testing.T) {
 func TestFetch(t *testing.T) {
 	s := serve(t, map[string]string{"d e/a#b": "hello"}, nil)
 	to := filepath.Join(t.TempDir(), "f")
-	if err := Fetch(t.Context(), s.URL+"/mirror/m", "d e/a#b", 5, to); err != nil {
+	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: 5, To: to}); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(to); err != nil || string(text) != "hello" {
 		t.Errorf("%q %v", text, err)
 	}
+	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: 5, To: to, Down: 1 << 20}); err != nil {
+		t.Error("at a rate:", err)
+	}
 	for _, size := range []int64{4, 6} {
-		if err := Fetch(t.Context(), s.URL+"/mirror/m", "d e/a#b", size, to); err == nil {
+		if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: size, To: to}); err == nil {
 			t.Errorf("taken for %d bytes", size)
 		}
 	}
-	if err := Fetch(t.Context(), s.URL+"/mirror/m", "nothing", 5, to); err == nil {
+	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "nothing", Size: 5, To: to}); err == nil {
 		t.Error("an error page is taken for a file")
 	}
 }
