@@ -125,7 +125,8 @@ func ReadLatest(l Letter) (Record, error) {
 
 // Names holds what names stand for: those that somebody here asked for, or published. What
 // others push is taken for these only, so that strangers fill nothing. The name asked for
-// the longest ago makes room, and with it goes the memory of its number; our own never do.
+// the longest ago makes room, and with it goes the memory of its number; what we published
+// never does. One of ours that was only asked for does: anybody who may ask could fill it up.
 type Names struct {
 	own PublicKey
 
@@ -165,7 +166,7 @@ func (n *Names) Want(k PublicKey, path string) error {
 	}
 	if n.queue.Len() >= maxNames {
 		oldest := n.queue.Back()
-		for oldest != nil && oldest.Value.(*entry).id.key == n.own {
+		for oldest != nil && oldest.Value.(*entry).known && oldest.Value.(*entry).id.key == n.own {
 			oldest = oldest.Prev()
 		}
 		if oldest == nil {

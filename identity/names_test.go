@@ -2,6 +2,7 @@ package identity
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -223,5 +224,30 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 	if n.held[nameID{alice.Public(), name(0)}] == nil || n.held[nameID{alice.Public(), name(1)}] != nil {
 		t.Error("not the one asked for the longest ago was forgotten")
+	}
+}
+
+// Names of ours that were only asked for are forgotten as others': whoever asks for many, as a page does by the gateway,
+// leaves room for what we publish, and for what others do.
+func TestOwnNamesThatNobodyPublished(t *testing.T) {
+	n := NewNames(carol.Public())
+	if err := n.Want(carol.Public(), "published"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.Offer(publish(t, carol, "published", 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxNames - 1 { // as Want does, which takes its time over each key
+		id := nameID{carol.Public(), fmt.Sprint("asked/", i)}
+		n.held[id] = n.queue.PushFront(&entry{id: id})
+	}
+	if err := n.Want(carol.Public(), "another"); err != nil {
+		t.Error(err)
+	}
+	if err := n.Want(alice.Public(), "a"); err != nil {
+		t.Error(err)
+	}
+	if _, ok := n.Of(carol.Public(), "published"); !ok || n.queue.Len() != maxNames {
+		t.Errorf("what was published is held: %v, of %d", ok, n.queue.Len())
 	}
 }

@@ -20,8 +20,8 @@ type Recipient struct {
 // errArray is wrapped by Forward's error about what is no array of messages.
 var errArray = errors.New("node: not an array of messages")
 
-// Forward sends an array of messages, as JSON, once: to a key sealed, and after it was found; to an address sealed if it is
-// known who lives there. With sign they are signed first, so that their receiver can show them to others. It ends when
+// Forward sends an array of messages, as JSON, once: to a key sealed, and after it was found; to an address sealed if it was
+// proven who lives there. With sign they are signed first, so that their receiver can show them to others. It ends when
 // they have left; ErrNoAnswer when ctx ends before the recipient was found.
 func (n *Node) Forward(ctx context.Context, to Recipient, messages []byte, sign bool) error {
 	ctx, end, err := n.begin(ctx)
@@ -54,7 +54,7 @@ func (n *Node) Forward(ctx context.Context, to Recipient, messages []byte, sign 
 	if err := n.meet(ctx, a); err != nil {
 		return err
 	}
-	if p, ok := n.letters.opener.Places.At(a); ok {
+	if p, ok := n.letters.opener.Places.At(a); ok && p.Proven { // a claim may have come from anybody who forged the address
 		return n.seal(a, p.Key, plain, nil)
 	}
 	return n.speak(a, ms...)

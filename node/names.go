@@ -44,6 +44,7 @@ type names struct {
 	pushes chan push
 	dirty  chan struct{} // one token: the file is to be written
 	pub    sync.Mutex    // one Publish at a time numbers
+	unkept bool          // what was published last is not on disk; under pub
 	holder func(chunk.ID, netip.AddrPort)
 
 	rollbacks, unwanted, conflicted atomic.Int64
@@ -269,9 +270,13 @@ func (n *Node) Publish(ctx context.Context, name string, sums chunk.Sums) (ident
 		if r, _, err = s.held.Offer(letter); err != nil {
 			return identity.Record{}, err
 		}
+		s.unkept = true
+	}
+	if s.unkept { // it may be that of an earlier call
 		if err := s.save(); err != nil {
 			return identity.Record{}, fmt.Errorf("the name is not published, since it cannot be kept: %w", err)
 		}
+		s.unkept = false
 		s.accepted(r, netip.AddrPort{})
 	}
 	var best []netip.AddrPort

@@ -114,3 +114,34 @@ func TestConflictsAreTold(t *testing.T) {
 		t.Errorf("told: %s", text)
 	}
 }
+
+// What could not be kept is not taken for published the next time.
+func TestPublishThatCannotBeKept(t *testing.T) {
+	w := netsim.New(1, netsim.Link{})
+	defer w.Close()
+	state := filepath.Join(t.TempDir(), "state")
+	n, err := Start(Config{Conn: w.Host(netip.MustParseAddrPort("192.0.2.1:24254")), StateDir: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	file := filepath.Join(state, "names.jsonl")
+	if err := os.Mkdir(file+".new", 0o700); err != nil { // the file cannot be written
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, err := n.Publish(t.Context(), "a", chunk.Sums{SHA256: chunk.Hash{1}}); err == nil {
+			t.Fatalf("%d is published, and nowhere kept", r.Seq)
+		}
+	}
+	if err := os.Remove(file + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := n.Publish(t.Context(), "a", chunk.Sums{SHA256: chunk.Hash{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(`Latest`)) {
+		t.Errorf("%d is published: %s, %v", r.Seq, text, err)
+	}
+}

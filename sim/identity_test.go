@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,4 +188,41 @@ func TestNameOutlivesItsPublisher(t *testing.T) {
 
 func sumsOf(c *Content) chunk.Sums {
 	return chunk.Sums{SHA256: c.SHA256().Hash, BLAKE3: c.BLAKE3().Hash, Size: c.Size()}
+}
+
+// A key that was only claimed, which whoever forges the address can do, keeps nothing from who is there: what is
+// forwarded to the address is not sealed for it.
+func TestForwardToAClaimedAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		ours := w.Node(node.Config{})
+		there := w.Node(node.Config{Peers: []netip.AddrPort{ours.At}}) // shows nobody a key
+		time.Sleep(5 * time.Second)
+		k, err := identity.KeyFromSeed([32]byte{66})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Inject(there.At, ours.At, wire.AppendArray(nil, wire.MyPublicKey{Ed25519: k.Public()}))
+		time.Sleep(time.Second)
+		if p, ok := ours.Whois(k.Public()); !ok || p.Proven || p.Addr != there.At {
+			t.Fatalf("the claim: %+v, %v", p, ok)
+		}
+		var heard atomic.Int64
+		defer there.Observe(func(a node.Arrival) {
+			if bytes.Contains(a.Messages, []byte(`{"message":"hi"}`)) {
+				heard.Add(1)
+			}
+		})()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := ours.Forward(ctx, node.Recipient{Addr: there.At}, []byte(`[{"ChatMessage":{"message":"hi"}}]`), false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if heard.Load() != 1 {
+			t.Errorf("it heard %d messages, want 1", heard.Load())
+		}
+	})
 }
