@@ -118,6 +118,11 @@ func TestScrubPace(t *testing.T) {
 		if err != nil || r.Read != 2<<20 || !r.Ended.IsZero() {
 			t.Fatalf("after 25 s: %+v %v", r, err)
 		}
+		again, notes, err := OpenSet(Config{Dir: filepath.Join(dir, "mirrors"), Blobs: blobs})
+		if err != nil || len(notes) > 0 || again.lacking {
+			t.Errorf("what the scrub has written passes for a mirror: %q %v", notes, err)
+		}
+		again.Close()
 		ctx, stop = context.WithCancel(t.Context())
 		done = make(chan struct{})
 		begun := time.Now()

@@ -82,6 +82,9 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 		return nil, nil, err
 	}
 	for _, e := range entries {
+		if e.Name() == scrubFile || e.Name() == scrubFile+".new" {
+			continue // no mirror that cannot be read: nothing would be collected any more
+		}
 		dir := filepath.Join(c.Dir, e.Name())
 		f, err := loadFile(dir)
 		if errors.Is(err, fs.ErrNotExist) {
