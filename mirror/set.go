@@ -82,8 +82,8 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		if e.Name() == scrubFile || e.Name() == scrubFile+".new" {
-			continue // no mirror that cannot be read: nothing would be collected any more
+		if strings.HasPrefix(e.Name(), scrubFile) { // and what a crash left of it
+			continue // or it would pass for a mirror that cannot be read, and nothing be collected any more
 		}
 		dir := filepath.Join(c.Dir, e.Name())
 		f, err := loadFile(dir)
