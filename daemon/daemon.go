@@ -15,6 +15,7 @@ import (
 	"sharer/limit"
 	"sharer/metrics"
 	"sharer/mirror"
+	"sharer/mirror/depot"
 	"sharer/node"
 	"sharer/seed"
 	"sharer/watch"
@@ -33,6 +34,7 @@ type Config struct {
 	MirrorName, MirrorContact string        // who runs the mirrors, for those who ask; may be empty
 	MaxLag                    time.Duration // a mirror that is further behind makes the daemon not ready; 0: none does
 	Scrub                     mirror.ScrubPace
+	MirrorStore               string // the socket of a process that keeps the contents of mirrors, see mirror/depot; empty: they lie in the state folder
 
 	Watch   watch.Options                   // Event is the daemon's own
 	Changed func(watch.Event, *seed.Folder) // told of changes of what is seeded, one after the other; with a folder's new id where it has one; may be nil
@@ -46,7 +48,8 @@ type Daemon struct {
 	keeper  keeper
 	bridge  *bridge.Bridge
 	server  *control.Server
-	mirrors *mirror.Set // nil: only a daemon has some
+	depot   *depot.Client // nil: contents of mirrors lie here
+	mirrors *mirror.Set   // nil: only a daemon has some
 	chats   chats
 	web     web
 	watcher *watch.Watcher
@@ -202,6 +205,9 @@ func (d *Daemon) Close() error {
 		err = errors.Join(err, d.watcher.Close())
 	}
 	d.wg.Wait()
+	if d.depot != nil {
+		d.depot.Close()
+	}
 	if d.bridge != nil {
 		d.bridge.Close()
 	}

@@ -36,11 +36,20 @@ func (d *Daemon) openMirrors() error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.OfferUnder(blobs.Dir()); err != nil {
+	remote, err := d.openRemote(blobs)
+	if err != nil {
+		return err
+	}
+	if remote == nil {
+		_, err = d.OfferUnder(blobs.Dir())
+	} else {
+		_, err = d.OfferUnder(remote.Dir())
+	}
+	if err != nil {
 		return err
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
-		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
+		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Remote: remote, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
 		Self: d.Key(), Pinned: d.pinned, Log: d.log, HTTP: trees.Fetch, Changed: func(context.Context) {
 			poke(d.statusDue)
 			poke(d.groupDue)
@@ -196,6 +205,9 @@ func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, 
 		return mirror.Look{}, errNoMirrors
 	case !control.CallerOf(ctx).Same && (spec.Dir != "" || spec.Hooks != mirror.Hooks{}):
 		return mirror.Look{}, fmt.Errorf("%w: only the daemon's own user names folders and commands", control.ErrRefused)
+	}
+	if spec.Dir != "" && d.depot != nil {
+		return mirror.Look{}, fmt.Errorf("%w: mirrors here keep their contents in a store and have no tree of files. Leave the folder out", control.ErrBad)
 	}
 	if spec.Dir == "" {
 		abs, err := filepath.Abs(filepath.Join(d.cfg.Node.StateDir, mirrorsDir, spec.Name, mirrorTreeName))

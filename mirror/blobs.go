@@ -1,7 +1,9 @@
 package mirror
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +51,7 @@ func (b *Blobs) Has(h chunk.Hash) bool {
 
 // Keep syncs a group of contents that have arrived in New, and gives them their names, and the modes and times of those
 // files. It returns them as they lie there.
-func (b *Blobs) Keep(fetched []folder.File) (kept []Kept, err error) {
+func (b *Blobs) Keep(_ context.Context, fetched []folder.File) (kept []Kept, err error) {
 	if len(fetched) == 0 {
 		return nil, nil
 	}
@@ -98,11 +100,32 @@ func keptAt(path string, sums chunk.Sums) (Kept, error) {
 }
 
 // Remove removes a content; that it is not there is no error.
-func (b *Blobs) Remove(h chunk.Hash) error {
+func (b *Blobs) Remove(_ context.Context, h chunk.Hash) error {
 	if err := os.Remove(b.Path(h)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
+}
+
+// Open opens a content: the file itself.
+func (b *Blobs) Open(_ context.Context, h chunk.Hash, size int64) (io.ReadSeekCloser, error) {
+	file, stamp, err := chunk.OpenRegular(b.Path(h))
+	if err != nil {
+		return nil, err
+	}
+	if stamp.Size != size {
+		return nil, errors.Join(fs.ErrNotExist, file.Close()) // damaged: the scrub will find it
+	}
+	return file, nil
+}
+
+// aside moves a content away.
+func (b *Blobs) aside(h chunk.Hash, name string) error {
+	to := filepath.Join(b.dir, quarantine, name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	return os.Rename(b.Path(h), to)
 }
 
 // Clear removes what began to arrive and nobody goes on with.

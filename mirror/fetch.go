@@ -16,6 +16,9 @@ import (
 const (
 	groupFiles = 2000
 	groupBytes = 4 << 30
+
+	// Of contents that lie elsewhere a group lies here only until it is written to there.
+	groupBytesRemote = 512 << 20
 )
 
 // fetched are bytes, by where they came from.
@@ -30,6 +33,10 @@ func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, 
 	m.mu.Unlock()
 	var group []folder.File
 	var bytes int64
+	most := int64(groupBytes)
+	if m.set.cfg.Remote != nil {
+		most = groupBytesRemote
+	}
 	seen := map[chunk.Hash]bool{}
 	flush := func() error {
 		g, err := m.group(ctx, spec, group)
@@ -39,12 +46,12 @@ func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, 
 		return err
 	}
 	err = files(func(f folder.File) error {
-		if seen[f.BLAKE3] || m.set.cfg.Blobs.Has(f.BLAKE3) {
+		if seen[f.BLAKE3] || m.set.contents.Has(f.BLAKE3) {
 			return nil
 		}
 		seen[f.BLAKE3] = true
 		group, bytes = append(group, f), bytes+f.Size
-		if len(group) < groupFiles && bytes < groupBytes {
+		if len(group) < groupFiles && bytes < most {
 			return nil
 		}
 		return flush()
@@ -94,7 +101,7 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got
 			good[i].SHA256, err = sha256Of(ctx, filepath.Join(blobs.New(), NewName(good[i].BLAKE3)), good[i])
 		}
 	}
-	kept, keepErr := blobs.Keep(good)
+	kept, keepErr := m.set.contents.Keep(ctx, good)
 	if offerErr := m.set.cfg.Shelf.Offer(kept); keepErr == nil {
 		keepErr = offerErr
 	}

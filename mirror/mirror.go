@@ -77,6 +77,7 @@ type Look struct {
 	Total   int64     `json:"total"`
 	Failed  string    `json:"failed,omitempty"`
 	Hook    string    `json:"hook,omitempty"`
+	Remote  bool      `json:"remote,omitempty"` // its contents lie elsewhere, and it has no tree of files
 	Next    time.Time `json:"next"`
 }
 
@@ -96,6 +97,7 @@ func (m *Mirror) Look() Look {
 	l := Look{
 		Spec: m.spec, Link: m.spec.Link(), Doing: m.doing, State: m.state, Current: m.current.Head, Since: m.current.Since, Trace: m.trace, Scrub: m.scrub,
 		Done: m.done, Total: m.total, Failed: m.failed, Hook: m.hook, Next: m.next,
+		Remote: m.set.cfg.Remote != nil,
 	}
 	l.State.Past = append([]Head(nil), m.state.Past...)
 	if l.Doing == Idle || l.Doing == Waiting || l.Doing == "" {

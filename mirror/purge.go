@@ -22,7 +22,7 @@ func (s *Set) Purge(ctx context.Context) (contents int, bytes int64, err error) 
 		return 0, 0, err
 	}
 	defer end()
-	denied := map[chunk.Hash]bool{}
+	denied := map[chunk.Hash]int64{} // sizes
 	for _, m := range s.Mirrors() {
 		vs, err := m.tree.Versions()
 		if err != nil {
@@ -33,7 +33,7 @@ func (s *Set) Purge(ctx context.Context) (contents int, bytes int64, err error) 
 				if !s.cfg.Deny.DeniesContent(ids(f)...) {
 					return nil
 				}
-				denied[f.BLAKE3] = true
+				denied[f.BLAKE3] = f.Size
 				err := os.Remove(filepath.Join(m.tree.Dir(v.Head), filepath.FromSlash(f.Path)))
 				if errors.Is(err, fs.ErrNotExist) {
 					return nil
@@ -45,23 +45,20 @@ func (s *Set) Purge(ctx context.Context) (contents int, bytes int64, err error) 
 			}
 		}
 	}
-	for h := range denied {
-		path := s.cfg.Blobs.Path(h)
-		fi, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) {
+	for h, size := range denied {
+		path := s.contents.Path(h)
+		if !s.contents.Has(h) {
 			continue
 		}
+		err := s.cfg.Shelf.Withdraw([]string{path})
 		if err == nil {
-			err = s.cfg.Shelf.Withdraw([]string{path})
-		}
-		if err == nil {
-			err = os.Remove(path)
+			err = s.contents.Remove(ctx, h)
 		}
 		if err != nil {
 			return contents, bytes, err
 		}
 		contents++
-		bytes += fi.Size()
+		bytes += size
 	}
 	return contents, bytes, nil
 }

@@ -120,13 +120,13 @@ func (s *Set) scrubRound(ctx context.Context, r *round, pace ScrubPace) error {
 	rate := pace.Rate
 	if rate <= 0 {
 		total := int64(0)
-		if err := s.cfg.Blobs.Each(func(_ chunk.Hash, size int64) error { total += size; return nil }); err != nil {
+		if err := s.contents.Each(func(_ chunk.Hash, size int64) error { total += size; return nil }); err != nil {
 			return err
 		}
 		rate = max(leastScrub, int64(float64(total)/(pace.Every.Seconds()/2)))
 	}
 	saved := s.now()
-	err := s.cfg.Blobs.Each(func(h chunk.Hash, size int64) error {
+	err := s.contents.Each(func(h chunk.Hash, size int64) error {
 		if h.String() <= r.After.String() && r.After != (chunk.Hash{}) {
 			return nil
 		}
@@ -166,7 +166,7 @@ var errDamaged = errors.New("damaged")
 
 // check reads a content. The error wraps errDamaged when it is not what it was, or cannot be read.
 func (s *Set) check(ctx context.Context, h chunk.Hash, size, rate int64) error {
-	f, stamp, err := chunk.OpenRegular(s.cfg.Blobs.Path(h))
+	f, err := s.contents.Open(ctx, h, size)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it was collected meanwhile
 	}
@@ -174,10 +174,12 @@ func (s *Set) check(ctx context.Context, h chunk.Hash, size, rate int64) error {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	defer f.Close()
-	sums, err := chunk.Sum(ctx, &paced{ctx: ctx, r: f, rate: rate}, stamp.Size, nil, nil)
+	sums, err := chunk.Sum(ctx, &paced{ctx: ctx, r: f, rate: rate}, size, nil, nil)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil && s.cfg.Remote != nil: // it says itself what is damaged; a store that does not answer is not
+		return err
 	case err != nil:
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	case sums.BLAKE3 != h:
@@ -248,15 +250,11 @@ func (s *Set) heal(ctx context.Context, h chunk.Hash, why error) error {
 	if err != nil {
 		return err
 	}
-	from := s.cfg.Blobs.Path(h)
-	aside := filepath.Join(s.cfg.Blobs.dir, quarantine, fmt.Sprintf("%s-%d", h, s.now().Unix()))
+	from := s.contents.Path(h)
 	if err := s.cfg.Shelf.Withdraw([]string{from}); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(from, aside); err != nil {
+	if err := s.contents.aside(h, fmt.Sprintf("%s-%d", h, s.now().Unix())); err != nil {
 		return err
 	}
 	if len(places) == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ import (
 type Config struct {
 	Dir     string // a folder for each mirror
 	Blobs   *Blobs
+	Remote  *Remote // where contents lie instead, and arrive in Blobs only; then versions are manifests, without trees of files; may be nil
 	Fetcher Fetcher
 	Names   Names
 	Shelf   Shelf
@@ -41,14 +43,15 @@ type Config struct {
 
 // Set is all mirrors of a node. Its methods are safe for concurrent use.
 type Set struct {
-	cfg     Config
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	turns   chan struct{} // one token: who has it may bring contents, or take them away
-	garbage atomic.Bool   // contents may be there that no version has
-	lacking bool          // a mirror could not be opened: nobody knows which contents it has
-	changes sync.Mutex    // of Add and Remove, one at a time
+	cfg      Config
+	contents Contents
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+	turns    chan struct{} // one token: who has it may bring contents, or take them away
+	garbage  atomic.Bool   // contents may be there that no version has
+	lacking  bool          // a mirror could not be opened: nobody knows which contents it has
+	changes  sync.Mutex    // of Add and Remove, one at a time
 
 	mu     sync.Mutex
 	all    map[string]*Mirror
@@ -73,6 +76,9 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 	}
 	s = &Set{cfg: c, turns: make(chan struct{}, 1), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}}
 	s.turns <- struct{}{}
+	if s.contents = c.Blobs; c.Remote != nil {
+		s.contents = c.Remote
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, nil, err
@@ -356,21 +362,22 @@ func (s *Set) collect(ctx context.Context) error {
 		}
 	}
 	slices.Sort(used)
-	var gone []string
-	err := s.cfg.Blobs.Each(func(h chunk.Hash, _ int64) error {
+	var gone []chunk.Hash
+	var paths []string
+	err := s.contents.Each(func(h chunk.Hash, _ int64) error {
 		if _, wanted := slices.BinarySearch(used, keyOf(h)); !wanted {
-			gone = append(gone, s.cfg.Blobs.Path(h))
+			gone, paths = append(gone, h), append(paths, s.contents.Path(h))
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.cfg.Shelf.Withdraw(gone); err != nil {
+	if err := s.cfg.Shelf.Withdraw(paths); err != nil {
 		return err
 	}
-	for _, path := range gone {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, h := range gone {
+		if err := s.contents.Remove(ctx, h); err != nil {
 			return err
 		}
 	}
@@ -385,11 +392,22 @@ func (s *Set) collect(ctx context.Context) error {
 	return s.cfg.Blobs.Clear()
 }
 
+// room is that of the disk which contents are to fill. One elsewhere has no end that is known here: the quota holds.
+func (s *Set) room() (Disk, error) {
+	if s.cfg.Remote != nil {
+		return Disk{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2, Inodes: -1}, nil
+	}
+	return s.cfg.Disk(s.cfg.Blobs.dir)
+}
+
 // links says whether contents can be linked into a folder, so that a tree costs no bytes.
 func (s *Set) links(dir string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	can, known := s.linked[dir]
+	if s.cfg.Remote != nil {
+		return true // it has no files
+	}
 	if known {
 		return can
 	}

@@ -272,7 +272,7 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 	m.mu.Lock()
 	spec, current, allowed := m.spec, m.current, m.state.Allowed(Head{Seq: h.Seq, ID: h.ID})
 	m.mu.Unlock()
-	disk, err := m.set.cfg.Disk(m.set.cfg.Blobs.dir)
+	disk, err := m.set.room()
 	if err != nil {
 		return nil, err
 	}
@@ -294,10 +294,13 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 		Rules: spec.Rules, Shared: NewShared(spec.Rules, m.set.cfg.Self, group),
 		Old: old, New: m.pages.files(ctx, h),
 		OldHas: func(f folder.File) bool {
+			if m.set.cfg.Remote != nil {
+				return m.set.contents.Has(f.BLAKE3)
+			}
 			_, err := os.Lstat(filepath.Join(m.tree.Dir(current.Head), filepath.FromSlash(f.Path)))
 			return err == nil
 		},
-		Has: m.set.cfg.Blobs.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
+		Has: m.set.contents.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
 	}
 	if d := m.set.cfg.Deny; d != nil {
 		s.Denied = func(f folder.File) bool { return d.DeniesContent(ids(f)...) }
@@ -373,6 +376,9 @@ func (m *Mirror) change(ctx context.Context, h Head, files Files) error {
 		return err
 	}
 	blobs := m.set.cfg.Blobs
+	if m.set.cfg.Remote != nil {
+		files = func(func(folder.File) error) error { return nil } // a name is all that a version has here
+	}
 	if err := m.tree.Build(ctx, h, files, func(f folder.File) (string, error) { return blobs.Path(f.BLAKE3), nil }); err != nil {
 		return err
 	}

@@ -3,11 +3,9 @@ package mirror
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
+	"io"
 	"time"
 
-	"sharer/chunk"
 	"sharer/folder"
 	"sharer/identity"
 )
@@ -18,23 +16,16 @@ type View struct {
 	Since time.Time
 	Key   identity.PublicKey // of the publisher; zero: a folder that does not change
 	Files *folder.Catalogue
-	blobs *Blobs
+	from  Contents
 }
 
 // Open opens a file of the version: its content. The error is fs.ErrNotExist for what is not carried.
-func (v *View) Open(f folder.File) (*os.File, error) {
-	file, stamp, err := chunk.OpenRegular(v.blobs.Path(f.BLAKE3))
-	if err != nil {
-		return nil, err
-	}
-	if stamp.Size != f.Size {
-		return nil, errors.Join(fs.ErrNotExist, file.Close()) // damaged: the scrub will find it
-	}
-	return file, nil
+func (v *View) Open(ctx context.Context, f folder.File) (io.ReadSeekCloser, error) {
+	return v.from.Open(ctx, f.BLAKE3, f.Size)
 }
 
 // Carries says whether a file of the version is here.
-func (v *View) Carries(f folder.File) bool { return v.blobs.Has(f.BLAKE3) }
+func (v *View) Carries(f folder.File) bool { return v.from.Has(f.BLAKE3) }
 
 // View returns the version of a mirror that is current; nil: there is none, or no such mirror.
 func (s *Set) View(ctx context.Context, name string) (*View, error) {
@@ -61,7 +52,7 @@ func (s *Set) View(ctx context.Context, name string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	view = &View{Head: current.Head, Since: current.Since, Key: key, Files: files, blobs: s.cfg.Blobs}
+	view = &View{Head: current.Head, Since: current.Since, Key: key, Files: files, from: s.contents}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.view = view

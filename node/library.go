@@ -26,6 +26,8 @@ type library struct {
 
 	ctx context.Context // of the node: making a tree again ends with it
 
+	elsewhere atomic.Pointer[elsewhere] // nil: all is on this machine
+
 	mu      sync.RWMutex
 	offered map[uint64]struct{}           // hashes of the paths seeded in this session: some 20 bytes a file
 	roots   []string                      // what Seed was given, absolute, for listings
@@ -290,6 +292,9 @@ func (s *seeded) read(p []byte, off int64) (int, error) {
 		}
 		place := s.places[0]
 		s.mu.Unlock()
+		if e := s.library.elsewhereOf(place.Path); e != nil {
+			return e.ReadContent(s.library.ctx, s.content.BLAKE3, s.content.Size, p, off)
+		}
 		n, err := s.library.sources.ReadAt(place.Path, place.Stamp, p, off)
 		if err == nil || err == io.EOF {
 			return n, err
@@ -315,6 +320,9 @@ func (s *seeded) ReadNow(p []byte, off int64) (int, error) {
 	}
 	place := s.places[0]
 	s.mu.Unlock()
+	if s.library.elsewhereOf(place.Path) != nil {
+		return 0, chunk.ErrWouldWait
+	}
 	n, err := s.library.sources.ReadNow(place.Path, place.Stamp, p, off)
 	if err == nil {
 		s.served.Add(int64(n))
@@ -338,6 +346,9 @@ type seededTree struct {
 func (t *seededTree) Size() int64 { return t.shape.FileSize() }
 
 func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
+	if e := t.elsewhere(); e != nil {
+		return e.ReadTree(t.content.BLAKE3, t.content.Size, p, off)
+	}
 	content := func() (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(t.plain(), 0, t.content.Size)), nil
 	}
@@ -345,6 +356,9 @@ func (t *seededTree) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (t *seededTree) ReadNow(p []byte, off int64) (int, error) {
+	if t.elsewhere() != nil {
+		return 0, chunk.ErrWouldWait
+	}
 	return t.library.state.trees.ReadNow(t.content.BLAKE3, t.content.Size, p, off)
 }
 

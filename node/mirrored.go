@@ -106,7 +106,7 @@ func (n *Node) CopyHere(ctx context.Context, f folder.File, to string) bool {
 		return false
 	}
 	for _, place := range s.places {
-		if place.Path == to || copyFile(place.Path, to) != nil {
+		if place.Path == to || n.library.elsewhereOf(place.Path) != nil || copyFile(place.Path, to) != nil {
 			continue
 		}
 		in, _, err := chunk.OpenRegular(to)

@@ -21,6 +21,7 @@ type daemonOptions struct {
 	mirrorName, mirrorContact string
 	maxLag, scrubEvery        time.Duration
 	scrubRate                 string
+	mirrorStore               string
 }
 
 func newDaemon() *command {
@@ -40,6 +41,7 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	c.flags.DurationVar(&o.maxLag, "mirror-max-lag", 24*time.Hour, "`TIME` that a mirror may be behind before /readyz says so; 0: any")
 	c.flags.DurationVar(&o.scrubEvery, "scrub-every", 30*24*time.Hour, "`TIME` in which all that mirrors keep is read and verified once; 0: never")
 	c.flags.StringVar(&o.scrubRate, "scrub-bw", "", "bytes a second of that, at most, such as `5M` (default: what half of --scrub-every needs)")
+	c.flags.StringVar(&o.mirrorStore, "mirror-store", "", "`SOCKET` of a process that keeps the contents of mirrors, such as sharer-s3 (default: they lie in the state folder)")
 	c.outputFlags()
 	c.nodeFlags()
 	c.rescanFlag()
@@ -76,7 +78,7 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 			return usagef("--scrub-bw %q: %v", o.scrubRate, err)
 		}
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
+	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err

@@ -248,8 +248,16 @@ func (m *mirroring) add(ctx context.Context, spec mirror.Spec, args []string) er
 		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: []mirrorRow{rowOf(look, time.Now())}})
 		return nil
 	}
-	m.scr.result(filepath.Join(look.Spec.Dir, "current"))
+	m.scr.result(whereOf(look))
 	return nil
+}
+
+// whereOf is where people find what is mirrored: a folder, or, where there is none, the link.
+func whereOf(l mirror.Look) string {
+	if l.Remote {
+		return l.Link
+	}
+	return filepath.Join(l.Spec.Dir, "current")
 }
 
 // mirrorDocument is the answer of mirror ls and status; the table is made from it too.
@@ -370,7 +378,7 @@ func writeStatus(w io.Writer, r mirrorRow) {
 	if r.Why != "" {
 		line("because", "%s", r.Why)
 	}
-	line("tree", "%s", filepath.Join(l.Spec.Dir, "current"))
+	line("tree", "%s", whereOf(l))
 	line("version", "%d here, %d published", r.Seq, r.Seen)
 	if !l.Trace.Complete.IsZero() {
 		line("complete", "%s, %s, %s (%s fetched for it)", l.Trace.Complete.Local().Format(time.DateTime), count(r.Files, "file"), formatSize(r.Bytes), formatSize(l.Trace.Fetched))
@@ -494,7 +502,7 @@ func (m *mirroring) join(ctx context.Context, base mirror.Spec, text string) err
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
-		m.scr.result(filepath.Join(look.Spec.Dir, "current"))
+		m.scr.result(whereOf(look))
 	}
 	return nil
 }

@@ -105,8 +105,9 @@ func (r *records) all(f func(index.Entry) error) error {
 		return nil
 	}
 	own := filepath.Join(r.dir, "folders") + string(filepath.Separator)
+	elsewhere := filepath.Join(r.dir, "remote") + string(filepath.Separator) // contents of mirrors that lie in a store: their scrub reads them
 	return r.ix.Each(func(e index.Entry) error {
-		if strings.HasPrefix(e.Place.Path, own) {
+		if strings.HasPrefix(e.Place.Path, own) || strings.HasPrefix(e.Place.Path, elsewhere) {
 			return nil
 		}
 		return f(e)

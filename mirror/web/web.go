@@ -186,7 +186,7 @@ func (h Handler) file(w http.ResponseWriter, r *http.Request, v *mirror.View, f 
 			return
 		}
 	}
-	content, err := v.Open(f)
+	content, err := v.Open(r.Context(), f)
 	if errors.Is(err, fs.ErrNotExist) {
 		http.Error(w, "this mirror carries a part of the folder, and this file is not in it", http.StatusNotFound)
 		return
