@@ -24,7 +24,7 @@ type Remote struct {
 	store    Store
 	trees    *Blobs
 	arrivals string
-	windows  windows
+	windows  cache
 }
 
 const (
@@ -39,7 +39,7 @@ func OpenRemote(ctx context.Context, dir, arrivals string, store Store) (*Remote
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{store: store, trees: trees, arrivals: arrivals, windows: newWindows()}
+	r := &Remote{store: store, trees: trees, arrivals: arrivals, windows: newCache()}
 	return r, r.recover(ctx)
 }
 

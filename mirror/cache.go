@@ -26,18 +26,18 @@ type window struct {
 	err  error
 }
 
-// windows are the parts of contents that were read last. Who wants one that another waits for waits with it.
-type windows struct {
+// cache are the parts of contents that were read last. Who wants one that another waits for waits with it.
+type cache struct {
 	mu    sync.Mutex
 	all   map[windowKey]*window
 	order []windowKey // used last at the end
 }
 
-func newWindows() windows { return windows{all: map[windowKey]*window{}} }
+func newCache() cache { return cache{all: map[windowKey]*window{}} }
 
 // get returns a window; fetch brings it, in the goroutine of the first who asks, for at most windowFetch, also when that one
 // has gone: others may wait.
-func (w *windows) get(ctx context.Context, k windowKey, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
+func (w *cache) get(ctx context.Context, k windowKey, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (w *windows) get(ctx context.Context, k windowKey, fetch func(context.Conte
 }
 
 // usedLocked moves a window to the end, and lets the first go when there are too many.
-func (w *windows) usedLocked(k windowKey) {
+func (w *cache) usedLocked(k windowKey) {
 	for i, o := range w.order {
 		if o == k {
 			w.order = append(w.order[:i], w.order[i+1:]...)
@@ -81,7 +81,7 @@ func (w *windows) usedLocked(k windowKey) {
 	}
 }
 
-func (w *windows) drop(k windowKey, one *window) {
+func (w *cache) drop(k windowKey, one *window) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all[k] == one {
@@ -90,13 +90,13 @@ func (w *windows) drop(k windowKey, one *window) {
 }
 
 // forget lets all of a content go.
-func (w *windows) forget(h chunk.Hash) {
+func (w *cache) forget(h chunk.Hash) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.removeLocked(func(o windowKey) bool { return o.h == h })
 }
 
-func (w *windows) removeLocked(which func(windowKey) bool) {
+func (w *cache) removeLocked(which func(windowKey) bool) {
 	rest := w.order[:0]
 	for _, o := range w.order {
 		if which(o) {
