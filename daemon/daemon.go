@@ -61,6 +61,8 @@ type Daemon struct {
 	seedChanges *metrics.Counter
 	restored    atomic.Bool // what earlier runs have seeded is offered
 
+	denyLists sync.Mutex    // one change of what is subscribed at a time
+	denyDue   chan struct{} // one token: a list that is subscribed has a newer version
 	unlatest  func()        // stops telling mirrors of newer names; may be nil
 	statusDue chan struct{} // one token: what others may know of mirrors has changed
 	groupDue  chan struct{} // one token: there are others to listen for

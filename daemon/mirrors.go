@@ -32,6 +32,7 @@ const (
 func (d *Daemon) openMirrors() error {
 	dir := d.cfg.Node.StateDir
 	d.statusDue, d.groupDue = make(chan struct{}, 1), make(chan struct{}, 1)
+	d.denyDue = make(chan struct{}, 1)
 	blobs, err := mirror.OpenBlobs(filepath.Join(dir, blobsDir))
 	if err != nil {
 		return err
@@ -60,8 +61,12 @@ func (d *Daemon) openMirrors() error {
 	}
 	d.mirrors = set
 	d.notes = append(d.notes, notes...)
-	d.unlatest = d.OnLatest(set.Pushed)
+	d.unlatest = d.OnLatest(func(r identity.Record) {
+		set.Pushed(r)
+		d.denyNews(r)
+	})
 	d.wg.Go(d.watchDeny)
+	d.wg.Go(d.followDeny)
 	d.wg.Go(d.tellStatus)
 	d.wg.Go(d.hearMirrors)
 	d.wg.Go(func() { set.RunScrub(d.ctx, d.cfg.Scrub) })

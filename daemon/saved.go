@@ -21,6 +21,7 @@ type saved struct {
 
 	Published []*Published `json:"published,omitempty"`
 	Pins      []Pin        `json:"pins,omitempty"`
+	DenyLists []DenyList   `json:"deny_lists,omitempty"`
 
 	Limits *string          `json:"limits,omitempty"` // as it was typed; nil: what the daemon was started with
 	Bans   []netip.Prefix   `json:"bans,omitempty"`

@@ -32,7 +32,7 @@ var (
 // fixedWords are the first arguments of verbs that have a few.
 var fixedWords = map[string][]string{
 	"config": {"get", "set", "path", "check"}, "completion": {"bash", "zsh", "fish", "powershell"},
-	"mirror": {"add", "set", "ls", "status", "sync", "pause", "resume", "approve", "rm", "log", "join"}, "peers": {"add", "rm", "ban"}, "limit": {"off"}, "deny": {"add", "rm", "ls", "apply"},
+	"mirror": {"add", "set", "ls", "status", "sync", "pause", "resume", "approve", "rm", "log", "join"}, "peers": {"add", "rm", "ban"}, "limit": {"off"}, "deny": {"add", "rm", "ls", "apply", "subscribe", "unsubscribe"},
 }
 
 // flagWords are the values of flags that have a few.

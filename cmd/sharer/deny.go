@@ -9,6 +9,7 @@ import (
 
 	"sharer/control"
 	"sharer/deny"
+	"sharer/identity"
 	"sharer/link"
 )
 
@@ -20,17 +21,19 @@ type denyOptions struct {
 }
 
 func newDeny() *command {
-	c := newCommand("deny", "add ENTRY | rm ENTRY | ls | apply", "say what is not fetched, served or told of")
+	c := newCommand("deny", "add ENTRY | rm ENTRY | ls | apply | subscribe LINK | unsubscribe LINK", "say what is not fetched, served or told of")
 	c.long = `Keep lists of what this node does not carry. An entry is a link, blake3/HEX, sha256/HEX, folder/HEX,
 key/HEX (a publisher), peer/ADDRESS (or CIDR), or //HEX (the SHA-256 of one of these). It holds at once, for
 fetching, serving, telling others, mirrors and HTTP, which answers 410, or 451 with --legal.
 
 The lists are the files STATE/deny.d/*.list, read again when they change; add and rm change
-own.list, and STATE/deny.log says when. apply removes what is denied from all that the daemon
+own.list, and STATE/deny.log says when. subscribe follows a list that somebody publishes, as data: who
+publishes it decides what you do not carry, until you unsubscribe. apply removes what is denied from all that the daemon
 keeps; files that you seed are never touched.`
 	c.examples = `sharer deny add blake3/3f2a... --reason malware --ref case-17
 sharer deny add lcdp://folder/9c1e.../isos --legal "court order 12"
 sharer deny rm blake3/3f2a...
+sharer deny subscribe lcdp://3f2a.../deny.list
 sharer deny apply`
 	o := &denyOptions{options: c.options}
 	f := c.flags
@@ -49,16 +52,22 @@ func runDeny(ctx context.Context, o *denyOptions, args []string, s *stdio) error
 		args = []string{"ls"}
 	}
 	verb, args := args[0], args[1:]
-	want, ok := map[string]int{"add": 1, "rm": 1, "ls": 0, "apply": 0}[verb]
+	want, ok := map[string]int{"add": 1, "rm": 1, "ls": 0, "apply": 0, "subscribe": 1, "unsubscribe": 1}[verb]
 	if !ok {
-		return usagef("deny cannot %q; want add, rm, ls or apply", shorten(verb, 40))
+		return usagef("deny cannot %q; want add, rm, ls, apply, subscribe or unsubscribe", shorten(verb, 40))
 	}
 	if len(args) != want {
 		return usagef("deny %s takes %s, not %d", verb, count(want, "argument"), len(args))
 	}
 	entry := ""
-	if want == 1 {
-		var err error
+	var list link.Link
+	var err error
+	switch verb {
+	case "subscribe", "unsubscribe":
+		if list, err = link.Parse(args[0]); err != nil || list.Published == "" {
+			return usagef("%q is no published list: want lcdp://KEY/deny.list", shorten(args[0], 80))
+		}
+	case "add", "rm":
 		if entry, err = denial(args[0], o.double); err != nil {
 			return err
 		}
@@ -81,6 +90,14 @@ func runDeny(ctx context.Context, o *denyOptions, args []string, s *stdio) error
 		err := c.RemoveDenial(ctx, entry)
 		if errors.Is(err, control.ErrUnknown) {
 			err = &codedError{exitNotFound, fmt.Errorf("%s is not in the own list. sharer deny ls shows what is", entry)}
+		}
+		return err
+	case "subscribe":
+		return c.SubscribeDeny(ctx, identity.PublicKey(list.Publisher), list.Published)
+	case "unsubscribe":
+		err := c.UnsubscribeDeny(ctx, identity.PublicKey(list.Publisher), list.Published)
+		if errors.Is(err, control.ErrUnknown) {
+			err = &codedError{exitNotFound, fmt.Errorf("not subscribed: %s. sharer deny ls shows the lists", escape(shorten(args[0], 100)))}
 		}
 		return err
 	case "apply":
