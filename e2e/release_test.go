@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,39 +13,83 @@ import (
 	"testing"
 )
 
-// TestRelease: the release script builds the same bytes twice, each compiled for itself, and what it builds knows its licences.
+// TestRelease: the release script builds the same bytes from two folders, with nothing of either in them, for this system and for
+// another one, and what it builds knows its licences.
 func TestRelease(t *testing.T) {
-	needs(t, "sha256sum")
-	targets := runtime.GOOS + "/" + runtime.GOARCH // all eight with SHARER_E2E_BARS
+	needs(t, "sha256sum", "bash")
+	foreign := "windows/arm64"
+	targets := runtime.GOOS + "/" + runtime.GOARCH + " " + foreign // all eight with SHARER_E2E_BARS
 	if os.Getenv("SHARER_E2E_BARS") != "" {
 		targets = ""
 	}
+	here, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := filepath.Join(t.TempDir(), "elsewhere")
+	copySource(t, here, there)
 	var sums [2][]byte
-	for i := range sums {
+	for i, source := range []string{here, there} {
 		dir := filepath.Join(t.TempDir(), strings.Repeat("x", i+1))
-		cmd := exec.Command(filepath.Join("..", "packaging", "release"), dir)
+		cmd := exec.Command(filepath.Join(source, "packaging", "release"), dir)
 		cmd.Env = append(os.Environ(), "RELEASE_TARGETS="+targets)
-		if i == 1 { // compiled again, not taken from the cache
-			cmd.Env = append(cmd.Env, "GOCACHE="+t.TempDir())
-		}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		var err error
 		if sums[i], err = os.ReadFile(filepath.Join(dir, "SHA256SUMS")); err != nil {
 			t.Fatal(err)
 		}
-		if i == 1 {
-			out, err := exec.Command(filepath.Join(dir, "sharer-"+runtime.GOOS+"-"+runtime.GOARCH), "version", "--licences").Output()
-			if err != nil || !bytes.Contains(out, []byte("== go.etcd.io/bbolt ")) {
-				t.Errorf("licences: %v", err)
+		own := filepath.Join(dir, "sharer-"+runtime.GOOS+"-"+runtime.GOARCH)
+		for _, path := range []string{own, filepath.Join(dir, "sharer-"+strings.ReplaceAll(foreign, "/", "-")+".exe")} {
+			// Both builds take what they compile from one cache: a path in it would be the same in both.
+			program, err := os.ReadFile(path)
+			if err != nil || bytes.Contains(program, []byte(here+"/")) || bytes.Contains(program, []byte(there+"/")) {
+				t.Errorf("%s: %v, or it holds the path of its source", path, err)
 			}
+		}
+		out, err := exec.Command(own, "version", "--licences").Output()
+		if err != nil || !bytes.Contains(out, []byte("== go.etcd.io/bbolt ")) {
+			t.Errorf("licences: %v", err)
 		}
 	}
 	if !bytes.Equal(sums[0], sums[1]) {
 		t.Errorf("two builds differ:\n%s\n%s", sums[0], sums[1])
 	}
 	t.Logf("%s", sums[0])
+}
+
+// copySource copies a checkout without what is hidden.
+func copySource(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case rel != "." && strings.HasPrefix(d.Name(), ".") && d.IsDir():
+			return filepath.SkipDir
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), data, fi.Mode().Perm())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestUnits: systemd understands the units, and finds the system one well confined.
