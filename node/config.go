@@ -25,7 +25,7 @@ type Config struct {
 	StateDir   string              // index, trees, peers.json; empty: nothing is read or kept
 	ReadOnly   bool                // the state folder belongs to somebody else: peers.json is read, nothing is written
 	Isolated   bool                // loopback and own subnets only: no bootstrap, no announcement
-	Up, Down   int64               // bytes a second on the wire, 0: no limit
+	Up, Down   int64               // bytes a second on the wire, as in Limits. 0: no limit
 	UpPerPeer  int64               // the same for what each peer is sent
 	Congestion transfer.Congestion // how downloads find out how fast peers may be asked
 	Fsync      bool                // a finished download is synced before it counts as finished
@@ -47,9 +47,6 @@ type Config struct {
 }
 
 func (c Config) validate() error {
-	if c.Up < 0 || c.Down < 0 || c.UpPerPeer < 0 || c.DownPerPeer < 0 {
-		return errors.New("node: a rate limit below zero; use 0 for no limit")
-	}
 	if c.Conn != nil && len(c.Listen) > 0 {
 		return errors.New("node: both a socket and addresses to listen on were given")
 	}

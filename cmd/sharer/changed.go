@@ -49,7 +49,7 @@ func (scr *screen) changed(e watch.Event, f *seed.Folder) {
 		case scr.opts.json:
 			scr.event(folderEvent{V: 1, Type: "folder", folderOffer: folderOfferOf(*f)})
 		default:
-			scr.result(folderOfferOf(*f).Link)
+			scr.link(folderOfferOf(*f).Link)
 		}
 	}
 }

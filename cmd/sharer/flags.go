@@ -128,7 +128,7 @@ func daemonFlag(p *string) func(*pflag.FlagSet) {
 func (c *command) limitFlags() {
 	o := c.options
 	c.add(func(fs *pflag.FlagSet) {
-		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both (default off)")
+		fs.Var(&o.bwlimit, "bwlimit", "limits in bytes a second: 2M:512K, off:1M, or 1M for both; 0: nothing (default off)")
 		fs.Var(&o.bwlimitPeer, "bwlimit-peer", "the same limits for each peer (default off)")
 		fs.BoolVar(&o.background, "background", false, "give way to everything else on the link when fetching")
 	})

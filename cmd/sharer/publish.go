@@ -15,6 +15,7 @@ func newPublish() *command {
 yours, fetches what NAME stands for at that time. The same command with another PATH, or with a changed file,
 makes it stand for something else; peers never go back to an older one. A daemon does that by itself whenever it finds
 PATH changed. The name lives on while you are away, as long as one peer that has asked for it holds it.
+That link is printed on standard output; those of the contents are with -v on standard error.
 
 Of a folder NAME/index.html is a page that lists it, for browsers, and NAME/folder.json its list of files; a path behind
 NAME leads to one of them. Without a daemon this runs, and shares, until Ctrl-C.`
@@ -35,6 +36,7 @@ NAME leads to one of them. Without a daemon this runs, and shares, until Ctrl-C.
 		if o.publish = args[0]; o.publish == "" {
 			return usagef("the name is empty")
 		}
+		o.nameOnly = true
 		return runSeed(ctx, o, args[1:], s)
 	}
 	return c

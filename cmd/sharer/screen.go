@@ -22,6 +22,8 @@ type screen struct {
 	board *board
 	meter meter
 
+	linksAside bool // links of contents are no result: a name's is
+
 	mu sync.Mutex // one line at a time, on whichever stream
 }
 
@@ -72,6 +74,15 @@ func (scr *screen) result(line string) {
 		return
 	}
 	io.WriteString(scr.s.out, line+"\n")
+}
+
+// link prints the link of a content.
+func (scr *screen) link(line string) {
+	if scr.linksAside {
+		scr.detail("%s", line)
+		return
+	}
+	scr.result(line)
 }
 
 // event prints one JSON event.

@@ -26,6 +26,7 @@ type seedOptions struct {
 	rehash      bool
 	recommend   bool
 	publish     string
+	nameOnly    bool // the name's link is the result, the others are a detail
 }
 
 func newSeed() *command {
@@ -83,6 +84,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	}
 	scr := newScreen(o.options, s)
 	defer scr.close()
+	scr.linksAside = o.nameOnly
 	h := newHashing(scr)
 	paths, err := h.existing(args)
 	if err != nil {
@@ -125,7 +127,7 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 		scr.event(ready)
 	} else {
 		for _, f := range offers {
-			scr.result(f.Link)
+			scr.link(f.Link)
 		}
 	}
 	showPublished(scr, names)
@@ -248,7 +250,7 @@ func (scr *screen) seeded(f seed.File) {
 			BLAKE3: f.Content.BLAKE3.String(), SHA256: f.Content.SHA256.String(), Link: l})
 		return
 	}
-	scr.result(l)
+	scr.link(l)
 }
 
 func (h *hashing) progress() {

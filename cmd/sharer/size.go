@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"sharer/limit"
@@ -40,50 +39,23 @@ func (b *byteSize) String() string {
 // Type is what help shows.
 func (b *byteSize) Type() string { return "SIZE" }
 
-// rateLimit is the value of --bwlimit and --bwlimit-peer, in bytes a second, 0: no limit.
+// rateLimit is the value of --bwlimit and --bwlimit-peer, in bytes a second, as in limit.Rates. 0: no limit.
 type rateLimit struct{ up, down int64 }
 
-// Set reads UP:DOWN, or one rate for both.
+// Set reads UP:DOWN, or one rate for both, as the command limit does.
 func (r *rateLimit) Set(text string) error {
-	up, down, two := strings.Cut(text, ":")
-	if !two {
-		down = up
+	rates, err := limit.ParseRates(text)
+	if err == nil {
+		r.up, r.down = rates.Up, rates.Down
 	}
-	var err error
-	if r.up, err = parseRate(up); err != nil {
-		return fmt.Errorf("up %w", err)
-	}
-	if r.down, err = parseRate(down); err != nil {
-		return fmt.Errorf("down %w", err)
-	}
-	return nil
-}
-
-func parseRate(text string) (int64, error) {
-	if strings.EqualFold(text, "off") {
-		return 0, nil
-	}
-	n, err := parseSize(text)
-	if err != nil {
-		return 0, fmt.Errorf("%q: %w", text, err)
-	}
-	if n == 0 {
-		return 0, errors.New("0 would stop everything; use off for no limit")
-	}
-	return n, nil
+	return err
 }
 
 func (r *rateLimit) String() string {
 	if r == nil || r.up == 0 && r.down == 0 {
 		return ""
 	}
-	side := func(n int64) string {
-		if n == 0 {
-			return "off"
-		}
-		return strconv.FormatInt(n, 10)
-	}
-	return side(r.up) + ":" + side(r.down)
+	return limit.Rates{Up: r.up, Down: r.down}.String()
 }
 
 // Type is the word for the value in help.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"sharer/identity"
+	"sharer/limit"
 	"sharer/node"
 )
 
@@ -82,7 +83,8 @@ func TestRateLimit(t *testing.T) {
 		{"off", 0, 0, true},
 		{"off:1M", 0, 1 << 20, true},
 		{"1M:OFF", 1 << 20, 0, true},
-		{"0", 0, 0, false},
+		{"0", limit.Nothing, limit.Nothing, true},
+		{"0:1M", limit.Nothing, 1 << 20, true},
 		{"1M:", 0, 0, false},
 		{":1M", 0, 0, false},
 		{"1M:2M:3M", 0, 0, false},
@@ -91,6 +93,12 @@ func TestRateLimit(t *testing.T) {
 		var r rateLimit
 		if err := r.Set(c.text); (err == nil) != c.ok || c.ok && r != (rateLimit{c.up, c.down}) {
 			t.Errorf("%q: %+v, %v", c.text, r, err)
+		}
+		if text := r.String(); text != "" {
+			var again rateLimit
+			if err := again.Set(text); err != nil || again != r {
+				t.Errorf("%q is written %q, which is read as %+v, %v", c.text, text, again, err)
+			}
 		}
 	}
 }
