@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"sharer/mirror/storetest"
 )
@@ -18,9 +17,9 @@ const (
 	bucket = "mirrors"
 )
 
-// server starts a real S3 server on loopback, with one bucket, and returns its URL. It is versitygw with files behind it:
+// server starts a real S3 server on loopback, with one bucket, and returns its URL, and where its objects lie. It is versitygw with files behind it:
 // SHARER_S3_SERVER is its path, or it is in PATH.
-func server(t *testing.T) string {
+func server(t *testing.T) (url, dir string) {
 	t.Helper()
 	program := os.Getenv("SHARER_S3_SERVER")
 	if program == "" {
@@ -29,7 +28,7 @@ func server(t *testing.T) string {
 			t.Skip("no S3 server: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0, or say SHARER_S3_SERVER=PATH")
 		}
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -59,27 +58,12 @@ func server(t *testing.T) string {
 	})
 	t.Setenv("AWS_ACCESS_KEY_ID", access)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-	answers(t, addr)
-	return fmt.Sprintf("s3://%s/some/prefix?endpoint=http://%s&path-style=1", bucket, addr)
-}
-
-// answers waits until somebody listens.
-func answers(t *testing.T, addr string) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for range 600 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			return
-		}
-		<-tick.C
-	}
-	t.Fatalf("nobody listens at %s", addr)
+	listens(t, "tcp", addr)
+	return fmt.Sprintf("s3://%s/some/prefix?endpoint=http://%s&path-style=1", bucket, addr), dir
 }
 
 func TestStore(t *testing.T) {
-	url := server(t)
+	url, _ := server(t)
 	s, err := Open(url)
 	if err == nil {
 		err = s.Check(t.Context())
