@@ -112,6 +112,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if emit == nil {
 		emit = func(seed.Event) {}
 	}
+	o.Private = d.cfg.Node.StateDir // the watcher looks by the same rules
 	d.scanning(o.Paths, 1)
 	defer d.scanning(o.Paths, -1)
 	m := manifestsOf(o.Paths)

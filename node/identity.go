@@ -56,7 +56,7 @@ func (n *Node) assembleIdentity(random io.Reader) error {
 	n.names = newNames(key.Public(), n.log, file)
 	n.names.holder = func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) }
 	if bad, err := n.names.load(); err != nil {
-		return fmt.Errorf("names: %w", err)
+		return fmt.Errorf("names: %w; move it away: what names stand for is asked for again", err)
 	} else if bad > 0 {
 		n.notes = append(n.notes, fmt.Sprintf("%d lines of %s are damaged and were left out", bad, file))
 	}

@@ -15,6 +15,7 @@ import (
 	"sharer/chunk"
 	"sharer/identity"
 	"sharer/internal/netsim"
+	"sharer/seed"
 	"sharer/wire"
 )
 
@@ -143,5 +144,24 @@ func TestPublishThatCannotBeKept(t *testing.T) {
 	}
 	if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(`Latest`)) {
 		t.Errorf("%d is published: %s, %v", r.Seq, text, err)
+	}
+}
+
+// Who seeds the folder that the state folder lies in does not share the secret key.
+func TestStateIsNotSeeded(t *testing.T) {
+	w := netsim.New(1, netsim.Link{})
+	defer w.Close()
+	dir := t.TempDir()
+	n, err := Start(Config{Conn: w.Host(netip.MustParseAddrPort("192.0.2.1:24254")), StateDir: filepath.Join(dir, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := n.Seed(t.Context(), seed.Options{Paths: []string{dir}}, nil)
+	if err != nil || report.Files != 1 || report.Skips[seed.Private] != 1 {
+		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -12,11 +12,12 @@ import (
 var ErrNoState = errors.New("node: seeding needs a state folder of its own")
 
 // Seed hashes what is new at the paths and offers what is there, from the moment
-// that it is indexed. Files are read where they are and never changed.
+// that it is indexed. Files are read where they are and never changed. What lies in the state folder itself is left out.
 func (n *Node) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
 	if n.state == nil {
 		return seed.Report{}, ErrNoState
 	}
+	o.Private = n.state.dir
 	ctx, end, err := n.begin(ctx)
 	if err != nil {
 		return seed.Report{}, err

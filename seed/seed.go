@@ -51,6 +51,7 @@ type Options struct {
 	Workers     int      // hashing goroutines, default GOMAXPROCS
 	Rehash      bool     // read every file again
 	Only        Part     // with one path that is a folder: no more than this of it; empty: all of it
+	Private     string   // a folder of which nothing is taken, wherever it turns up: where the secret key lies; folders in it can be named
 
 	hook func(stage, path string) // tests only: called at the moments where a race could be lost
 }

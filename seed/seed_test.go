@@ -375,3 +375,37 @@ func TestIndexFails(t *testing.T) {
 		t.Errorf("only recording fails: %+v, %v", r, err)
 	}
 }
+
+// Nothing of the state folder is taken, however one comes to it; folders in it can be named, as those of mirrors are.
+func TestPrivate(t *testing.T) {
+	b := newBench(t)
+	b.write("keep", "k")
+	b.write("state/key.json", "secret")
+	b.write("state/mirrors/m/file", "f")
+	state := filepath.Join(b.dir, "state")
+	if runtime.GOOS != "windows" {
+		b.must(os.Symlink("state", filepath.Join(b.dir, "to-folder")))
+		b.must(os.Symlink("state/key.json", filepath.Join(b.dir, "to-file")))
+	}
+	s := b.scan(Options{Private: state, FollowLinks: true})
+	if got := s.rels(); !slices.Equal(got, []string{"keep"}) || s.skips["state"] != Private {
+		t.Errorf("seeded %q, skipped %v", got, s.skips)
+	}
+	for _, path := range []string{state, filepath.Join(state, "key.json"), filepath.Join(b.dir, "to-folder"), filepath.Join(b.dir, "to-file")} {
+		if s := b.scan(Options{Private: state, Paths: []string{path}}); s.Files != 0 || s.Failed != 1 {
+			t.Errorf("%s: %+v", path, s.Report)
+		}
+	}
+	if s := b.scan(Options{Private: state, Paths: []string{filepath.Join(state, "mirrors", "m")}}); s.Files != 1 {
+		t.Errorf("a mirror's folder: %+v", s.Report)
+	}
+	looked := 0
+	see := func(s Sight) {
+		if !s.Folder {
+			looked++
+		}
+	}
+	if err := Look(t.Context(), Options{Private: state, Paths: []string{b.dir}, FollowLinks: true}, see, nil); err != nil || looked != 1 {
+		t.Errorf("a look: %d files, %v", looked, err)
+	}
+}

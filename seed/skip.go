@@ -1,6 +1,9 @@
 package seed
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path"
 	"strings"
 )
@@ -11,6 +14,7 @@ const (
 	EditorFile  = "editor's temporary file"  // *~  #*#
 	PartialFile = "unfinished download"      // *.part  *.part.sharer
 	Excluded    = "excluded"                 // by Options.Exclude
+	Private     = "the own state folder"     // Options.Private
 	NotRegular  = "not a file or folder"     // pipe, socket, device
 	Link        = "symbolic link"            // FollowLinks is off
 	LinkOut     = "link out of the folder"   // or to a folder above itself
@@ -31,6 +35,18 @@ func skipName(name string) string {
 		return PartialFile
 	}
 	return ""
+}
+
+// errPrivate is what naming Options.Private, or a file in it, leads to.
+var errPrivate = errors.New("it is of the state folder, where your secret key lies: that is shared with nobody")
+
+// private says whether a folder is Options.Private, by whatever path it was found.
+func (o *Options) private(dir fs.FileInfo) bool {
+	if o.Private == "" {
+		return false
+	}
+	fi, err := os.Stat(o.Private)
+	return err == nil && os.SameFile(fi, dir)
 }
 
 // excluded says whether a pattern fits the relative path or the base name.

@@ -112,6 +112,9 @@ func (s *scan) walkPath(ctx context.Context, abs string) error {
 	}
 	w := &walker{scan: s, base: abs, named: named, linked: map[string]bool{}}
 	if fi.IsDir() {
+		if s.private(fi) {
+			return &fs.PathError{Op: "seed", Path: abs, Err: errPrivate}
+		}
 		if w.root, err = os.OpenRoot(abs + string(filepath.Separator)); err != nil {
 			return err
 		}
@@ -131,6 +134,9 @@ func (s *scan) walkPath(ctx context.Context, abs string) error {
 		return err
 	}
 	defer dir.release()
+	if at, err := dir.Stat("."); err != nil || s.private(at) {
+		return errors.Join(err, &fs.PathError{Op: "seed", Path: abs, Err: errPrivate})
+	}
 	name := filepath.Base(abs)
 	return w.file(ctx, job{dir: dir, name: name, path: abs, rel: name, looks: fi})
 }
@@ -167,6 +173,10 @@ func (w *walker) folder(ctx context.Context, b below) (more []below, err error) 
 		// os.Root follows links inside the root; and a folder may have been swapped.
 		if fi, err := dir.Stat("."); err != nil || !os.SameFile(fi, b.looks) {
 			return nil, errors.Join(err, chunk.ErrChanged)
+		}
+		if w.private(b.looks) {
+			w.skip(filepath.Join(w.base, b.rel), Private)
+			return nil, nil
 		}
 	}
 	if w.see != nil {
@@ -285,6 +295,10 @@ func (w *walker) link(ctx context.Context, at, name, rel string) (*below, error)
 			return nil, nil
 		}
 		defer dir.release()
+		if at, err := dir.Stat("."); err != nil || w.private(at) {
+			w.skip(abs, Private)
+			return nil, nil
+		}
 		return nil, w.file(ctx, job{dir: dir, name: filepath.Base(to), path: filepath.Join(w.base, to), rel: rel, looks: fi})
 	}
 	return nil, nil
