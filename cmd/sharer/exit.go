@@ -23,7 +23,7 @@ const (
 	exitDone        exit = 0
 	exitFailed      exit = 1   // any failure that has no code of its own
 	exitUsage       exit = 2   // also what a crash of the Go runtime gives
-	exitNotFound    exit = 3   // nobody had it within --find-timeout; worth a retry
+	exitNotFound    exit = 3   // nobody had it within --find-timeout, which is worth a retry; or nothing here is called so
 	exitStalled     exit = 4   // incomplete, the partial is kept; worth a retry
 	exitIntegrity   exit = 5   // data is not what its id says
 	exitSome        exit = 6   // some of several items failed
@@ -44,7 +44,7 @@ var exitNames = []struct {
 	{exitDone, "done", "done"},
 	{exitFailed, "failed", "other failure"},
 	{exitUsage, "usage", "wrong usage, malformed link"},
-	{exitNotFound, "not_found", "not found within --find-timeout"},
+	{exitNotFound, "not_found", "not found within --find-timeout, or not here"},
 	{exitStalled, "stalled", "stalled or incomplete; the partial is kept"},
 	{exitIntegrity, "integrity", "data is not what its id says"},
 	{exitSome, "some_failed", "some of several items failed"},

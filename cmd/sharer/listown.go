@@ -110,7 +110,7 @@ func whatOf(what string) string {
 // unknownItem adds what to do about a name that the daemon does not know.
 func unknownItem(err error) error {
 	if errors.Is(err, control.ErrUnknown) {
-		return &codedError{exitFailed, fmt.Errorf("%w. sharer ls lists what there is", err)}
+		return &codedError{exitNotFound, fmt.Errorf("%w. sharer ls lists what there is", err)}
 	}
 	if errors.Is(err, control.ErrBad) {
 		return usagef("%s", strings.TrimPrefix(err.Error(), control.ErrBad.Error()+": "))
