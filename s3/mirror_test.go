@@ -165,7 +165,7 @@ func TestMirror(t *testing.T) {
 	t.Logf("64 MiB mirrored into the bucket in %s", time.Since(begun))
 	end()
 	leave()
-	m, _ = daemon(t, sharer, store...) // it knows nothing but what it has kept
+	m, end = daemon(t, sharer, store...) // it knows nothing but what it has kept
 	begun = time.Now()
 	if got, err := get(t, m.Web+"mirror/m/big", 0, len(big)); err != nil || !bytes.Equal(got, big) {
 		t.Errorf("by HTTP: %d bytes, %v", len(got), err)
@@ -189,6 +189,8 @@ func TestMirror(t *testing.T) {
 	if err := os.WriteFile(object, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	end() // what it has read is in its memory
+	m, _ = daemon(t, sharer, store...)
 	if got, err := get(t, m.Web+"mirror/m/big", 5<<20, 4096); err == nil || len(got) > 0 {
 		t.Errorf("a damaged object: %d bytes were given, %v", len(got), err)
 	}
