@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -17,7 +19,14 @@ import (
 // memory, whatever the number of contents.
 type Blobs struct{ dir string }
 
-const newName = "new"
+const (
+	newName    = "new"
+	quarantine = "quarantine"
+
+	// What was damaged stays for who wants to see it, within these bounds: a disk that goes bad fills itself with nothing.
+	maxAside      = 100
+	maxAsideBytes = 1 << 30
+)
 
 // OpenBlobs opens or makes a folder of contents.
 func OpenBlobs(dir string) (*Blobs, error) {
@@ -119,13 +128,38 @@ func (b *Blobs) Open(_ context.Context, h chunk.Hash, size int64) (io.ReadSeekCl
 	return file, nil
 }
 
-// aside moves a content away.
-func (b *Blobs) aside(h chunk.Hash, name string) error {
-	to := filepath.Join(b.dir, quarantine, name)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
+// aside moves a content away. What was put aside longest ago goes when more lies there than may; also the new one, if it is
+// too large by itself.
+func (b *Blobs) aside(h chunk.Hash, at time.Time) (removed int, err error) {
+	dir := filepath.Join(b.dir, quarantine)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, err
 	}
-	return os.Rename(b.Path(h), to)
+	// The time stands in front so that names sort by it; the file's own is what the publisher said.
+	if err := os.Rename(b.Path(h), filepath.Join(dir, at.UTC().Format("20060102T150405.000-")+h.String())); err != nil {
+		return 0, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	slices.Reverse(entries)
+	files, bytes := 0, int64(0)
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil {
+			return removed, err
+		}
+		if files < maxAside && bytes+fi.Size() <= maxAsideBytes {
+			files, bytes = files+1, bytes+fi.Size()
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
 }
 
 // Clear removes what began to arrive and nobody goes on with.

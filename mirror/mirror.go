@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -22,8 +21,9 @@ type Mirror struct {
 	stop  context.CancelFunc
 	ended chan struct{}
 
-	work chan struct{} // one token; who has it owns the tree, and changes the version
-	tree *Tree
+	work  chan struct{} // one token; who has it owns the tree, and changes the version
+	tree  *Tree
+	hooks *hookQueue
 
 	viewing sync.Mutex // of making view
 
@@ -119,7 +119,7 @@ func (m *Mirror) Look() Look {
 
 // openMirror opens what an earlier run has left.
 func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
-	m := &Mirror{set: s, dir: dir, pages: pages{filepath.Join(dir, "pages")}, kick: make(chan struct{}, 1), ended: make(chan struct{}), work: make(chan struct{}, 1), spec: spec}
+	m := &Mirror{set: s, dir: dir, hooks: newHookQueue(s.hookCtx), pages: pages{filepath.Join(dir, "pages")}, kick: make(chan struct{}, 1), ended: make(chan struct{}), work: make(chan struct{}, 1), spec: spec}
 	if err := os.MkdirAll(m.pages.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -267,35 +267,6 @@ func (m *Mirror) log(e Event) {
 	if err := writeLog(m.dir, e); err != nil {
 		m.set.cfg.Log.Warn("a mirror's log cannot be written", "name", m.Name(), "err", err)
 	}
-}
-
-// happened logs an event, and runs its hook.
-func (m *Mirror) happened(ctx context.Context, e Event, command string) {
-	m.log(e)
-	if command == "" {
-		return
-	}
-	m.mu.Lock()
-	spec, current := m.spec, m.current
-	m.mu.Unlock()
-	env := []string{
-		"SHARER_EVENT=" + e.What, "SHARER_MIRROR=" + spec.Name, "SHARER_LINK=" + spec.Link(), "SHARER_DIR=" + spec.Dir,
-		"SHARER_SEQ=" + strconv.FormatInt(e.Seq, 10), "SHARER_CURRENT=" + current.Head.String(), "SHARER_REASON=" + e.Text,
-	}
-	said, err := runHook(ctx, command, spec.Hooks.Limit, env)
-	text := "ok"
-	failed := ""
-	if err != nil {
-		text = err.Error()
-		failed = "on-" + e.What + ": " + text
-	}
-	if said != "" {
-		text += ": " + said
-	}
-	m.log(Event{What: "hook", Seq: e.Seq, Text: e.What + ": " + text})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.hook = failed
 }
 
 func (m *Mirror) now(doing Doing) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -150,7 +151,7 @@ func (r *Remote) name(f folder.File) (Kept, error) {
 
 // Remove removes a content: first what is known of it here, so that nobody asks for it any more.
 func (r *Remote) Remove(ctx context.Context, h chunk.Hash) error {
-	if err := r.aside(h, ""); err != nil {
+	if err := r.forget(h); err != nil {
 		return err
 	}
 	if err := r.store.Remove(ctx, h); err != nil {
@@ -163,7 +164,10 @@ func (r *Remote) Remove(ctx context.Context, h chunk.Hash) error {
 }
 
 // aside forgets a content. What the store has under its hash is replaced when it comes again, or removed at the next start.
-func (r *Remote) aside(h chunk.Hash, _ string) error {
+func (r *Remote) aside(h chunk.Hash, _ time.Time) (removed int, err error) { return 0, r.forget(h) }
+
+// forget takes the name of a content's tree, so that nobody asks for it any more.
+func (r *Remote) forget(h chunk.Hash) error {
 	r.windows.forget(h)
 	err := os.Rename(r.trees.Path(h), filepath.Join(r.trees.New(), NewName(h)))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -47,7 +47,6 @@ const (
 	leastScrub = 1 << 20     // bytes a second
 	scrubIdle  = time.Minute // between two looks whether a round is due
 	scrubSaved = 10 * time.Second
-	quarantine = "quarantine"
 )
 
 // RunScrub reads all contents, over and over, until the context ends. One goroutine runs it.
@@ -254,8 +253,12 @@ func (s *Set) heal(ctx context.Context, h chunk.Hash, why error) error {
 	if err := s.cfg.Shelf.Withdraw([]string{from}); err != nil {
 		return err
 	}
-	if err := s.contents.aside(h, fmt.Sprintf("%s-%d", h, s.now().Unix())); err != nil {
+	removed, err := s.contents.aside(h, s.now())
+	if err != nil {
 		return err
+	}
+	if removed > 0 {
+		s.cfg.Log.Info("contents that were put aside as damaged were removed: at most 100 and 1 GiB stay", "removed", removed)
 	}
 	if len(places) == 0 {
 		return nil // garbage
@@ -303,7 +306,7 @@ func (m *Mirror) damaged(ctx context.Context, f folder.File, why error, healed b
 	if err != nil {
 		m.set.cfg.Log.Warn("mirror", "name", m.Name(), "err", err)
 	}
-	m.happened(ctx, Event{What: "scrub-error", Text: text}, hooks.Scrub)
+	m.happened(Event{What: "scrub-error", Text: text}, hooks.Scrub)
 	if !healed {
 		m.poke()
 	}

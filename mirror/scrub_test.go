@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,7 @@ func TestScrub(t *testing.T) {
 	if l := m.Look(); l.Scrub.Damaged != 1 || l.Scrub.Healed != 1 || !same(tree(t, m), texts(4, "one")) {
 		t.Errorf("healed: %+v %v", l.Scrub, tree(t, m))
 	}
+	endHooks(m)
 	if text, err := os.ReadFile(hooked); err != nil || !strings.HasPrefix(string(text), "d1/f1: damaged: its hash is ") {
 		t.Errorf("the hook says %q %v", text, err)
 	}
@@ -83,6 +85,55 @@ func TestScrub(t *testing.T) {
 	if !same(tree(t, m), texts(4, "one")) {
 		t.Errorf("after somebody gave it: %v", tree(t, m))
 	}
+}
+
+// TestAside: what was put aside last stays, within its bounds; what is too large by itself does not.
+func TestAside(t *testing.T) {
+	blobs, err := OpenBlobs(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1700000000, 0)
+	put := func(size int64) (name string) {
+		t.Helper()
+		now = now.Add(time.Second)
+		h := chunk.RootOfBlock([]byte(now.String()))
+		err := os.MkdirAll(filepath.Dir(blobs.Path(h)), 0o700)
+		if err == nil {
+			err = os.WriteFile(blobs.Path(h), nil, 0o600)
+		}
+		if err == nil {
+			err = os.Truncate(blobs.Path(h), size) // a hole: nothing is written
+		}
+		if err == nil {
+			_, err = blobs.aside(h, now)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.String()
+	}
+	var names []string
+	check := func(want []string, why string) {
+		t.Helper()
+		entries, err := os.ReadDir(filepath.Join(blobs.Dir(), quarantine))
+		var got []string
+		for _, e := range entries {
+			_, h, _ := strings.Cut(e.Name(), "-")
+			got = append(got, h)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %d are there, want the last %d; %v", why, len(got), len(want), err)
+		}
+	}
+	for range maxAside + 5 {
+		names = append(names, put(1))
+	}
+	check(names[5:], "many")
+	names = append(names[5:], put(maxAsideBytes-10))
+	check(names[len(names)-11:], "a large one")
+	put(maxAsideBytes + 1)
+	check(names[len(names)-11:], "one that is too large")
 }
 
 // TestScrubPace: a round takes as long as its rate says, goes on where it was stopped, and the next one waits.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"sharer/chunk"
-	"sharer/folder"
 	"sharer/identity"
 )
 
@@ -48,6 +46,10 @@ type Set struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
+	hookCtx  context.Context // ends the commands that run
+	stopHook context.CancelFunc
+	hookWG   sync.WaitGroup
+	hookTurn chan struct{} // a place for each command that runs
 	turns    chan struct{} // one token: who has it may bring contents, or take them away
 	garbage  atomic.Bool   // contents may be there that no version has
 	lacking  bool          // a mirror could not be opened: nobody knows which contents it has
@@ -60,7 +62,7 @@ type Set struct {
 	shared []identity.PublicKey // as GroupChanged has seen it
 }
 
-// maxSet bounds the mirrors of a node: a goroutine and 100 KiB each.
+// maxSet bounds the mirrors of a node: two goroutines and 100 KiB each.
 const maxSet = 1000
 
 // ErrNoMirror is wrapped by the error for a name that no mirror has.
@@ -74,12 +76,13 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 	if c.Disk == nil {
 		c.Disk = diskSpace
 	}
-	s = &Set{cfg: c, turns: make(chan struct{}, 1), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}}
+	s = &Set{cfg: c, turns: make(chan struct{}, 1), hookTurn: make(chan struct{}, hookJobs), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}}
 	s.turns <- struct{}{}
 	if s.contents = c.Blobs; c.Remote != nil {
 		s.contents = c.Remote
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.hookCtx, s.stopHook = context.WithCancel(context.Background())
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, nil, err
 	}
@@ -136,46 +139,8 @@ func (s *Set) start(dir string, f saved) error {
 	m.life, m.stop = context.WithCancel(s.ctx)
 	s.all[f.Spec.Name] = m
 	s.wg.Go(func() { m.run(m.life) })
+	s.hookWG.Go(func() { m.runHooks(s.hookTurn) })
 	return nil
-}
-
-// offerPages serves the manifests of the versions that are there.
-func (m *Mirror) offerPages(ctx context.Context) error {
-	vs, err := m.tree.Versions()
-	if err != nil {
-		return err
-	}
-	for _, v := range vs {
-		// Of a tree that another node has left there may be none: it will be fetched.
-		if err := m.offerHead(ctx, v.Head); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return m.offerPage(ctx)
-}
-
-func (m *Mirror) offerHead(ctx context.Context, h Head) error {
-	paths, err := m.pages.kept(ctx, []Head{h})
-	if err != nil {
-		return err
-	}
-	var kept []Kept
-	for _, path := range paths {
-		fi, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		sums, err := sumFile(ctx, path, fi.Size())
-		if err != nil {
-			return err
-		}
-		k, err := keptAt(path, sums)
-		if err != nil {
-			return err
-		}
-		kept = append(kept, k)
-	}
-	return m.set.cfg.Shelf.Offer(kept)
 }
 
 // Add makes a mirror, and lets it run.
@@ -262,6 +227,9 @@ func (s *Set) Remove(ctx context.Context, name string, data bool) error {
 	m.stop()
 	<-m.ended
 	<-m.work // whoever syncs has been told to stop; nobody begins again
+	m.hooks.close()
+	m.hooks.stop()
+	<-m.hooks.ended
 	m.mu.Lock()
 	m.gone = true
 	m.mu.Unlock()
@@ -292,133 +260,6 @@ func (s *Set) changed(ctx context.Context) {
 	if s.cfg.Changed != nil {
 		s.cfg.Changed(ctx)
 	}
-}
-
-// turn waits until no other mirror brings contents.
-func (s *Set) turn(ctx context.Context) (end func(), err error) {
-	select {
-	case <-s.turns:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return s.endTurn, nil
-}
-
-// endTurn removes what no version has, and lets the next one work.
-func (s *Set) endTurn() {
-	if err := s.collectDue(); err != nil && s.ctx.Err() == nil {
-		s.cfg.Log.Warn("contents that no mirror has any more could not be removed", "err", err)
-	}
-	s.turns <- struct{}{}
-}
-
-func (s *Set) collectDue() error {
-	if !s.garbage.Load() {
-		return nil
-	}
-	return s.collect(s.ctx)
-}
-
-// collectSoon removes what no version has, now, or at the end of the turn of who works.
-func (s *Set) collectSoon() error {
-	s.garbage.Store(true)
-	select {
-	case <-s.turns:
-	default:
-		return nil
-	}
-	err := s.collectDue()
-	s.turns <- struct{}{}
-	return err
-}
-
-// collect removes the contents that no version of any mirror has, nor one that comes, and what began to arrive for one that nobody wants any
-// more. The caller has the turn. It takes 8 bytes a file of all versions.
-func (s *Set) collect(ctx context.Context) error {
-	s.garbage.Store(false)
-	if s.lacking {
-		return nil
-	}
-	var used []uint64
-	for _, m := range s.Mirrors() {
-		vs, err := m.tree.Versions()
-		if err != nil {
-			return err
-		}
-		m.mu.Lock()
-		heads := []Head{m.state.Latest()} // what has come of it stays for the next attempt
-		m.mu.Unlock()
-		for _, v := range vs {
-			heads = append(heads, v.Head)
-		}
-		for _, h := range heads {
-			err := m.pages.known(ctx, h)(func(f folder.File) error {
-				used = append(used, keyOf(f.BLAKE3))
-				return nil
-			})
-			if err != nil {
-				return err // a manifest that cannot be read: nothing is removed
-			}
-		}
-	}
-	slices.Sort(used)
-	var gone []chunk.Hash
-	var paths []string
-	err := s.contents.Each(func(h chunk.Hash, _ int64) error {
-		if _, wanted := slices.BinarySearch(used, keyOf(h)); !wanted {
-			gone, paths = append(gone, h), append(paths, s.contents.Path(h))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.cfg.Shelf.Withdraw(paths); err != nil {
-		return err
-	}
-	for _, h := range gone {
-		if err := s.contents.Remove(ctx, h); err != nil {
-			return err
-		}
-	}
-	for _, m := range s.Mirrors() {
-		m.mu.Lock()
-		comes := m.state.Wants(m.current.Head)
-		m.mu.Unlock()
-		if comes {
-			return nil // what has begun to arrive may be for it
-		}
-	}
-	return s.cfg.Blobs.Clear()
-}
-
-// room is that of the disk which contents are to fill. One elsewhere has no end that is known here: the quota holds.
-func (s *Set) room() (Disk, error) {
-	if s.cfg.Remote != nil {
-		return Disk{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2, Inodes: -1}, nil
-	}
-	return s.cfg.Disk(s.cfg.Blobs.dir)
-}
-
-// links says whether contents can be linked into a folder, so that a tree costs no bytes.
-func (s *Set) links(dir string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	can, known := s.linked[dir]
-	if s.cfg.Remote != nil {
-		return true // it has no files
-	}
-	if known {
-		return can
-	}
-	probe, to := filepath.Join(s.cfg.Blobs.New(), ".probe"), filepath.Join(dir, ".sharer-probe")
-	_ = os.Remove(to) // of a run that was killed here
-	if os.WriteFile(probe, nil, 0o600) == nil {
-		can = os.Link(probe, to) == nil
-	}
-	_, _ = os.Remove(probe), os.Remove(to)
-	s.linked[dir] = can
-	return can
 }
 
 // Pushed has the mirrors of a name look at it: somebody has told of a newer version.
@@ -466,70 +307,16 @@ func (s *Set) SetRules(name string, r Rules) error {
 	return err
 }
 
-// aliveFor is for how long a mirror counts after it has signed its status, which it does each ten minutes.
-const aliveFor = 25 * time.Minute
-
-// Heard notes that a mirror was there at a time.
-func (s *Set) Heard(k identity.PublicKey, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.alive[k]; known || len(s.alive) < maxSet {
-		s.alive[k] = at
-	}
-}
-
-// Group are all mirrors that share the load with some of ours.
-func (s *Set) Group() (ks []identity.PublicKey) {
-	for _, m := range s.Mirrors() {
-		of, err := m.Look().Spec.group()
-		if err != nil {
-			continue // it was checked when it was added
-		}
-		ks = append(ks, of...)
-	}
-	slices.SortFunc(ks, func(a, b identity.PublicKey) int { return slices.Compare(a[:], b[:]) })
-	return slices.DeleteFunc(slices.Compact(ks), func(k identity.PublicKey) bool { return k == s.cfg.Self })
-}
-
-// GroupChanged says whether somebody shares the load, or does not any more, since it was asked last.
-func (s *Set) GroupChanged() bool {
-	var alive []identity.PublicKey
-	for _, m := range s.Mirrors() {
-		ks, err := s.group(m.Look().Spec)
-		if err != nil {
-			continue // as in Group
-		}
-		alive = append(alive, ks...)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed := !slices.Equal(alive, s.shared)
-	s.shared = alive
-	return changed
-}
-
-// group are the mirrors that share the load with one of ours: those of its list that were heard of lately.
-func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
-	keys, err := spec.group()
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, k := range keys {
-		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor {
-			alive = append(alive, k)
-		}
-	}
-	return alive, nil
-}
-
-// Close ends all mirrors. What they were about goes on with the next OpenSet.
+// Close ends all mirrors. What they were about goes on with the next OpenSet; the commands of hooks have a second to end.
 func (s *Set) Close() {
 	s.stop()
 	s.wg.Wait()
 	for _, m := range s.Mirrors() {
 		<-m.work // who asked for a sync has been told to stop
 		m.work <- struct{}{}
+		m.hooks.close()
 	}
+	defer s.stopHook()
+	defer time.AfterFunc(hookGrace, s.stopHook).Stop()
+	s.hookWG.Wait()
 }

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"io"
+	"time"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -24,8 +25,9 @@ type Contents interface {
 	// Each calls visit with all contents, in the order of their hashes, and their sizes.
 	Each(visit func(h chunk.Hash, size int64) error) error
 
-	// aside takes a damaged content away, under a name for who wants to see it where there is room for that.
-	aside(h chunk.Hash, name string) error
+	// aside takes a damaged content away; where there is room it stays for who wants to see it, with the time. removed: so many of
+	// earlier ones went for it.
+	aside(h chunk.Hash, at time.Time) (removed int, err error)
 }
 
 var _, _ Contents = (*Blobs)(nil), (*Remote)(nil)

@@ -181,12 +181,12 @@ func (m *Mirror) see(ctx context.Context, h Head) error {
 	}
 	switch {
 	case news == Frozen && was != state.Held:
-		m.happened(ctx, Event{What: "freeze", Seq: h.Seq, Text: state.Why}, hooks.Hold)
+		m.happened(Event{What: "freeze", Seq: h.Seq, Text: state.Why}, hooks.Hold)
 		return fmt.Errorf("%w: %s", errFrozen, state.Why)
 	case news == Frozen:
 		return fmt.Errorf("%w: %s", errFrozen, state.Why)
 	case news == Fresh && state.Held != "" && h.ID != before.ID:
-		m.happened(ctx, Event{What: "hold", Seq: h.Seq, Text: string(state.Held) + ": " + state.Why}, hooks.Hold)
+		m.happened(Event{What: "hold", Seq: h.Seq, Text: string(state.Held) + ": " + state.Why}, hooks.Hold)
 	case news == Stale && state.Stale == 1:
 		m.log(Event{What: "stale", Seq: h.Seq, Text: "a peer has an earlier version than is known here; it is ignored"})
 	}
@@ -211,7 +211,7 @@ func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error 
 	}
 	if fresh && err == nil {
 		m.log(Event{What: "signatures", Seq: c.Held.Seq, Text: string(both)})
-		m.happened(ctx, Event{What: "freeze", Seq: c.Held.Seq, Text: c.Error()}, hooks.Hold)
+		m.happened(Event{What: "freeze", Seq: c.Held.Seq, Text: c.Error()}, hooks.Hold)
 	}
 	return errors.Join(err, fmt.Errorf("%w: %s", errFrozen, c.Error()))
 }
@@ -363,7 +363,7 @@ func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err err
 		if (p.Held == HeldQuota || p.Held == HeldDisk || p.Held == HeldInodes) && hooks.Full != "" {
 			command = hooks.Full
 		}
-		m.happened(ctx, Event{What: "hold", Seq: h.Seq, Text: string(p.Held) + ": " + p.Why}, command)
+		m.happened(Event{What: "hold", Seq: h.Seq, Text: string(p.Held) + ": " + p.Why}, command)
 	}
 	return false, fmt.Errorf("%w: %s: %s", ErrHeld, p.Held, p.Why)
 }
@@ -407,7 +407,7 @@ func (m *Mirror) changed(ctx context.Context, h Head, p *Plan, got fetched) erro
 	hooks := m.spec.Hooks
 	m.mu.Unlock()
 	m.companions(ctx, m.Look().Spec)
-	m.happened(ctx, Event{What: "update", Seq: h.Seq, Text: p.String()}, hooks.Update)
+	m.happened(Event{What: "update", Seq: h.Seq, Text: p.String()}, hooks.Update)
 	if _, gone := m.retire(ctx); gone != nil {
 		err = errors.Join(err, gone)
 	}

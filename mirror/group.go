@@ -1,0 +1,65 @@
+package mirror
+
+import (
+	"sharer/identity"
+	"slices"
+	"time"
+)
+
+// aliveFor is for how long a mirror counts after it has signed its status, which it does each ten minutes.
+const aliveFor = 25 * time.Minute
+
+// Heard notes that a mirror was there at a time.
+func (s *Set) Heard(k identity.PublicKey, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.alive[k]; known || len(s.alive) < maxSet {
+		s.alive[k] = at
+	}
+}
+
+// Group are all mirrors that share the load with some of ours.
+func (s *Set) Group() (ks []identity.PublicKey) {
+	for _, m := range s.Mirrors() {
+		of, err := m.Look().Spec.group()
+		if err != nil {
+			continue // it was checked when it was added
+		}
+		ks = append(ks, of...)
+	}
+	slices.SortFunc(ks, func(a, b identity.PublicKey) int { return slices.Compare(a[:], b[:]) })
+	return slices.DeleteFunc(slices.Compact(ks), func(k identity.PublicKey) bool { return k == s.cfg.Self })
+}
+
+// GroupChanged says whether somebody shares the load, or does not any more, since it was asked last.
+func (s *Set) GroupChanged() bool {
+	var alive []identity.PublicKey
+	for _, m := range s.Mirrors() {
+		ks, err := s.group(m.Look().Spec)
+		if err != nil {
+			continue // as in Group
+		}
+		alive = append(alive, ks...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := !slices.Equal(alive, s.shared)
+	s.shared = alive
+	return changed
+}
+
+// group are the mirrors that share the load with one of ours: those of its list that were heard of lately.
+func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
+	keys, err := spec.group()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor {
+			alive = append(alive, k)
+		}
+	}
+	return alive, nil
+}
