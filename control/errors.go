@@ -12,6 +12,7 @@ import (
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/identity"
+	"sharer/mirror"
 	"sharer/node"
 	"sharer/seed"
 )
@@ -79,6 +80,7 @@ var sentinels = []struct {
 	{"disk_full", syscall.ENOSPC}, {"disk_quota", syscall.EDQUOT}, {"read_only", syscall.EROFS}, {"io", syscall.EIO},
 	{"changing", seed.ErrChanging}, {"changed", chunk.ErrChanged}, {"not_regular", chunk.ErrNotRegular}, {"bad_id", chunk.ErrBadID},
 	{"manifest", folder.ErrFormat}, {"manifest_version", folder.ErrVersion}, {"no_such_path", folder.ErrNoSuchPath},
+	{"held", mirror.ErrHeld}, {"no_room", mirror.ErrFull}, {"frozen", mirror.ErrFrozen}, {"mirror_exists", mirror.ErrExists},
 	{"unknown", ErrUnknown}, {"refused", ErrRefused}, {"bad_request", ErrBad}, {"version", ErrVersion}, {"timeout", os.ErrDeadlineExceeded},
 }
 

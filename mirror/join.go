@@ -95,7 +95,7 @@ func NameFor(published string) string {
 			out = append(out, '-')
 		}
 	}
-	out = out[:min(len(out), maxSpecName)]
+	out = out[:min(len(out), MaxName)]
 	if len(out) == 0 {
 		return "mirror"
 	}

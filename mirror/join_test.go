@@ -21,7 +21,7 @@ func TestParseInvitation(t *testing.T) {
 }
 
 func TestNameFor(t *testing.T) {
-	for published, want := range map[string]string{"isos": "isos", "a/b c": "a-b-c", "..": "mirror", "ü": "mirror", ".hidden": "hidden", strings.Repeat("x", 100): strings.Repeat("x", maxSpecName)} {
+	for published, want := range map[string]string{"isos": "isos", "a/b c": "a-b-c", "..": "mirror", "ü": "mirror", ".hidden": "hidden", strings.Repeat("x", 100): strings.Repeat("x", MaxName)} {
 		got := NameFor(published)
 		if got != want || CheckMirrorName(got) != nil {
 			t.Errorf("%q becomes %q, want %q", published, got, want)

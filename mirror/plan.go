@@ -56,6 +56,9 @@ const (
 // approvable: the operator may say that it is right. What does not fit fits no better for that.
 func (r Reason) approvable() bool { return r == HeldDelete || r == HeldRollback || r == Conflict }
 
+// full: there is not enough of something.
+func (r Reason) full() bool { return r == HeldQuota || r == HeldDisk || r == HeldInodes }
+
 // Plan is what a new version would change. Bytes are of contents, each counted once.
 type Plan struct {
 	Files, Carried int // of the new version, and of those the ones that are carried

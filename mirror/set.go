@@ -65,8 +65,12 @@ type Set struct {
 // maxSet bounds the mirrors of a node: two goroutines and 100 KiB each.
 const maxSet = 1000
 
-// ErrNoMirror is wrapped by the error for a name that no mirror has.
-var ErrNoMirror = errors.New("no such mirror")
+var (
+	// ErrNoMirror is wrapped by the error for a name that no mirror has.
+	ErrNoMirror = errors.New("no such mirror")
+	// ErrExists is wrapped by the error for a name that another mirror has.
+	ErrExists = errors.New("the name is taken")
+)
 
 // OpenSet opens the mirrors that were added in earlier runs. Those that cannot be opened are left out, and named by notes.
 func OpenSet(c Config) (s *Set, notes []string, err error) {
@@ -134,7 +138,7 @@ func (s *Set) start(dir string, f saved) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all[f.Spec.Name] != nil {
-		return fmt.Errorf("there is a mirror %s", f.Spec.Name)
+		return fmt.Errorf("%w: %s", ErrExists, f.Spec.Name)
 	}
 	m.life, m.stop = context.WithCancel(s.ctx)
 	s.all[f.Spec.Name] = m
@@ -156,8 +160,10 @@ func (s *Set) Add(spec Spec) error {
 	for _, m := range s.all {
 		other := m.Look().Spec
 		switch {
+		case other.Name == spec.Name && other.Link() == spec.Link():
+			err = fmt.Errorf("%w: the mirror %s carries this", ErrExists, other.Name)
 		case other.Name == spec.Name:
-			err = fmt.Errorf("there is a mirror %s", spec.Name)
+			err = fmt.Errorf("%w: the mirror %s carries something else, %s", ErrExists, other.Name, other.Link())
 		case within(other.Dir, spec.Dir) || within(spec.Dir, other.Dir):
 			err = fmt.Errorf("%s is where the mirror %s has its tree", spec.Dir, other.Name)
 		}

@@ -338,7 +338,7 @@ func TestThief(t *testing.T) {
 		t.Errorf("an earlier version again: %+v", l)
 	}
 	s.publish(3, texts(5, "other"))
-	if _, err := m.Sync(t.Context(), false); !errors.Is(err, errFrozen) {
+	if _, err := m.Sync(t.Context(), false); !errors.Is(err, ErrFrozen) {
 		t.Errorf("two manifests under one number: %v", err)
 	}
 	endHooks(m)
@@ -348,7 +348,7 @@ func TestThief(t *testing.T) {
 	set.Close()
 	_, m = open(t, s, dir, nil)
 	s.publish(4, texts(5, "four"))
-	if _, err := m.Sync(t.Context(), false); !errors.Is(err, errFrozen) || m.Look().Doing != Stopped {
+	if _, err := m.Sync(t.Context(), false); !errors.Is(err, ErrFrozen) || m.Look().Doing != Stopped {
 		t.Errorf("frozen, opened again: %v", err)
 	}
 	if err := m.Approve(); err != nil {
@@ -423,7 +423,7 @@ func TestKnownFault(t *testing.T) {
 	s.mu.Lock()
 	s.conflict = &identity.ConflictError{Held: s.record, Other: s.record}
 	s.mu.Unlock()
-	if _, err := m.Sync(t.Context(), false); !errors.Is(err, errFrozen) {
+	if _, err := m.Sync(t.Context(), false); !errors.Is(err, ErrFrozen) {
 		t.Fatal(err)
 	}
 	if err := m.Approve(); err != nil {

@@ -40,10 +40,12 @@ func (s Spec) Link() string {
 	return "lcdp://folder/" + s.ID.String()
 }
 
+// MaxName bounds a mirror's name, in bytes.
+const MaxName = 64
+
 const (
-	maxSpecName = 64
-	maxGroup    = 1000
-	maxHTTP     = 8
+	maxGroup = 1000
+	maxHTTP  = 8
 )
 
 // Check says what is wrong.
@@ -85,8 +87,8 @@ func (s Spec) group() (ks []identity.PublicKey, err error) {
 
 // CheckMirrorName says why a name cannot be one of a mirror: it is part of paths and URLs.
 func CheckMirrorName(name string) error {
-	if name == "" || len(name) > maxSpecName || name[0] == '.' || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-		return fmt.Errorf("%q is no name for a mirror: up to %d letters, digits, dots, dashes and underscores, no dot in front", name, maxSpecName)
+	if name == "" || len(name) > MaxName || name[0] == '.' || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+		return fmt.Errorf("%q is no name for a mirror: up to %d letters, digits, dots, dashes and underscores, no dot in front", name, MaxName)
 	}
 	return folder.CheckPath(name)
 }

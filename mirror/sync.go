@@ -21,13 +21,29 @@ type Report struct {
 	Plan    *Plan `json:"plan,omitempty"` // nil: there was nothing to do
 	Changed bool  `json:"changed"`        // there is a new current version
 	Fetched int64 `json:"fetched"`        // bytes
+	Paused  bool  `json:"paused,omitempty"`
 }
 
-// ErrHeld is wrapped by the error of a sync that the rules stop.
-var ErrHeld = errors.New("held")
+var (
+	// ErrHeld is wrapped by the error of a sync that the rules stop.
+	ErrHeld = errors.New("held")
+	// ErrFull is wrapped besides when quota, disk or inodes are too small: nobody can approve that.
+	ErrFull = errors.New("no room")
+	// ErrFrozen is wrapped by that of a mirror whose publisher has contradicted itself.
+	ErrFrozen = errors.New("frozen")
+)
 
-// errFrozen is that of a mirror whose publisher has contradicted itself.
-var errFrozen = errors.New("frozen")
+// heldError is that of a version which is held.
+type heldError struct {
+	reason Reason
+	why    string
+}
+
+func (e *heldError) Error() string { return fmt.Sprintf("held: %s: %s", e.reason, e.why) }
+
+func (e *heldError) Is(target error) bool {
+	return target == ErrHeld || target == ErrFull && e.reason.full()
+}
 
 // errPaused is that of a sync that was paused.
 var errPaused = errors.New("paused")
@@ -63,13 +79,16 @@ func (m *Mirror) sync(ctx context.Context, halt context.CancelCauseFunc, dry boo
 	latest, current, paused := m.state.Latest(), m.current, m.state.Paused
 	wants := m.state.Wants(m.current.Head) || m.again && !m.current.Zero() && !m.state.Frozen
 	held, again := !m.state.Goes(), m.again && !dry
+	reason, why := m.state.Held, m.state.Why
 	m.mu.Unlock()
 	r.Head = latest
 	if paused && !dry || !wants && !(dry && held) {
-		if _, err := m.retire(ctx); err != nil {
-			return r, err
+		r.Paused = paused
+		_, err := m.retire(ctx)
+		if err == nil && held && !paused {
+			err = &heldError{reason, why}
 		}
-		return r, nil
+		return r, err
 	}
 	// One mirror of a node works at a time: they share the contents that arrive.
 	turn, err := m.set.turn(ctx)
@@ -100,7 +119,7 @@ func (m *Mirror) over(ctx context.Context, err error) {
 	m.doing, m.done, m.total, m.halt = "", 0, 0, nil
 	was := m.failed
 	m.failed = ""
-	if err != nil && !errors.Is(err, ErrHeld) && !errors.Is(err, errFrozen) {
+	if err != nil && !errors.Is(err, ErrHeld) && !errors.Is(err, ErrFrozen) {
 		m.failed = err.Error()
 		m.failures++
 	} else {
@@ -182,9 +201,9 @@ func (m *Mirror) see(ctx context.Context, h Head) error {
 	switch {
 	case news == Frozen && was != state.Held:
 		m.happened(Event{What: "freeze", Seq: h.Seq, Text: state.Why}, hooks.Hold)
-		return fmt.Errorf("%w: %s", errFrozen, state.Why)
+		return fmt.Errorf("%w: %s", ErrFrozen, state.Why)
 	case news == Frozen:
-		return fmt.Errorf("%w: %s", errFrozen, state.Why)
+		return fmt.Errorf("%w: %s", ErrFrozen, state.Why)
 	case news == Fresh && state.Held != "" && h.ID != before.ID:
 		m.happened(Event{What: "hold", Seq: h.Seq, Text: string(state.Held) + ": " + state.Why}, hooks.Hold)
 	case news == Stale && state.Stale == 1:
@@ -213,7 +232,7 @@ func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error 
 		m.log(Event{What: "signatures", Seq: c.Held.Seq, Text: string(both)})
 		m.happened(Event{What: "freeze", Seq: c.Held.Seq, Text: c.Error()}, hooks.Hold)
 	}
-	return errors.Join(err, fmt.Errorf("%w: %s", errFrozen, c.Error()))
+	return errors.Join(err, fmt.Errorf("%w: %s", ErrFrozen, c.Error()))
 }
 
 // take plans, fetches, builds, switches.
@@ -346,7 +365,7 @@ func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err err
 	if bare != m.state.Latest() { // the current version, carried otherwise, while a later one is held
 		m.mu.Unlock()
 		if p.Held != "" {
-			err = fmt.Errorf("%w: %s: %s", ErrHeld, p.Held, p.Why)
+			err = &heldError{p.Held, p.Why}
 		}
 		return p.Held == "", err
 	}
@@ -360,12 +379,12 @@ func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err err
 	}
 	if p.Held != "" && p.Held != was {
 		command := hooks.Hold
-		if (p.Held == HeldQuota || p.Held == HeldDisk || p.Held == HeldInodes) && hooks.Full != "" {
+		if p.Held.full() && hooks.Full != "" {
 			command = hooks.Full
 		}
 		m.happened(Event{What: "hold", Seq: h.Seq, Text: string(p.Held) + ": " + p.Why}, command)
 	}
-	return false, fmt.Errorf("%w: %s: %s", ErrHeld, p.Held, p.Why)
+	return false, &heldError{p.Held, p.Why}
 }
 
 // change builds the version and makes it the current one.

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -143,16 +141,33 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 	}
 	defer c.Close()
 	m := &mirroring{o: o, scr: scr, c: c}
-	err = m.do(ctx, verb, spec, args)
-	if errors.Is(err, control.ErrUnknown) {
-		err = noMirror(args[0])
+	return explainMirror(m.do(ctx, verb, spec, args), strings.Join(args[:min(len(args), 1)], ""))
+}
+
+// explainMirror gives an error about a mirror its exit code, and says what helps.
+func explainMirror(err error, name string) error {
+	var coded *codedError
+	name = escape(shorten(name, 80))
+	switch {
+	case err == nil || errors.As(err, &coded):
+		return err
+	case errors.Is(err, control.ErrUnknown):
+		return noMirror(name)
+	case errors.Is(err, mirror.ErrFull):
+		return &codedError{exitFull, fmt.Errorf("%w. What is there stays; change the rules (sharer mirror set %s --quota SIZE), or make room", err, name)}
+	case errors.Is(err, mirror.ErrFrozen):
+		return &codedError{exitIntegrity, fmt.Errorf("%w. sharer mirror log %s has the signatures; sharer mirror approve %s goes on with what came first", err, name, name)}
+	case errors.Is(err, mirror.ErrHeld):
+		return &codedError{exitFailed, fmt.Errorf("%w. sharer mirror sync %s --dry-run shows it, sharer mirror approve %s takes it", err, name, name)}
+	case errors.Is(err, mirror.ErrExists):
+		return &codedError{exitExists, fmt.Errorf("%w. Give this one another: --name NAME", err)}
 	}
 	return err
 }
 
 // noMirror is the error for a name that no mirror has.
 func noMirror(name string) error {
-	return &codedError{exitNotFound, fmt.Errorf("no such mirror: %s. sharer mirror ls lists them", escape(shorten(name, 80)))}
+	return &codedError{exitNotFound, fmt.Errorf("no such mirror: %s. sharer mirror ls lists them", name)}
 }
 
 func (m *mirroring) do(ctx context.Context, verb string, spec mirror.Spec, args []string) error {
@@ -307,7 +322,7 @@ func (m *mirroring) rows(ctx context.Context, only string) ([]mirrorRow, error) 
 		}
 	}
 	if only != "" && len(rows) == 0 {
-		return nil, noMirror(only)
+		return nil, noMirror(escape(shorten(only, 80)))
 	}
 	return rows, nil
 }
@@ -402,24 +417,21 @@ func (m *mirroring) sync(ctx context.Context, args []string) error {
 			names = append(names, r.Name)
 		}
 	}
-	var failed error
+	var failed []exit
 	for _, name := range names {
 		r, err := m.c.SyncMirror(ctx, name, m.o.dry)
-		if err != nil {
-			failed = err
-			if len(names) == 1 {
-				break // it is told as the command's own
-			}
-			m.scr.warn(warningEvent{Message: name + ": " + err.Error()})
+		if err == nil {
+			m.tell(name, r)
 			continue
 		}
-		m.tell(name, r)
+		if err = explainMirror(err, name); len(names) == 1 {
+			return err // it is told as the command's own
+		}
+		failed = append(failed, exitOf(ctx, err))
+		m.scr.warn(warningEvent{Message: name + ": " + err.Error()})
 	}
-	if len(names) == 1 {
-		return failed
-	}
-	if failed != nil {
-		return &codedError{exitSome, errors.New("some mirrors could not be synced")}
+	if len(failed) > 0 {
+		return &codedError{together(failed, len(names)), errors.New("some mirrors could not be synced")}
 	}
 	return nil
 }
@@ -435,6 +447,8 @@ func (m *mirroring) tell(name string, r mirror.Report) {
 		return
 	}
 	switch {
+	case r.Paused && !m.o.dry:
+		m.scr.result(name + ": paused")
 	case r.Plan == nil:
 		m.scr.result(name + ": up to date")
 	case m.o.dry:
@@ -457,52 +471,6 @@ func (m *mirroring) log(ctx context.Context, name string) error {
 			continue
 		}
 		m.scr.result(fmt.Sprintf("%s  %-8s %s", e.Time.Local().Format(time.DateTime), e.What, escape(shorten(e.Text, 2000))))
-	}
-	return nil
-}
-
-// join shows what a publisher wants, and adds what the user agrees to. His limits win.
-func (m *mirroring) join(ctx context.Context, base mirror.Spec, text string) error {
-	var of mirror.Spec
-	if err := follow(&of, text); err != nil || of.Path == "" {
-		return errors.Join(err, usagef("join takes what a publisher has published: lcdp://KEY/%s", mirror.InvitationName))
-	}
-	v, err := m.c.Invitation(ctx, of.Key, of.Path)
-	if err != nil {
-		return err
-	}
-	out := m.scr.s.err
-	fmt.Fprintf(out, "0x%s asks for mirrors: %s\n", of.Key, escape(v.Text))
-	for _, w := range v.Carry {
-		fmt.Fprintf(out, "  %s  %s  %s\n", escape(w.Name), formatSize(w.Size), escape(w.Text))
-	}
-	if !m.o.yes {
-		if !m.scr.s.errTTY {
-			return usagef("say --yes to agree")
-		}
-		fmt.Fprint(out, "Carry this? [y/N] ")
-		answer, _ := bufio.NewReader(m.scr.s.in).ReadString('\n')
-		if !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
-			return &codedError{exitRefused, errors.New("not agreed; nothing was changed")}
-		}
-	}
-	for _, w := range v.Carry {
-		spec := base
-		spec.Key, spec.Path, spec.Name = of.Key, w.Name, mirror.NameFor(w.Name)
-		if spec.Rules.Quota == 0 {
-			spec.Rules.Quota = w.Quota
-		}
-		if spec.Rules.Copies == 0 && spec.Rules.Share.Percent == 0 && len(v.Group) > 0 {
-			spec.Rules.Copies = w.Copies
-		}
-		for _, k := range v.Group {
-			spec.Group = append(spec.Group, k.String())
-		}
-		look, err := m.c.AddMirror(ctx, spec)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
-		}
-		m.scr.result(whereOf(look))
 	}
 	return nil
 }
