@@ -9,6 +9,9 @@ import (
 	"sharer/chunk"
 )
 
+// unprovenStripes are in memory while a size is only claimed: less than 1 MiB.
+const unprovenStripes = 3
+
 // vote is a size, how many peers claim it, and how often it led nowhere.
 type vote struct {
 	size    int64

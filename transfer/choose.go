@@ -1,0 +1,102 @@
+package transfer
+
+import (
+	"time"
+
+	"sharer/chunk"
+)
+
+// nextWhole chooses a piece of the tree or a block: n bytes are asked for, size are
+// wanted. A block is asked for in full, so that what is behind a claimed end shows.
+func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, ok bool) {
+	if d.asksTree(s) {
+		if off, n, ok := d.tree.next(func(block int64) bool { return d.hasPath(s, block) }); ok {
+			return request{tree: true, at: off}, n, n, true
+		}
+	}
+	if d.onTrial(s) {
+		return request{}, 0, 0, false
+	}
+	block, ok := d.pickBlock(s, now)
+	if !ok {
+		return request{}, 0, 0, false
+	}
+	return request{at: block * chunk.BlockSize}, chunk.BlockSize, d.blockLen(block), true
+}
+
+// hasPath says whether s may be asked for a piece of the path of a block, or of any if block is
+// -1: who holds a part has the paths of what it holds, and is the one to ask for others if nobody
+// else can be.
+func (d *Download) hasPath(s *source, block int64) bool {
+	if s.reach.have == nil || block >= 0 && s.reach.mask(block/stripeBlocks) != 0 {
+		return true
+	}
+	for _, o := range d.sources {
+		if !o.also && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
+			return false
+		}
+	}
+	return true
+}
+
+// asksTree says whether s is one to ask for the tree: nodes that know sha256
+// ids only have none, and leave such requests unanswered.
+func (d *Download) asksTree(s *source) bool {
+	if s.also {
+		return false
+	}
+	if s.noTree < 4 {
+		return true
+	}
+	for _, o := range d.sources {
+		if !o.also && o.noTree < s.noTree && o.usable(d.size, d.proven) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
+	if d.cfg.TreeOnly && d.pick.urgent < 0 {
+		return 0, false
+	}
+	if d.cfg.TreeOnly {
+		return d.pick.takeUrgent()
+	}
+	if s.slow && d.left > 0 && 4*s.rtt.Smoothed() > d.left {
+		return 0, false // the others are done before it answers
+	}
+	reach := d.reachOf(s)
+	b, ok := d.pick.take(asker{slot: s.slot, reach: reach, cur: &s.run, slow: s.slow, busy: d.busy})
+	if !ok {
+		b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) })
+	}
+	if ok {
+		d.pick.stripeOf(b).by[b%stripeBlocks] = s.slot
+	}
+	return b, ok
+}
+
+// busy says whether a peer is at work.
+func (d *Download) busy(slot uint8) bool {
+	o := d.sources[slot]
+	return o.flights.live > 0 && !o.quiet() && !o.excluded
+}
+
+// worthTwice says whether, at the end, a block that another peer was asked for
+// is asked of s too: its answer is overdue by that peer's own measure, or s
+// would bring it much sooner.
+func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
+	o := d.sources[d.pick.stripeOf(block).by[block%stripeBlocks]]
+	if o == s {
+		return false
+	}
+	whole := request{at: block * chunk.BlockSize}
+	age := time.Duration(0)
+	if o.flights.hasWhole(whole) {
+		age = now.Sub(o.flights.out[whole.key()].sent)
+	} else if o.parts.unit(whole) == nil {
+		return false
+	}
+	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
+}

@@ -1,0 +1,199 @@
+package transfer
+
+import (
+	"time"
+
+	"sharer/chunk"
+)
+
+// maxWindow is how many bytes of answers of one peer may be on the wire: 2 MiB of content, what a receive buffer of 4 MiB bears with its overhead.
+const maxWindow = 512 * 5700
+
+// request tops up the windows. Peers take turns, a few requests each, so that
+// none takes every block when little is left.
+func (d *Download) request(now time.Time) {
+	if d.size < 0 || now.Before(d.stopLim) {
+		return
+	}
+	room := d.share()
+	fastest := time.Duration(0)
+	for _, s := range d.sources {
+		s.proven = d.cfg.Peers.Proven(s.addr)
+		room -= s.flights.bytes
+		if rtt := s.rtt.Smoothed(); s.answers && rtt > 0 && !s.quiet() && (fastest == 0 || rtt < fastest) {
+			fastest = rtt
+		}
+	}
+	pace := 0.0
+	for _, s := range d.sources {
+		if s.slow = s.rtt.Smoothed() > 4*fastest+50*time.Millisecond; !s.slow && s.reach.have == nil && s.usable(d.size, d.proven) && !s.quiet() {
+			pace += s.control.pace()
+		}
+	}
+	d.left = 0
+	if pace > 0 {
+		d.left = time.Duration(float64(d.pick.remaining()) * float64(chunk.BlockSize*4/3) / pace * float64(time.Second))
+	}
+	const lump = 16
+	for progress := true; progress && room > 0; {
+		progress = false
+		for i := range d.sources {
+			s := d.sources[(d.turn+i)%len(d.sources)]
+			for range lump {
+				cost := s.cost(d.nextLength(s))
+				if room < cost && room < d.share() || !d.mayAsk(s, cost, now) {
+					break
+				}
+				if !d.askOne(s, now) {
+					s.control.starved(now)
+					break
+				}
+				room -= cost
+				progress = true
+			}
+		}
+		d.turn++
+	}
+}
+
+// mayAsk says whether s may get a request now whose answer costs so much.
+func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
+	if !s.usable(d.size, d.proven) || now.Before(s.nextAsk) || d.only != nil && s != d.only {
+		return false
+	}
+	if d.crowd.few && !s.asked && !s.quiet() {
+		return false
+	}
+	if s.quiet() || !s.proven {
+		// One at a time to those who went silent or never proved their address
+		// (RFC 8085 section 3.1.1).
+		if s.flights.live > 0 {
+			return false
+		}
+		ok, next := d.cfg.Peers.MayRequest(s.addr, now)
+		if !ok {
+			s.nextAsk = orLater(next, now)
+		}
+		return ok
+	}
+	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(now), time.Second) {
+		s.control.restart(now)
+	}
+	if s.flights.live > 0 && s.flights.bytes+cost > s.control.window() {
+		return false
+	}
+	ok, wait := s.pacer.allows(now, s.control.pace(), cost)
+	if ok {
+		if wait = max(d.cfg.Down.WaitPeer(now, s.addr, cost), d.cfg.Up.WaitPeer(now, s.addr, requestCost)); wait > 0 {
+			s.control.starved(now)
+			ok = false
+		}
+	}
+	if !ok {
+		d.wakeAt(now.Add(wait))
+	}
+	return ok
+}
+
+// askOne sends one request to s: a piece of the tree first, since everything
+// waits for it, then a block. False: there is nothing to ask of it.
+func (d *Download) askOne(s *source, now time.Time) bool {
+	if s.quiet() { // nothing is entrusted to it that others could bring
+		s.probe = 0
+		return d.send(s, request{}, flight{n: pollBytes, also: s.also}, 0, now)
+	}
+	r, u, n, part := s.parts.next()
+	if !part {
+		var size int
+		var ok bool
+		if r, n, size, ok = d.nextWhole(s, now); !ok {
+			return false
+		}
+		if d.inParts(s) && size <= s.part() {
+			n = min(n, s.part()) // the last block: the window was looked at for a part
+		}
+		if size > s.part() && d.inParts(s) && !d.probes(s, n, now) {
+			if !r.tree {
+				size += d.more(s, r.at/chunk.BlockSize)
+			}
+			s.parts.begin(r, size, s.part())
+			r, u, n, _ = s.parts.next()
+		}
+	}
+	fl := flight{n: int32(n), also: s.also}
+	if u != nil {
+		fl.part, fl.each = true, int32(u.each)
+	}
+	pad := 0
+	if !s.proven {
+		pad = unprovenPad
+	}
+	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, fl, pad, now) {
+		return true
+	}
+	d.lost(s, r, fl)
+	return false
+}
+
+// probes says whether a request for n bytes is a long one though others are short, to see whether such come back.
+func (d *Download) probes(s *source, n int, now time.Time) bool {
+	fits := s.flights.live == 0 || s.flights.bytes+s.cost(n) <= s.control.window()
+	return s.length.short && fits && s.length.probe(now)
+}
+
+// more takes blocks that follow one that is to be asked of s in parts, where one request is for many of them. It
+// returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
+func (d *Download) more(s *source, block int64) (size int) {
+	most := min(s.control.window()/8, maxAnswer)/chunk.BlockSize - 1
+	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd || most <= 0 {
+		return 0
+	}
+	for i := range d.pick.takeMore(block, most, d.reachOf(s)) {
+		d.pick.stripeOf(block + 1 + i).by[(block+1+i)%stripeBlocks] = s.slot
+		size += d.blockLen(block + 1 + i)
+	}
+	return size
+}
+
+// withinLimit says whether the limits of all peers together let another request out and its answer
+// come.
+func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
+	if now.Before(d.stopLim) {
+		return false
+	}
+	if wait := max(d.cfg.Down.WaitAll(now, cost), d.cfg.Share.WaitAll(now, cost), d.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
+		d.stopLim = now.Add(wait)
+		return false
+	}
+	return true
+}
+
+// giveBack takes back what the limits were promised of an answer and does not come.
+func (d *Download) giveBack(now time.Time, s *source, n int) {
+	d.cfg.Down.Return(now, s.addr, n)
+	d.cfg.Share.Return(now, s.addr, n)
+}
+
+// send opens a datagram for one request. One request a datagram: an answer of
+// several would be one datagram of many fragments from the best-known node, and
+// nothing at all above 65507 bytes (wire.md section 5). Blocks that follow one another are
+// one request where the way to a peer has no fragments: see asking.
+func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time) bool {
+	if !d.asking.extend(s, r, &fl, now) && !d.openAsk(s, r, &fl, pad, now) {
+		return false
+	}
+	cost := s.cost(int(fl.n))
+	if s.flights.live == 0 {
+		s.granted = cost // one may always be out
+	}
+	d.cfg.Down.TakeAll(now, cost)
+	d.cfg.Down.TakePeer(now, s.addr, cost)
+	d.cfg.Share.TakeAll(now, cost)
+	s.granted = max(s.granted, s.control.window())
+	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
+	s.flights.add(r, fl)
+	s.pacer.spend(cost)
+	s.lastSent = now
+	d.stats.Requests++
+	return true
+}
