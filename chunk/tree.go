@@ -44,6 +44,9 @@ type Tree struct {
 	closed bool
 	have   pieceSet
 	nodes  [pieceSize]byte // scratch: the nodes above a piece, or the piece itself
+
+	early     [earlyPaths]earlyLeaves // of paths that came before their pieces; the oldest gives way
+	nextEarly int
 }
 
 // NewTree returns the tree of a content with that BLAKE3 and, as it is said, size, in which no piece is verified. f
@@ -166,7 +169,8 @@ func (t *Tree) Has(piece int) bool {
 func (t *Tree) HasLeaf(block int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.hasLeafLocked(block)
+	_, early := t.earlyLocked(block)
+	return early || t.hasLeafLocked(block)
 }
 
 func (t *Tree) hasLeafLocked(block int64) bool {
@@ -192,14 +196,18 @@ func (t *Tree) Leaves(first int64, n int, dst []Hash) ([]Hash, error) {
 		return dst, ErrNoParent
 	}
 	end := first + int64(n)
-	for b := first; b < end; b += pieceNodes - b%pieceNodes {
-		if !t.hasLeafLocked(b) {
-			return dst, ErrNoParent
-		}
-	}
 	had := len(dst)
 	for first < end {
-		p := t.nodes[:min(pieceNodes, end-first)*nodeSize]
+		if !t.hasLeafLocked(first) {
+			cv, ok := t.earlyLocked(first)
+			if !ok {
+				return dst[:had], ErrNoParent
+			}
+			dst = append(dst, cv)
+			first++
+			continue
+		}
+		p := t.nodes[:min(pieceNodes-first%pieceNodes, end-first)*nodeSize]
 		if err := t.readLocked(p, t.shape.Offset(0, first)); err != nil {
 			return dst[:had], err
 		}
@@ -289,7 +297,7 @@ func (t *Tree) ReadAt(p []byte, off int64) (n int, err error) {
 func (t *Tree) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed, t.have = true, pieceSet{}
+	t.closed, t.have, t.early = true, pieceSet{}, [earlyPaths]earlyLeaves{}
 }
 
 // pieceSet is a sparse set of piece numbers.
