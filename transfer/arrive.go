@@ -46,12 +46,6 @@ func (d *Download) arrive(a *arrival) {
 		return
 	}
 	around := (a.size - a.n) / (a.n / step)
-	if cut := a.n % chunk.BlockSize; step == chunk.BlockSize && cut > 0 && a.offset+int64(a.n) < d.size {
-		if s != nil {
-			s.near = false // less than was asked for is what passes
-		}
-		a.n -= cut
-	}
 	for at := 0; at < a.n; at += step {
 		one := *a
 		one.data = a.data[at:min(at+step, a.n)]
@@ -269,6 +263,8 @@ func (d *Download) arriveBlock(s *source, a *arrival, r request, fl flight, firs
 		} else {
 			d.stats.Twice++
 		}
+	case fl.run():
+		d.arriveRun(s, a, r, fl)
 	case a.n != d.blockLen(block) && (first || a.offset == s.probe):
 		s.probe = -1
 		d.lost(s, r, fl)
@@ -287,6 +283,34 @@ func (d *Download) arriveBlock(s *source, a *arrival, r request, fl flight, firs
 		s.parts.came(request{at: block * chunk.BlockSize})
 		d.putBlock(s, block, a.data[:a.n], a.proven, a.at)
 	}
+}
+
+// arriveRun takes the answer to a request for several blocks; those that it lacks are asked for elsewhere.
+func (d *Download) arriveRun(s *source, a *arrival, r request, fl flight) {
+	if r.at%chunk.BlockSize != 0 {
+		d.lost(s, r, fl)
+		return
+	}
+	want := int(min(int64(fl.n), d.size-r.at))
+	n := min(a.n, want)
+	if a.n != want {
+		if a.n < want && n%chunk.BlockSize != 0 {
+			s.near = false // less than was asked for is what passes
+		}
+		n -= n % chunk.BlockSize
+	}
+	for at := 0; at < n; at += chunk.BlockSize {
+		d.putBlock(s, (r.at+int64(at))/chunk.BlockSize, a.data[at:min(at+chunk.BlockSize, n)], a.proven, a.at)
+	}
+	if n < want {
+		if s.short++; n == 0 && a.have == nil || s.short > shortsLimit {
+			d.rest(s, a.at)
+		}
+		d.stats.Short++
+		d.lost(s, request{at: r.at + int64(n)}, flight{n: int32(want - n)})
+		return
+	}
+	s.short = 0
 }
 
 // putUnit takes the blocks of a unit that s gave in parts, and frees it.
@@ -326,8 +350,11 @@ func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now 
 func (d *Download) lost(s *source, r request, fl flight) {
 	if fl.part {
 		s.parts.lost(r)
-	} else {
-		d.back(s, r)
+		return
+	}
+	d.back(s, r)
+	for at := int64(chunk.BlockSize); at < int64(fl.n); at += chunk.BlockSize {
+		d.back(s, request{at: r.at + at}) // the rest of a run
 	}
 }
 
@@ -407,7 +434,7 @@ func (d *Download) rest(s *source, now time.Time) {
 func (d *Download) giveUp(s *source, which func(request) bool) {
 	s.flights.drop(which, func(r request, fl flight) {
 		if !fl.part {
-			d.back(s, r)
+			d.lost(s, r, fl)
 		}
 	})
 	for _, whole := range s.parts.wholes() {

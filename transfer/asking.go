@@ -3,16 +3,14 @@ package transfer
 import (
 	"time"
 
-	"sharer/chunk"
 	"sharer/swarm"
 	"sharer/wire"
 )
 
 // asking is the request that is being written. Of a peer that answers raw, requests for what follows one another are one
 // on the wire. Parts that make a packet each are answered by a datagram each, which leave with one system call. Over loopback, whose MTU
-// is 64 KiB, a datagram with ten blocks is no worse than one with one, and costs both sides a tenth of the work: so whole blocks
-// of a peer on this machine are answered by one. What is in flight, what was lost and who gave what is counted by
-// part or block all the same, and an answer of several blocks is taken apart when it comes.
+// is 64 KiB, a datagram with ten blocks is no worse than one with one, and costs both sides a tenth of the work: so a peer on this
+// machine is asked for runs of blocks, each of which is in flight, answered and lost as one. Who gave what is counted by block.
 type asking struct {
 	to   *source // nil: none
 	also bool
@@ -27,23 +25,17 @@ func (a *asking) extend(s *source, r request, fl *flight, now time.Time) bool {
 	if a.to != s || !s.raw.speaks || fl.also != a.also || r.tree != a.tree || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+int64(fl.n) > maxAnswer {
 		return false
 	}
-	switch {
-	case fl.part:
-		if int64(fl.each) != a.msg.Each || fl.each < leastEach || a.msg.Length%a.msg.Each != 0 {
-			return false
-		}
-		if first := (request{a.tree, a.msg.Offset}).key(); !s.each.known && s.flights.out[first].stamp.again {
-			return false // an answer would not tell much
-		}
-		if !s.each.more(now, a.msg.Length/a.msg.Each) {
-			return false
-		}
-		fl.next = true
-	case !s.near || fl.n != chunk.BlockSize || r.tree || a.msg.Each > 0 || a.msg.Length%chunk.BlockSize != 0:
+	if !fl.part || int64(fl.each) != a.msg.Each || fl.each < leastEach || a.msg.Length%a.msg.Each != 0 {
+		return false
+	}
+	if first := (request{a.tree, a.msg.Offset}).key(); !s.each.known && s.flights.out[first].stamp.again {
+		return false // an answer would not tell much
+	}
+	if !s.each.more(now, a.msg.Length/a.msg.Each) {
 		return false
 	}
 	a.msg.Length += int64(fl.n)
-	fl.raw = true
+	fl.next, fl.raw = true, true
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,8 +43,8 @@ func (w *want) String() string {
 	return time.Duration(w.offset).String() + "+" + time.Duration(w.length).String()
 }
 
-// Blocks that follow one another are one request where nothing speaks against it; each is in flight by itself.
-func TestRunsOfBlocks(t *testing.T) {
+// Parts that follow one another are one request where nothing speaks against it; each is in flight by itself.
+func TestRequestsForSeveralParts(t *testing.T) {
 	type ask struct {
 		block int64
 		at    int64 // in the block
@@ -67,14 +68,8 @@ func TestRunsOfBlocks(t *testing.T) {
 		asks []ask
 		want []string
 	}{
-		{"in a row", "127.0.0.1:5", true, nil, whole(7, 8, 9), []string{"7ns+12.288µs"}},
-		{"IPv6", "[::1]:5", true, nil, whole(7, 8), []string{"7ns+8.192µs"}},
-		{"a gap", "127.0.0.1:5", true, nil, whole(7, 9, 10), []string{"7ns+4.096µs", "9ns+8.192µs"}},
-		{"backwards", "127.0.0.1:5", true, nil, whole(8, 7), []string{"8ns+4.096µs", "7ns+4.096µs"}},
-		{"more than an answer", "127.0.0.1:5", true, nil, whole(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), []string{"0s+40.96µs", "10ns+4.096µs"}},
-		{"not raw", "127.0.0.1:5", false, nil, whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
-		{"elsewhere", "192.0.2.1:5", true, nil, whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
-		{"holds a part", "127.0.0.1:5", true, new(chunk.Ranges), whole(7, 8), []string{"7ns+8.192µs"}},
+		{"blocks", "127.0.0.1:5", true, nil, whole(7, 8), []string{"7ns+4.096µs", "8ns+4.096µs"}},
+		{"a run", "127.0.0.1:5", true, nil, []ask{{block: 7, n: 3 * chunk.BlockSize}, {block: 10, n: chunk.BlockSize}}, []string{"7ns+12.288µs", "10ns+4.096µs"}},
 		{"the tree", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize, tree: true}, {block: 1, n: chunk.BlockSize}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"then the tree", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, tree: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
 		{"the other hash", "127.0.0.1:5", true, nil, []ask{{block: 0, n: chunk.BlockSize}, {block: 1, n: chunk.BlockSize, also: true}}, []string{"0s+4.096µs", "1ns+4.096µs"}},
@@ -111,36 +106,114 @@ func TestRunsOfBlocks(t *testing.T) {
 	}
 }
 
-// An answer of several blocks is as many answers; what was cut off is none, and ends runs to that peer.
-func TestRunsTakenApart(t *testing.T) {
-	const blocks = 6
-	for n, wantLeft := range map[int]int{blocks*chunk.BlockSize - 100: 0, 3 * chunk.BlockSize: 3, 3*chunk.BlockSize + 100: 3} {
-		d := newDownload(Config{ID: chunk.ID{Kind: chunk.SHA256}, Batch: &written{}, Peers: nobody{}, Rand: rand.New(rand.NewPCG(1, 2))}, func() int { return maxWindow })
-		d.size, d.proven = blocks*chunk.BlockSize-100, true
-		d.pick.reset(d.size, chunk.Ranges{})
-		d.addSources([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5")})
-		s := d.sources[0]
-		s.answers, s.claim, s.raw = true, d.size, rawness{speaks: true, heard: true}
+// near is a download of a content of so many blocks, but for 100 bytes, that asks one peer, and what it has sent.
+func near(blocks int64, addr string) (*Download, *written) {
+	out := &written{}
+	d := newDownload(Config{ID: chunk.ID{Kind: chunk.SHA256}, Batch: out, Peers: nobody{}, Rand: rand.New(rand.NewPCG(1, 2))}, func() int { return maxWindow })
+	d.size, d.proven = blocks*chunk.BlockSize-100, true
+	d.pick.reset(d.size, chunk.Ranges{})
+	d.addSources([]netip.AddrPort{netip.MustParseAddrPort(addr)})
+	s := d.sources[0]
+	s.answers, s.claim, s.raw, s.proven, s.noTree = true, d.size, rawness{speaks: true, heard: true}, true, 4
+	s.control = wide{s.control}
+	return d, out
+}
+
+// wide is a control whose window is open.
+type wide struct{ control }
+
+func (wide) window() int { return maxWindow }
+
+// A peer on this machine that answers raw is asked for runs of blocks, each of which is in flight as one; in a crowd, where a
+// block is the unit of choice, and elsewhere it is not.
+func TestRunsOfBlocks(t *testing.T) {
+	for _, tc := range []struct {
+		name, addr string
+		change     func(*Download)
+		want       []string
+	}{
+		{"IPv4", "127.0.0.1:5", func(*Download) {}, []string{"0s+40.96µs", "10ns+8.192µs"}},
+		{"IPv6", "[::1]:5", func(*Download) {}, []string{"0s+40.96µs", "10ns+8.192µs"}},
+		{"a gap", "127.0.0.1:5", func(d *Download) { d.pick.done.Add(2, 3) }, []string{"0s+8.192µs", "3ns+36.864µs"}},
+		{"elsewhere", "192.0.2.1:5", func(*Download) {}, []string{"0s+4.096µs", "1ns+4.096µs"}},
+		{"not raw", "127.0.0.1:5", func(d *Download) { d.sources[0].raw.speaks = false }, []string{"0s+4.096µs", "1ns+4.096µs"}},
+		{"cut before", "127.0.0.1:5", func(d *Download) { d.sources[0].near = false }, []string{"0s+4.096µs", "1ns+4.096µs"}},
+		{"a crowd", "127.0.0.1:5", func(d *Download) { d.pick.crowd = true }, nil},
+	} {
+		d, out := near(12, tc.addr)
+		tc.change(d)
 		now := time.Now()
-		for range blocks {
-			b, ok := d.pickBlock(s, now)
-			if !ok || !d.send(s, request{at: b * chunk.BlockSize}, flight{n: chunk.BlockSize}, 0, now) {
-				t.Fatal("not sent")
+		for range 2 {
+			if !d.askOne(d.sources[0], now) {
+				t.Fatalf("%s: not asked", tc.name)
 			}
+		}
+		d.closeAsk(now)
+		if tc.want == nil {
+			for _, sent := range out.sent {
+				if !strings.HasSuffix(sent, "+4.096µs") {
+					t.Errorf("%s: %q", tc.name, out.sent)
+				}
+			}
+		} else if !slices.Equal(out.sent, tc.want) {
+			t.Errorf("%s: %q, want %q", tc.name, out.sent, tc.want)
+		}
+		if live := d.sources[0].flights.live; live != 2 {
+			t.Errorf("%s: %d in flight", tc.name, live)
+		}
+	}
+}
+
+// Of the answer to a request for a run what is there is taken; what is missing, or was cut off, is wanted again at once, and a
+// cut ends runs to that peer. Nothing beyond the run is taken.
+func TestAnswersToRuns(t *testing.T) {
+	const blocks = 6
+	for n, wantGot := range map[int]uint64{
+		0: 0, 100: 0, 3 * chunk.BlockSize: 7, 3*chunk.BlockSize + 100: 7, blocks*chunk.BlockSize - 100: 63,
+		blocks*chunk.BlockSize - 99: 31, blocks * chunk.BlockSize: 31,
+	} {
+		d, _ := near(blocks, "127.0.0.1:5")
+		s := d.sources[0]
+		now := time.Now()
+		if !d.askOne(s, now) || s.flights.live != 1 || !s.flights.hasWhole(request{at: 5 * chunk.BlockSize}) || s.flights.hasWhole(request{at: 6 * chunk.BlockSize}) {
+			t.Fatalf("asked otherwise: %d out", s.flights.live)
 		}
 		data := make([]byte, maxAnswer)
 		for i := range n {
 			data[i] = byte(i % 251)
 		}
+		st := d.pick.active[0]
 		d.arrive(&arrival{from: s.addr, proven: true, at: now, size: n + 100, raw: true, data: data[:n], n: n, eof: -1})
-		if s.flights.live != wantLeft || s.near == (n%chunk.BlockSize != 0 && n < int(d.size)) {
-			t.Errorf("%d bytes: %d in flight, want %d; near: %v", n, s.flights.live, wantLeft, s.near)
+		if s.flights.live != 0 || st.got != wantGot || st.asked != 0 || st.again != 63&^wantGot {
+			t.Errorf("%d bytes: %d in flight; got %b, want %b; asked %b, wanted again %b", n, s.flights.live, st.got, wantGot, st.asked, st.again)
 		}
-		for i, st := 0, d.pick.active[0]; i < min(n, int(d.size)); i++ {
-			if i < n/chunk.BlockSize*chunk.BlockSize && st.buf[i] != byte(i%251) {
+		if cut := n < int(d.size) && n%chunk.BlockSize != 0; s.near == cut {
+			t.Errorf("%d bytes: near: %v", n, s.near)
+		}
+		for i := range n {
+			if wantGot>>(i/chunk.BlockSize)&1 == 1 && st.buf[i] != byte(i%251) {
 				t.Fatalf("%d bytes: byte %d is wrong", n, i)
 			}
 		}
+	}
+}
+
+// A run that is lost is lost with all of its blocks, and what comes of it late is taken nevertheless.
+func TestRunsAreLostWhole(t *testing.T) {
+	d, _ := near(6, "127.0.0.1:5")
+	s := d.sources[0]
+	now := time.Now()
+	if !d.askOne(s, now) {
+		t.Fatal("not asked")
+	}
+	st := d.pick.active[0]
+	d.expire(now.Add(2 * time.Second))
+	if st.asked != 0 || st.again != 63 || s.flights.bytes != 0 || s.flights.live != 0 {
+		t.Errorf("asked %b, wanted again %b, %d bytes of %d requests out", st.asked, st.again, s.flights.bytes, s.flights.live)
+	}
+	d.arrive(&arrival{from: s.addr, proven: true, at: now.Add(2 * time.Second), size: int(d.size) + 100, raw: true, data: make([]byte, d.size), n: int(d.size), eof: -1})
+	if st.got != 63 || st.again != 0 || d.pick.vain != 0 || d.pick.orphans != 0 {
+		t.Errorf("late: got %b, wanted again %b, %d in vain, %d nobody's", st.got, st.again, d.pick.vain, d.pick.orphans)
 	}
 }
 

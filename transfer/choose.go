@@ -93,8 +93,8 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	}
 	whole := request{at: block * chunk.BlockSize}
 	age := time.Duration(0)
-	if o.flights.hasWhole(whole) {
-		age = now.Sub(o.flights.out[whole.key()].sent)
+	if fl, ok := o.flights.whole(whole); ok {
+		age = now.Sub(fl.sent)
 	} else if o.parts.unit(whole) == nil {
 		return false
 	}

@@ -1,6 +1,10 @@
 package transfer
 
-import "time"
+import (
+	"time"
+
+	"sharer/chunk"
+)
 
 // request names what was asked: a block of the content by its offset, or a
 // piece of its tree by its number.
@@ -23,7 +27,7 @@ type flight struct {
 	sent  time.Time
 	first time.Time // when the same was asked before, or sent
 	seq   uint64
-	n     int32 // bytes of content that were asked for
+	n     int32 // bytes of content that were asked for; more than a block and no part: a run of blocks in one answer
 	cost  int32 // bytes on the wire that the answer was expected to take
 	lost  bool  // given up; a late answer still counts
 	part  bool  // of blocks, or of a piece, that are asked for in parts
@@ -33,6 +37,9 @@ type flight struct {
 	raw   bool  // asked for raw
 	stamp stamp // of the congestion control
 }
+
+// run says whether it is for several blocks, whose answer is one datagram.
+func (fl *flight) run() bool { return !fl.part && fl.n > chunk.BlockSize }
 
 // long says whether the answer is more than a packet: that asked for is then no part.
 func (fl *flight) long() bool { return fl.n > rawPartBytes }
@@ -166,11 +173,23 @@ func (f *flights) has(r request) bool {
 	return ok && !fl.lost
 }
 
-// hasWhole says whether r is out, not given up, and not a part of what is asked for in
-// parts: the first part of a block begins where the block does.
+// whole returns the flight of a block or piece that is out, not given up, and no part of what is asked for in
+// parts: the first part of a block begins where the block does. A block may lie within a run.
+func (f *flights) whole(r request) (fl flight, ok bool) {
+	for n := int64(0); n < maxAnswer && n <= r.at; n += chunk.BlockSize {
+		if fl, ok = f.out[request{r.tree, r.at - n}.key()]; ok && !fl.lost && !fl.part && (n == 0 || n < int64(fl.n)) {
+			return fl, true
+		}
+		if r.tree {
+			break
+		}
+	}
+	return flight{}, false
+}
+
 func (f *flights) hasWhole(r request) bool {
-	fl, ok := f.out[r.key()]
-	return ok && !fl.lost && !fl.part
+	_, ok := f.whole(r)
+	return ok
 }
 
 // giveUp calls lost for everything that is live; late answers still count.

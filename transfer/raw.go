@@ -115,9 +115,13 @@ func (e *eachness) more(now time.Time, parts int64) bool {
 	return true
 }
 
-// takesApart says by how many bytes an answer is taken apart: by blocks, and one for several parts by these.
+// takesApart says by how many bytes an answer is taken apart: by blocks, and one for several parts by these; that to a request for a
+// run not at all.
 func (s *source) takesApart(a *arrival) int {
 	fl, ok := s.flights.out[request{tree: a.tree, at: a.offset}.key()]
+	if ok && fl.run() {
+		return maxAnswer
+	}
 	if !ok || !a.raw || !a.proven || !fl.part || a.n <= int(fl.n) || fl.each < leastEach || fl.stamp.again { // again: it may answer an earlier question for all
 		return chunk.BlockSize
 	}

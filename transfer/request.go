@@ -40,7 +40,7 @@ func (d *Download) request(now time.Time) {
 		for i := range d.sources {
 			s := d.sources[(d.turn+i)%len(d.sources)]
 			for range lump {
-				cost := s.cost(d.nextLength(s))
+				cost, before := s.cost(d.nextLength(s)), s.flights.bytes
 				if room < cost && room < d.share() || !d.mayAsk(s, cost, now) {
 					break
 				}
@@ -48,7 +48,7 @@ func (d *Download) request(now time.Time) {
 					s.control.starved(now)
 					break
 				}
-				room -= cost
+				room -= s.flights.bytes - before
 				progress = true
 			}
 		}
@@ -121,14 +121,17 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		}
 	}
 	fl := flight{n: int32(n), also: s.also}
-	if u != nil {
+	switch {
+	case u != nil:
 		fl.part, fl.each = true, int32(u.each)
+	case s.near && !r.tree && n == chunk.BlockSize:
+		fl.n += int32(d.more(s, r.at/chunk.BlockSize)+chunk.BlockSize-1) &^ (chunk.BlockSize - 1) // the last one in full
 	}
 	pad := 0
 	if !s.proven {
 		pad = unprovenPad
 	}
-	if d.withinLimit(s, s.cost(n), now) && d.send(s, r, fl, pad, now) {
+	if d.withinLimit(s, s.cost(int(fl.n)), now) && d.send(s, r, fl, pad, now) {
 		return true
 	}
 	d.lost(s, r, fl)
@@ -144,7 +147,8 @@ func (d *Download) probes(s *source, n int, now time.Time) bool {
 // more takes blocks that follow one that is to be asked of s in parts, where one request is for many of them. It
 // returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
 func (d *Download) more(s *source, block int64) (size int) {
-	most := min(s.control.window()/8, maxAnswer)/chunk.BlockSize - 1
+	window := s.control.window()
+	most := min(window/8, window-s.flights.bytes, maxAnswer)/chunk.BlockSize - 1
 	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd || most <= 0 {
 		return 0
 	}
