@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func (d *Daemon) openMirrors() error {
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
 		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Remote: remote, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
-		Self: d.Key(), Pinned: d.pinned, Log: d.log, HTTP: trees.Fetch, Changed: func(context.Context) {
+		Self: d.Key(), Pinned: d.pinned, Log: d.log, HTTP: trees.Fetch, HTTPDown: func() int64 { return d.Limits().Now.Down }, Changed: func(context.Context) {
 			poke(d.statusDue)
 			poke(d.groupDue)
 		},
@@ -143,10 +144,14 @@ func (f fetcher) Contents(ctx context.Context, o mirror.Order, done func(folder.
 	if len(far) == 0 {
 		return nil
 	}
-	return f.n.GetFolder(ctx, node.GetFolder{
-		Files: far, Dir: o.Dir, Down: o.Down, Force: true, Jobs: mirrorJobs, FindTimeout: mirrorFind, StallTimeout: mirrorStall,
+	g := node.GetFolder{
+		Files: far, Dir: o.Dir, Down: o.Down, Force: true, Jobs: mirrorJobs, FindTimeout: cmp.Or(o.Find, mirrorFind), StallTimeout: mirrorStall,
 		Done: func(got node.FolderFile) { done(got.File, got.Err) },
-	})
+	}
+	if o.Moved != nil {
+		g.Progress = func(p node.FolderProgress) { o.Moved(p.Done) }
+	}
+	return f.n.GetFolder(ctx, g)
 }
 
 // publishers shows a mirror what names stand for.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -38,8 +37,9 @@ func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, 
 		most = groupBytesRemote
 	}
 	seen := map[chunk.Hash]bool{}
+	slow := false
 	flush := func() error {
-		g, err := m.group(ctx, spec, group)
+		g, err := m.group(ctx, spec, group, &slow)
 		got.swarm, got.http = got.swarm+g.swarm, got.http+g.http
 		group, bytes = group[:0], 0
 		clear(seen)
@@ -62,8 +62,9 @@ func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, 
 	return got, err
 }
 
-// group fetches some contents, syncs them, and has them served. The error says how many did not come.
-func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got fetched, err error) {
+// group fetches some contents, syncs them, and has them served. The error says how many did not come. slow is whether the
+// swarm was slow before, and says it to the next group.
+func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File, slow *bool) (got fetched, err error) {
 	blobs := m.set.cfg.Blobs
 	byName := make(map[string]folder.File, len(files))
 	want := make([]folder.File, 0, len(files))
@@ -72,29 +73,63 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got
 		byName[name] = f
 		want = append(want, folder.File{Path: name, Size: f.Size, BLAKE3: f.BLAKE3, SHA256: f.SHA256})
 	}
-	var good, bad []folder.File
+	var good []folder.File
 	var first error
-	err = m.set.cfg.Fetcher.Contents(ctx, Order{Dir: blobs.New(), Files: want, Down: spec.Rules.Down}, func(f folder.File, err error) {
-		if err != nil {
-			bad = append(bad, byName[f.Path])
-			if first == nil {
-				first = err
-			}
-			return
+	came := make(map[string]bool, len(files))
+	copies := len(spec.HTTP) > 0 && m.set.cfg.HTTP != nil
+	take := func(f folder.File, from *int64) {
+		if copies {
+			_ = os.Remove(filepath.Join(blobs.New(), f.Path+plainSuffix)) // what a plain copy has begun; there may be nothing
 		}
+		came[f.Path] = true
 		good = append(good, byName[f.Path])
-		got.swarm += f.Size
+		*from += f.Size
 		m.mu.Lock()
 		m.done += f.Size
 		m.mu.Unlock()
-	})
-	if ctx.Err() == nil && len(spec.HTTP) > 0 {
-		for _, f := range bad {
-			if m.fromHTTP(ctx, spec, f) == nil {
-				good = append(good, f)
-				got.http += f.Size
+	}
+	swarm := func(want []folder.File, watched bool) error {
+		return m.fromSwarm(ctx, Order{Dir: blobs.New(), Files: want, Down: spec.Rules.Down}, func(f folder.File, err error) {
+			if err == nil {
+				take(f, &got.swarm)
+			} else if first == nil {
+				first = err
+			}
+		}, watched)
+	}
+	missing := func() (rest []folder.File) {
+		for _, f := range want {
+			if !came[f.Path] {
+				rest = append(rest, f)
 			}
 		}
+		return rest
+	}
+	plain := func() {
+		rest := missing()
+		for i := range rest {
+			rest[i] = byName[rest[i].Path]
+		}
+		m.fromPlain(ctx, spec, rest, func(f folder.File) {
+			f.Path = NewName(f.BLAKE3)
+			take(f, &got.http)
+		})
+	}
+	if copies && *slow {
+		plain() // the swarm is for what is not there
+	}
+	if rest := missing(); len(rest) > 0 {
+		err = swarm(rest, copies && !*slow)
+	}
+	if copies && !*slow && ctx.Err() == nil && len(came) < len(want) {
+		*slow = errors.Is(err, errSlow)
+		plain()
+		if rest := missing(); *slow && len(rest) > 0 && ctx.Err() == nil {
+			err = swarm(rest, false) // better slow than not at all
+		}
+	}
+	if errors.Is(err, errSlow) {
+		err = nil
 	}
 	for i := range good {
 		if good[i].SHA256 == (chunk.Hash{}) && err == nil {
@@ -109,27 +144,6 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File) (got
 		err = fmt.Errorf("%d of %d contents did not come: %w", len(files)-len(good), len(files), first)
 	}
 	return got, err
-}
-
-// fromHTTP fetches a content from a plain copy of the folder, and checks it before it counts.
-func (m *Mirror) fromHTTP(ctx context.Context, spec Spec, f folder.File) error {
-	to := filepath.Join(m.set.cfg.Blobs.New(), NewName(f.BLAKE3))
-	err := errors.New("no source")
-	for _, base := range spec.HTTP {
-		if err = m.set.cfg.HTTP(ctx, Plain{Base: strings.TrimSuffix(base, "/"), File: f.Path, Size: f.Size, To: to + ".http", Down: spec.Rules.Down}); err != nil {
-			continue
-		}
-		var sum chunk.Sums
-		if sum, err = sumFile(ctx, to+".http", f.Size); err == nil && (sum.BLAKE3 != f.BLAKE3 || f.SHA256 != (chunk.Hash{}) && sum.SHA256 != f.SHA256) {
-			err = fmt.Errorf("%s has another %s", base, f.Path)
-		}
-		if err == nil {
-			return os.Rename(to+".http", to)
-		}
-		m.log(Event{What: "error", Text: err.Error()})
-	}
-	_ = os.Remove(to + ".http") // that it is not there is well
-	return err
 }
 
 func sumFile(ctx context.Context, path string, size int64) (chunk.Sums, error) {

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"time"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -21,16 +22,19 @@ type Fetcher interface {
 type Order struct {
 	Dir   string
 	Files []folder.File
-	Down  int64 // bytes a second; 0: no limit
+	Down  int64             // bytes a second; 0: no limit
+	Find  time.Duration     // how long somebody is looked for who has something; 0: as the Fetcher does
+	Moved func(bytes int64) // told now and then what has come in all, unfinished contents included; nil: nobody
 }
 
-// Plain is a file of a plain copy of a folder.
+// Plain is a stretch of a file of a plain copy of a folder.
 type Plain struct {
-	Base string // URL
-	File string // path in the folder
-	Size int64  // bytes that may come at most
-	To   string // path of the file to write
-	Down int64  // bytes a second; 0: no limit
+	Base     string // URL
+	File     string // path in the folder
+	Size     int64  // of the whole file, in bytes
+	Off, Len int64  // bytes; Len > 0 come, or there is an error
+	Down     int64  // bytes a second; 0: no limit
+	Write    func(p []byte) error
 }
 
 // Names knows what publishers' names stand for.

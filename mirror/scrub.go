@@ -264,7 +264,7 @@ func (s *Set) heal(ctx context.Context, h chunk.Hash, why error) error {
 		return nil // garbage
 	}
 	p := places[0]
-	_, err = p.m.group(ctx, p.m.Look().Spec, []folder.File{p.file})
+	_, err = p.m.group(ctx, p.m.Look().Spec, []folder.File{p.file}, new(bool))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

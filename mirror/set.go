@@ -31,8 +31,9 @@ type Config struct {
 	Self    identity.PublicKey    // who we are to other mirrors
 	Pinned  func(chunk.Hash) bool // nil: nothing is
 
-	HTTP func(ctx context.Context, p Plain) error // nil: there are no such sources
-	Disk func(dir string) (Disk, error)           // nil: asked of the system
+	HTTP     func(ctx context.Context, p Plain) error // nil: there are no such sources
+	HTTPDown func() int64                             // bytes a second that the node lets in; 0: no limit; below: nothing; nil: no limit
+	Disk     func(dir string) (Disk, error)           // nil: asked of the system
 	// Changed is called when a mirror has a new version, or has been added or removed; nil: nobody.
 	Changed func(ctx context.Context)
 	Log     *slog.Logger     // nil: silent

@@ -181,7 +181,7 @@ func open(t *testing.T, s *swarm, dir string, change func(*Spec)) (*Set, *Mirror
 		Dir: filepath.Join(dir, "mirrors"), Blobs: blobs, Fetcher: s, Names: s, Shelf: s, Deny: s,
 		Disk: func(string) (Disk, error) { return wide(), nil },
 		HTTP: func(_ context.Context, p Plain) error {
-			return os.WriteFile(p.To, []byte(p.Base + p.File)[:p.Size], 0o600)
+			return p.Write([]byte(p.Base + p.File)[p.Off : p.Off+p.Len])
 		},
 	})
 	if err != nil || len(notes) > 0 {

@@ -82,7 +82,7 @@ sharer mirror join lcdp://3f2a.../mirrors.json`
 	f.StringVar(&o.bwlimit, "bwlimit", "off", "fetch at most `RATE`, bytes a second such as 2M; the daemon's limits hold besides")
 	f.IntVar(&o.keep, "keep", d.Keep, "`N` versions to keep")
 	f.DurationVar(&o.grace, "grace", d.Grace, "`TIME` that an earlier version stays in any case")
-	f.StringArrayVar(&o.http, "http-source", nil, "`URL` of a plain copy, for what no peer gives; verified all the same; repeatable")
+	f.StringArrayVar(&o.http, "http-source", nil, "`URL` of a plain copy, for what peers give slowly or not at all; verified all the same; repeatable")
 	f.StringVar(&o.hooks.Update, "hook-update", "", "`COMMAND` to run after a new version")
 	f.StringVar(&o.hooks.Hold, "hook-hold", "", "`COMMAND` to run when a version is held")
 	f.StringVar(&o.hooks.Full, "hook-full", "", "`COMMAND` to run when there is no room")

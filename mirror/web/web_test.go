@@ -210,25 +210,3 @@ func TestSums(t *testing.T) {
 		t.Errorf("%q, want %q", body, want)
 	}
 }
-
-func TestFetch(t *testing.T) {
-	s := serve(t, map[string]string{"d e/a#b": "hello"}, nil)
-	to := filepath.Join(t.TempDir(), "f")
-	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: 5, To: to}); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(to); err != nil || string(text) != "hello" {
-		t.Errorf("%q %v", text, err)
-	}
-	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: 5, To: to, Down: 1 << 20}); err != nil {
-		t.Error("at a rate:", err)
-	}
-	for _, size := range []int64{4, 6} {
-		if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "d e/a#b", Size: size, To: to}); err == nil {
-			t.Errorf("taken for %d bytes", size)
-		}
-	}
-	if err := Fetch(t.Context(), mirror.Plain{Base: s.URL + "/mirror/m", File: "nothing", Size: 5, To: to}); err == nil {
-		t.Error("an error page is taken for a file")
-	}
-}
