@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -215,49 +214,6 @@ func (n *Node) run() {
 	n.unwatch = n.swarm.Table.Watch(n.downloads.Gained)
 	n.wg.Go(func() { n.chat.Run(n.ctx, n.showChat) })
 	n.runIdentity()
-}
-
-// receive is the receive path of one socket: it never waits for anything else.
-func (n *Node) receive(r swarm.Reader) {
-	var es []wire.Element
-	var opened int // of one datagram: see wire.Sender
-	for {
-		ds, err := r.ReadBatch()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			// Such as an ICMP error of an earlier send: the next read goes on.
-			n.log.Debug("socket", "err", err)
-			continue
-		}
-		n.swarm.Gate.ReceivedBatch(ds)
-		for _, d := range ds {
-			opened = 0
-			es = n.datagram(es[:0], d, &opened)
-		}
-	}
-}
-
-// datagram routes one datagram and sends what its handlers reply.
-func (n *Node) datagram(es []wire.Element, d wire.Datagram, opened *int) []wire.Element {
-	if n.deniesPeer(d.Addr) {
-		return es // counted by its list
-	}
-	es, _, err := wire.Split(es, d.Data)
-	if err != nil {
-		n.swarm.Gate.Dropped(swarm.DropFor(err))
-		return es
-	}
-	from := n.swarm.Gate.Admit(d, es)
-	if !from.Addr.IsValid() {
-		return es // counted there
-	}
-	from.Opened = opened
-	n.letters.arrived(from, d.Data, es)
-	replies, _ := n.mux.Dispatch(from, es)
-	n.swarm.Gate.Reply(from, swarm.Asked(es), replies)
-	return es
 }
 
 // Addrs returns the addresses that the node listens on.

@@ -28,6 +28,7 @@ type arrival struct {
 	data   []byte // n bytes, valid until the next lump is taken
 	n      int
 	begin  int // where they begin in the bytes of their lump
+	each   int // of several answers that came as one: bytes of each, 0: it is one
 	eof    int64
 	have   []chunk.Range // in bytes, nil: not said
 	blake3 chunk.Hash    // what the peer says the BLAKE3 is, zero: not said
@@ -40,14 +41,16 @@ func (d *Download) arrive(a *arrival) {
 	s := d.byAddr[a.from]
 	if s != nil {
 		step = s.takesApart(a)
+	} else if a.each > 0 {
+		step = a.each
 	}
 	if a.n <= step || a.tree && step == chunk.BlockSize {
 		d.arriveOne(a)
 		return
 	}
 	around := (a.size - a.n) / (a.n / step)
+	one := *a
 	for at := 0; at < a.n; at += step {
-		one := *a
 		one.data = a.data[at:min(at+step, a.n)]
 		one.n = len(one.data)
 		one.offset, one.size = a.offset+int64(at), one.n+around

@@ -31,15 +31,21 @@ type lump struct {
 
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
 
-// put adds an answer with its bytes. False: there is no room. It never waits.
-func (b *inbox) put(a *arrival, data []byte) bool {
+// put adds an answer with its bytes, or several that follow one another as one. False: there is no room. It never waits.
+func (b *inbox) put(a *arrival, data ...[]byte) bool {
+	a.n = 0
+	for _, part := range data {
+		a.n += len(part)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.roomLocked(len(data)) {
+	if !b.roomLocked(a.n) {
 		return false
 	}
-	a.begin, a.n = len(b.lump.bytes), len(data)
-	b.lump.bytes = append(b.lump.bytes, data...)
+	a.begin = len(b.lump.bytes)
+	for _, part := range data {
+		b.lump.bytes = append(b.lump.bytes, part...)
+	}
 	b.addLocked(a)
 	return true
 }

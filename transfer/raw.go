@@ -47,6 +47,28 @@ func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 	d.deliver(&a, data)
 }
 
+// Sequel hands on the raw answers that followed one which was handled, each the bytes behind those of the one before, and else
+// like it: from one sender, of one length.
+func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
+	ds.mu.RLock()
+	d := ds.handles[m.For&^handleMask]
+	ds.mu.RUnlock()
+	which := m.For & handleMask
+	if d == nil {
+		return
+	}
+	if m.Raw == 0 || m.Raw > maxAnswer || which == handleMask {
+		d.strays.Add(int64(len(parts)))
+		return
+	}
+	a := answered(from, m)
+	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
+	a.offset, a.each, a.size = m.Offset+int64(m.Raw), m.Raw, from.Size*len(parts)
+	if !d.inbox.put(&a, parts...) {
+		d.over.Add(int64(len(parts)))
+	}
+}
+
 // rawness is whether a peer answers raw.
 type rawness struct {
 	speaks bool // its last answers of some length were raw
@@ -115,9 +137,12 @@ func (e *eachness) more(now time.Time, parts int64) bool {
 	return true
 }
 
-// takesApart says by how many bytes an answer is taken apart: by blocks, and one for several parts by these; that to a request for a
+// takesApart says by how many bytes an answer is taken apart: several that came as one by their length; by blocks, and one for several parts by these; that to a request for a
 // run not at all.
 func (s *source) takesApart(a *arrival) int {
+	if a.each > 0 {
+		return a.each
+	}
 	fl, ok := s.flights.out[request{tree: a.tree, at: a.offset}.key()]
 	if ok && fl.run() {
 		return maxAnswer
