@@ -16,6 +16,7 @@ type Mirrorer interface {
 	SetMirrorRules(name string, r mirror.Rules) error
 	RemoveMirror(ctx context.Context, name string, data bool) error
 	MirrorLog(name string, n int) ([]mirror.Event, error)
+	MirrorCopies(ctx context.Context, name string, fewer int) (mirror.Copies, error)
 	Invitation(ctx context.Context, key identity.PublicKey, name string) (mirror.Invitation, error)
 }
 
@@ -26,6 +27,7 @@ type toMirror struct {
 	What string `json:"what,omitempty"` // pause, resume, approve
 	Data bool   `json:"data,omitempty"`
 	Last int    `json:"last,omitempty"`
+	Less int    `json:"fewer,omitempty"`
 
 	Key   identity.PublicKey `json:"key,omitzero"`
 	Rules mirror.Rules       `json:"rules,omitzero"`
@@ -52,6 +54,9 @@ func (s *Server) ServeMirrors(d Mirrorer) {
 	})
 	handle(s, "POST /v1/mirrors/invitation", func(ctx context.Context, in toMirror) (mirror.Invitation, error) {
 		return d.Invitation(ctx, in.Key, in.Name)
+	})
+	handle(s, "POST /v1/mirrors/copies", func(ctx context.Context, in toMirror) (mirror.Copies, error) {
+		return d.MirrorCopies(ctx, in.Name, in.Less)
 	})
 	handle(s, "POST /v1/mirrors/log", func(_ context.Context, in toMirror) ([]mirror.Event, error) { return d.MirrorLog(in.Name, in.Last) })
 }
@@ -93,6 +98,12 @@ func (c *Client) RemoveMirror(ctx context.Context, name string, data bool) error
 func (c *Client) MirrorLog(ctx context.Context, name string, n int) (events []mirror.Event, err error) {
 	err = c.Call(ctx, "POST", "/v1/mirrors/log", toMirror{Name: name, Last: n}, &events)
 	return events, err
+}
+
+// MirrorCopies counts the copies of a mirror's files, as others tell; those with fewer than that are named.
+func (c *Client) MirrorCopies(ctx context.Context, name string, fewer int) (n mirror.Copies, err error) {
+	err = c.Call(ctx, "POST", "/v1/mirrors/copies", toMirror{Name: name, Less: fewer}, &n)
+	return n, err
 }
 
 // Invitation fetches what a publisher wants to have mirrored.

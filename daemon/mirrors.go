@@ -52,7 +52,7 @@ func (d *Daemon) openMirrors() error {
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
 		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Remote: remote, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
-		Self: d.Key(), Pinned: d.pinned, Log: d.log, HTTP: trees.Fetch, HTTPDown: func() int64 { return d.Limits().Now.Down }, Changed: func(context.Context) {
+		Self: d.Key(), Pinned: d.pinned, Holders: func(h chunk.Hash) int { return d.Holders(chunk.ID{Kind: chunk.BLAKE3, Hash: h}) }, Log: d.log, HTTP: trees.Fetch, HTTPDown: func() int64 { return d.Limits().Now.Down }, Changed: func(context.Context) {
 			poke(d.statusDue)
 			poke(d.groupDue)
 		},
@@ -301,6 +301,14 @@ func (d *Daemon) MirrorLog(name string, n int) ([]mirror.Event, error) {
 		return nil, err
 	}
 	return m.Log(n)
+}
+
+// MirrorCopies counts the copies of a mirror's files, as others tell.
+func (d *Daemon) MirrorCopies(ctx context.Context, name string, fewer int) (mirror.Copies, error) {
+	if _, err := d.mirror(name); err != nil {
+		return mirror.Copies{}, err
+	}
+	return d.mirrors.Copies(ctx, name, fewer)
 }
 
 // Invitation fetches what a publisher wants to have mirrored.

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/index"
 	"sharer/mirror"
 	trees "sharer/mirror/web"
@@ -114,25 +116,21 @@ func (d *Daemon) publishStatus(text []byte) error {
 	return err
 }
 
-// hearMirrors looks which mirrors of the groups are alive: those whose status was signed lately.
+const (
+	hearJobs    = 16 // mirrors that are asked at the same time: of a thousand most may be silent
+	hearTimeout = 5 * time.Second
+	readTimeout = 20 * time.Second
+)
+
+// hearMirrors looks which mirrors of the groups are alive, those whose status was signed lately, and what they say that they carry.
 func (d *Daemon) hearMirrors() {
 	tick := time.NewTicker(statusEvery / 2)
 	defer tick.Stop()
+	read := map[identity.PublicKey]int64{} // the number of the status that was read; of the groups' keys
 	for {
-		for _, k := range d.mirrors.Group() {
-			ctx, cancel := context.WithTimeout(d.ctx, 5*time.Second)
-			r, err := d.Poll(ctx, k, mirror.StatusName)
-			cancel()
-			if err == nil {
-				at := time.Unix(r.Seq, 0)
-				if now := time.Now(); at.After(now) {
-					at = now // a clock that is ahead, or a lie, is worth no more than now
-				}
-				d.mirrors.Heard(k, at)
-			}
-			if d.ctx.Err() != nil {
-				return
-			}
+		d.hearAll(read)
+		if d.ctx.Err() != nil {
+			return
 		}
 		if d.mirrors.GroupChanged() {
 			d.mirrors.Reconsider()
@@ -144,4 +142,59 @@ func (d *Daemon) hearMirrors() {
 		case <-tick.C:
 		}
 	}
+}
+
+func (d *Daemon) hearAll(read map[identity.PublicKey]int64) {
+	group := d.mirrors.Group()
+	seqs := make([]int64, len(group))
+	var wg sync.WaitGroup
+	jobs := make(chan struct{}, hearJobs)
+	for i, k := range group {
+		jobs <- struct{}{}
+		was := read[k]
+		wg.Go(func() {
+			seqs[i] = d.hear(k, was)
+			<-jobs
+		})
+	}
+	wg.Wait()
+	clear(read)
+	for i, k := range group {
+		read[k] = seqs[i]
+	}
+}
+
+// hear asks for the status of one mirror, reads it unless that was done, and returns the number of the one that was read.
+func (d *Daemon) hear(k identity.PublicKey, was int64) int64 {
+	ctx, cancel := context.WithTimeout(d.ctx, hearTimeout)
+	r, err := d.Poll(ctx, k, mirror.StatusName)
+	cancel()
+	if err != nil {
+		return was
+	}
+	at := time.Unix(r.Seq, 0)
+	if now := time.Now(); at.After(now) {
+		at = now // a clock that is ahead, or a lie, is worth no more than now
+	}
+	d.mirrors.Heard(k, at)
+	if r.Seq == was {
+		return was
+	}
+	ctx, cancel = context.WithTimeout(d.ctx, readTimeout)
+	defer cancel()
+	var blake3 chunk.Hash
+	if r.BLAKE3 != nil {
+		blake3 = *r.BLAKE3
+	}
+	data, err := fetcher{d.Node}.Page(ctx, blake3, r.SHA256)
+	if err != nil {
+		return was
+	}
+	s, err := mirror.ParseStatus(data)
+	if err != nil {
+		d.log.Debug("the status of another mirror", "key", k.String(), "err", err)
+		return r.Seq // it will not be better before the next one
+	}
+	d.mirrors.Claims(k, s)
+	return r.Seq
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Deny    Denier                // nil: nothing is denied
 	Self    identity.PublicKey    // who we are to other mirrors
 	Pinned  func(chunk.Hash) bool // nil: nothing is
+	Holders func(chunk.Hash) int  // others that have told that they have a content; nil: not known
 
 	HTTP     func(ctx context.Context, p Plain) error // nil: there are no such sources
 	HTTPDown func() int64                             // bytes a second that the node lets in; 0: no limit; below: nothing; nil: no limit
@@ -60,6 +61,7 @@ type Set struct {
 	all    map[string]*Mirror
 	linked map[string]bool // folders that contents can be linked into
 	alive  map[identity.PublicKey]time.Time
+	claims map[identity.PublicKey][]claim
 	shared []identity.PublicKey // as GroupChanged has seen it
 }
 
@@ -81,7 +83,7 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 	if c.Disk == nil {
 		c.Disk = diskSpace
 	}
-	s = &Set{cfg: c, turns: make(chan struct{}, 1), hookTurn: make(chan struct{}, hookJobs), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}}
+	s = &Set{cfg: c, turns: make(chan struct{}, 1), hookTurn: make(chan struct{}, hookJobs), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}, claims: map[identity.PublicKey][]claim{}}
 	s.turns <- struct{}{}
 	if s.contents = c.Blobs; c.Remote != nil {
 		s.contents = c.Remote

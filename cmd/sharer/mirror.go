@@ -24,7 +24,7 @@ type mirrorOptions struct {
 	minFree, maxDelete, share string
 	bwlimit                   string
 	every, grace              time.Duration
-	keep, copies, last        int
+	keep, copies, last, fewer int
 	include, exclude, http    []string
 	group                     []string
 	onFull                    string
@@ -57,6 +57,7 @@ of patterns away. What is carried follows.
 
 join shows what a publisher wants to have carried, and adds that if you agree.
 sync looks for a new version now; with --dry-run it says what that would change.
+status tells how many copies of the files there are, by what other mirrors sign and peers say.
 rm ends a mirror and leaves its tree unless --delete-data is given.`
 	c.examples = `sharer mirror add lcdp://3f2a.../isos ~/isos --quota 200G
 sharer mirror add lcdp://3f2a.../music --share 30% --exclude '*.wav'
@@ -91,6 +92,7 @@ sharer mirror join lcdp://3f2a.../mirrors.json`
 	f.BoolVar(&o.dry, "dry-run", false, "sync: change nothing, say what would change")
 	f.BoolVar(&o.yes, "yes", false, "join: agree")
 	f.BoolVar(&o.deleteData, "delete-data", false, "rm: remove the tree too")
+	f.IntVar(&o.fewer, "fewer", 0, "status: name the files with fewer than `N` copies (default: --copies, 2 at least)")
 	f.IntVarP(&o.last, "lines", "n", 20, "log: the last `N` lines")
 	c.outputFlags()
 	c.stateFlag()
@@ -292,6 +294,8 @@ type mirrorRow struct {
 	Files int         `json:"files"`
 	Why   string      `json:"why,omitempty"`
 	Look  mirror.Look `json:"mirror"`
+
+	Copies *mirror.Copies `json:"copies,omitempty"` // status only
 }
 
 func rowOf(l mirror.Look, now time.Time) mirrorRow {
@@ -372,17 +376,24 @@ func (m *mirroring) status(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	for i := range rows {
+		c, err := m.c.MirrorCopies(ctx, rows[i].Name, m.o.fewer)
+		if err != nil {
+			return fmt.Errorf("the copies of %s: %w", rows[i].Name, err)
+		}
+		rows[i].Copies = &c
+	}
 	if m.o.json {
 		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: rows})
 		return nil
 	}
 	for _, r := range rows {
-		writeStatus(m.scr.s.out, r)
+		writeStatus(m.scr.s.out, r, m.o.given("fewer"))
 	}
 	return nil
 }
 
-func writeStatus(w io.Writer, r mirrorRow) {
+func writeStatus(w io.Writer, r mirrorRow, names bool) {
 	l := r.Look
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(w, "  %-10s %s\n", key, escape(fmt.Sprintf(format, args...)))
@@ -397,6 +408,16 @@ func writeStatus(w io.Writer, r mirrorRow) {
 	line("version", "%d here, %d published", r.Seq, r.Seen)
 	if !l.Trace.Complete.IsZero() {
 		line("complete", "%s, %s, %s (%s fetched for it)", l.Trace.Complete.Local().Format(time.DateTime), count(r.Files, "file"), formatSize(r.Bytes), formatSize(l.Trace.Fetched))
+	}
+	if c := r.Copies; c.Looked > 0 {
+		line("copies", "%s", c)
+		line("", "files by copies: %s", c.Spread())
+		if c.Scarce > 0 {
+			line("", "%s with fewer than %d", count(c.Scarce, "file"), c.Fewer)
+		}
+		for i := 0; names && i < len(c.Paths); i++ {
+			line("", "  %d  %s", c.Paths[i].Copies, c.Paths[i].Path)
+		}
 	}
 	if l.State.Stale > 0 {
 		line("stale", "%s were told an earlier version by peers; ignored", count(int(l.State.Stale), "time"))
