@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -10,33 +13,70 @@ import (
 	"sharer/node"
 )
 
-// From a new peer the first verified byte of a file is here three and a half round trips after the first datagram to it: one for cookie
-// and size, then the path of the tree and the last block, which prove the size: seven answers of 4 KiB, of which the first
-// window of RFC 6928 holds three, paced. A small file's tree is one answer, and two round trips are enough.
+// From a new peer the first verified byte of a file is here a good two round trips after the first datagram to it: one for cookie
+// and size, one for the path of the first block, that of the last one, and both blocks, which prove byte and size. They fit the
+// first window, of a peer that speaks raw as of one that knows nothing but PleaseSendContent.
 func TestFirstVerifiedByte(t *testing.T) {
-	for bytes, most := range map[int]float64{64 << 20: 3.6, 200_000: 2.6} {
-		synctest.Test(t, func(t *testing.T) { firstByte(t, bytes, most) })
+	for _, bytes := range []int{size(64<<20, 1<<30) - 1000, 200_000} {
+		c, err := randomContent(rand.New(rand.NewPCG(1, 2)), bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rtt := range []time.Duration{20, 100, 300, 800} {
+			for _, deployed := range []bool{false, true} {
+				rtt := rtt * time.Millisecond
+				t.Run(fmt.Sprint(bytes, rtt, " deployed ", deployed), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						if took := firstByte(t, c, netsim.Link{Delay: rtt / 2, Rate: 125e6, Queue: 64 << 20}, deployed); took > 2.3 {
+							t.Errorf("the first verified byte is here %.2f round trips after the first datagram, want 2.3", took)
+						}
+					})
+				})
+			}
+		}
 	}
 }
 
-func firstByte(t *testing.T, bytes int, most float64) {
-	const rtt = 800 * time.Millisecond // less than the first timeout, and long beside the 50 ms at which pace looks
-	w := New(t, Options{Link: netsim.Link{Delay: rtt / 2, Rate: 125e6, Queue: 64 << 20}})
-	defer w.Close()
-	s := w.Seeder(node.Config{}, bytes)
-	begun := time.Duration(-1)
-	w.OnPacket(func(p netsim.Packet) {
-		if begun < 0 && p.Outcome == netsim.Sent && p.To == s.At {
-			begun = p.At.Sub(w.Start)
+// Where packets are lost, what is missing of the path is asked for again, or comes with the pieces.
+func TestFirstVerifiedByteWithLoss(t *testing.T) {
+	c, err := randomContent(rand.New(rand.NewPCG(1, 2)), 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if took := firstByte(t, c, netsim.Link{Delay: 50 * time.Millisecond, Rate: 125e6, Queue: 64 << 20, Loss: 0.05}, false); took > 12 {
+			t.Errorf("it is here after %.2f round trips, want 12", took)
 		}
 	})
-	n := w.Node(node.Config{Peers: []netip.AddrPort{s.At}})
-	var p pace
-	w.pace(n, &p)
-	if _, ok := n.Fetch(s.Contents[0].BLAKE3()); !ok {
-		return
+}
+
+// firstByte is how many round trips after the first datagram to a peer that was never met a reader has the first byte.
+func firstByte(t *testing.T, c *Content, link netsim.Link, deployed bool) (trips float64) {
+	w := New(t, Options{Link: link})
+	defer w.Close()
+	var at netip.AddrPort
+	if deployed {
+		w.Know(c)
+		at = w.Evil(Deployed(c)...).At
+	} else {
+		at = w.SeederOf(node.Config{}, c).At
 	}
-	if took := (p.first - begun).Seconds() / rtt.Seconds(); took > most {
-		t.Errorf("%d bytes: the first verified byte is here %.2f round trips after the first datagram, want %.1f", bytes, took, most)
+	begun := time.Time{}
+	w.OnPacket(func(p netsim.Packet) {
+		if begun.IsZero() && p.Outcome == netsim.Sent && p.To == at {
+			begun = p.At
+		}
+	})
+	n := w.Node(node.Config{StateDir: w.Path("state"), Peers: []netip.AddrPort{at}})
+	rd := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
+	var b [1]byte
+	if _, err := io.ReadFull(rd, b[:]); err != nil || b[0] != c.Data[0] {
+		t.Fatalf("byte %x, %v", b, err)
 	}
+	trips = time.Since(begun).Seconds() / (2 * link.Delay).Seconds()
+	t.Logf("%.2f round trips", trips)
+	if err := rd.Close(); err != nil {
+		t.Error(err)
+	}
+	return trips
 }

@@ -77,7 +77,7 @@ func (d *Download) arriveOne(a *arrival) {
 		d.hasNothing(s, a)
 		return
 	}
-	r := request{tree: a.tree, at: a.offset}
+	r := s.requestOf(a)
 	fl, ok := s.flights.answer(r)
 	if !ok {
 		d.stats.Unrequested++
@@ -101,7 +101,11 @@ func (d *Download) arriveOne(a *arrival) {
 	s.via = a.via
 	s.silent, s.nones = 0, 0
 	s.answered = a.at
-	if a.tree {
+	switch {
+	case r.path:
+		d.arrivePath(s, a)
+		return
+	case a.tree:
 		d.arriveTree(s, a, fl)
 		return
 	}
@@ -146,7 +150,7 @@ func (d *Download) believes(s *source, a *arrival) bool {
 			s.nextAsk = time.Time{}
 		}
 		return false
-	case a.none || !s.flights.has(request{tree: a.tree, at: a.offset}):
+	case a.none || !s.flights.has(s.requestOf(a)):
 		return false
 	case a.at.Sub(s.doubted) < bareAfter: // it is asked again when there is time for a cookie to have come
 		s.flights.giveUp(func(r request, fl flight) { d.lost(s, r, fl) })
@@ -343,7 +347,7 @@ func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now 
 	if st.since == 0 {
 		st.since = now.UnixNano()
 	}
-	if st.full() || block == d.pick.urgent || s.gave == 0 || s.bad > 0 {
+	if st.full() || block == d.pick.urgent || s.gave == 0 || s.bad > 0 || d.pick.jumpedTo(block) {
 		d.handIfReady(st)
 	}
 }
@@ -367,6 +371,8 @@ func (d *Download) back(s *source, whole request) {
 	u := s.parts.unit(whole)
 	s.parts.drop(whole)
 	switch {
+	case whole.path:
+		d.tree.lostSpan(whole.at)
 	case whole.tree:
 		d.tree.lost(whole.at)
 	case u == nil:

@@ -28,7 +28,7 @@ func (a *asking) extend(s *source, r request, fl *flight, now time.Time) bool {
 	if !fl.part || int64(fl.each) != a.msg.Each || fl.each < leastEach || a.msg.Length%a.msg.Each != 0 {
 		return false
 	}
-	if first := (request{a.tree, a.msg.Offset}).key(); !s.each.known && s.flights.out[first].stamp.again {
+	if first := (request{tree: a.tree, at: a.msg.Offset}).key(); !s.each.known && s.flights.out[first].stamp.again {
 		return false // an answer would not tell much
 	}
 	if !s.each.more(now, a.msg.Length/a.msg.Each) {

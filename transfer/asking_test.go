@@ -92,7 +92,7 @@ func TestRequestsForSeveralParts(t *testing.T) {
 			if a.part && a.each == 0 {
 				a.each = 1024
 			}
-			if !d.send(s, request{a.tree, a.block*chunk.BlockSize + a.at}, flight{n: a.n, part: a.part, each: a.each, also: a.also}, 0, now) {
+			if !d.send(s, request{tree: a.tree, at: a.block*chunk.BlockSize + a.at}, flight{n: a.n, part: a.part, each: a.each, also: a.also}, 0, now) {
 				t.Fatalf("%s: not sent", tc.name)
 			}
 		}

@@ -9,6 +9,11 @@ import (
 // nextWhole chooses a piece of the tree or a block: n bytes are asked for, size are
 // wanted. A block is asked for in full, so that what is behind a claimed end shows.
 func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, ok bool) {
+	if !d.onTrial(s) {
+		if b, ok := d.blockAhead(s); ok {
+			return request{at: b * chunk.BlockSize}, chunk.BlockSize, d.blockLen(b), true
+		}
+	}
 	if d.asksTree(s) {
 		if off, n, ok := d.tree.next(func(block int64) bool { return d.hasPath(s, block) }); ok {
 			return request{tree: true, at: off}, n, n, true

@@ -47,6 +47,7 @@ const (
 	startAnswers = 4     // but enough answers that a lost one shows by order
 	floorAnswers = 2     // below, a round trip teaches nothing
 	roundLeast   = 8     // outcomes without which rounds are judged together
+	littleAnswer = 600   // bytes: what is asked of a peer's state, or of a path, says nothing of how long large answers are
 	restAnswers  = 10    // after silence, RFC 6928 in answers: the path was known, and they are paced
 
 	wakeGrain = time.Millisecond // round trips below are the machine's own scheduling, not a network
@@ -101,7 +102,9 @@ func (t *tally) since(now time.Time) time.Duration {
 func (t *tally) noteSent(now time.Time, n, inFlight int) stamp {
 	n = min(max(n, 1), t.most)
 	t.inFlight = max(inFlight, n)
-	t.unit = max(n, t.unit-t.unit/16)
+	if n >= littleAnswer || t.unit == 0 {
+		t.unit = max(n, t.unit-t.unit/16)
+	}
 	t.asked += int64(n)
 	return stamp{
 		at: t.since(now), delivered: t.delivered, asked: t.asked,

@@ -161,6 +161,7 @@ type Download struct {
 	sources   []*source
 	byAddr    map[netip.AddrPort]*source
 	pick      picker
+	ahead     []int64 // scratch of wantPaths
 	tree      treeFetch
 	stalled   map[int64]int // how often each claimed size led nowhere
 	size      int64         // the candidate, -1: none
@@ -346,7 +347,7 @@ func (d *Download) complete() bool {
 	if d.pick.remaining() > 0 {
 		return false
 	}
-	return d.proven
+	return d.proven && len(d.tree.early) == 0 // others are given the tree as it is here
 }
 
 // settle hands over what is in memory and waits for the writer, so that an

@@ -7,17 +7,28 @@ import (
 )
 
 // request names what was asked: a block of the content by its offset, or a
-// piece of its tree by its number.
+// piece of its tree, or nodes of a path, by theirs.
 type request struct {
 	tree bool
+	path bool // of the tree: some nodes, not a piece
 	at   int64
 }
 
+// The lowest bits of a key.
+const (
+	keyTree = 1 << iota
+	keyPath
+	keyShift = iota
+)
+
 // key is the request as one number, which maps hash at half the cost: an offset is below 2^50.
 func (r request) key() uint64 {
-	k := uint64(r.at) << 1
+	k := uint64(r.at) << keyShift
 	if r.tree {
-		k |= 1
+		k |= keyTree
+	}
+	if r.path {
+		k |= keyPath
 	}
 	return k
 }
@@ -177,7 +188,7 @@ func (f *flights) has(r request) bool {
 // parts: the first part of a block begins where the block does. A block may lie within a run.
 func (f *flights) whole(r request) (fl flight, ok bool) {
 	for n := int64(0); n < maxAnswer && n <= r.at; n += chunk.BlockSize {
-		if fl, ok = f.out[request{r.tree, r.at - n}.key()]; ok && !fl.lost && !fl.part && (n == 0 || n < int64(fl.n)) {
+		if fl, ok = f.out[request{tree: r.tree, at: r.at - n}.key()]; ok && !fl.lost && !fl.part && (n == 0 || n < int64(fl.n)) {
 			return fl, true
 		}
 		if r.tree {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"testing"
@@ -48,7 +49,7 @@ func TestFlightsModel(t *testing.T) {
 				}
 			},
 			"send": func(t *rapid.T) {
-				r := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
+				r := request{tree: rapid.Bool().Draw(t, "tree"), path: rapid.Bool().Draw(t, "path"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
 				cost := rapid.IntRange(1, 5700).Draw(t, "cost")
 				f.add(r, flight{sent: now, cost: int32(cost)})
 				model[r] = out{sent: now, cost: cost}
@@ -57,7 +58,7 @@ func TestFlightsModel(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "ms")) * time.Millisecond)
 			},
 			"answer": func(t *rapid.T) {
-				r := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
+				r := request{tree: rapid.Bool().Draw(t, "tree"), path: rapid.Bool().Draw(t, "path"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
 				fl, ok := f.answer(r)
 				o, known := model[r]
 				if ok != known || ok && (fl.lost != o.lost || !fl.sent.Equal(o.sent) || int(fl.cost) != o.cost) {
@@ -87,7 +88,7 @@ func TestFlightsModel(t *testing.T) {
 						want = append(want, r)
 					}
 				}
-				order := func(a, b request) int { return int(a.at-b.at)*2 + btoi(a.tree) - btoi(b.tree) }
+				order := func(a, b request) int { return cmp.Compare(a.key(), b.key()) }
 				slices.SortFunc(lost, order)
 				slices.SortFunc(want, order)
 				if !slices.Equal(lost, want) || timedOut != wantOut {
@@ -114,13 +115,6 @@ func TestFlightsModel(t *testing.T) {
 			t.Fatalf("%d live with %d bytes are left", f.live, f.bytes)
 		}
 	})
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // A part that is out of a block which is not asked for any more is not that block: whose

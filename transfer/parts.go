@@ -75,7 +75,7 @@ func (u *unit) free() {
 
 // part returns the i-th part.
 func (u *unit) part(i int) (r request, n int) {
-	return request{u.whole.tree, u.whole.at + int64(i*u.each)}, min(u.each, len(u.data)-i*u.each)
+	return request{tree: u.whole.tree, at: u.whole.at + int64(i*u.each)}, min(u.each, len(u.data)-i*u.each)
 }
 
 func (u *unit) index(r request) int { return int(r.at-u.whole.at) / u.each }
@@ -83,7 +83,7 @@ func (u *unit) index(r request) int { return int(r.at-u.whole.at) / u.each }
 // blocks are what the unit is made of.
 func (u *unit) blocks(yield func(request) bool) {
 	for at := 0; at < len(u.data); at += chunk.BlockSize {
-		if !yield(request{u.whole.tree, u.whole.at + int64(at)}) {
+		if !yield(request{tree: u.whole.tree, at: u.whole.at + int64(at)}) {
 			return
 		}
 	}
@@ -220,8 +220,8 @@ func (p *parts) wholes() []request {
 	slices.SortFunc(all, func(a, b request) int { return cmp.Compare(a.at, b.at) })
 	pieces := len(all)
 	for k := range p.units {
-		if k&1 == 0 {
-			all = append(all, request{at: int64(k >> 1)})
+		if k&keyTree == 0 {
+			all = append(all, request{at: int64(k >> keyShift)})
 		}
 	}
 	slices.SortFunc(all[pieces:], func(a, b request) int { return cmp.Compare(a.at, b.at) })

@@ -24,7 +24,7 @@ func TestPartsModel(t *testing.T) {
 		sure := map[request]bool{} // by first block
 		of := func(whole request) (all []request) {
 			for at := 0; at < size[whole]; at += chunk.BlockSize {
-				all = append(all, request{whole.tree, whole.at + int64(at)})
+				all = append(all, request{tree: whole.tree, at: whole.at + int64(at)})
 			}
 			return all
 		}
@@ -59,13 +59,13 @@ func TestPartsModel(t *testing.T) {
 				}
 			},
 			"begin": func(t *rapid.T) {
-				whole := request{rapid.Bool().Draw(t, "tree"), rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
+				whole := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
 				n := 1
 				if !whole.tree {
 					n = rapid.IntRange(1, min(maxAnswer/chunk.BlockSize, blocks-int(whole.at/chunk.BlockSize))).Draw(t, "blocks")
 				}
 				for i := range n {
-					if b := (request{whole.tree, whole.at + int64(i*chunk.BlockSize)}); p.unit(b) != nil {
+					if b := (request{tree: whole.tree, at: whole.at + int64(i*chunk.BlockSize)}); p.unit(b) != nil {
 						return
 					}
 				}
@@ -112,7 +112,7 @@ func TestPartsModel(t *testing.T) {
 				}
 			},
 			"drop": func(t *rapid.T) {
-				b := request{rapid.Bool().Draw(t, "tree"), rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
+				b := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
 				if u := p.unit(b); u != nil {
 					whole := u.whole
 					p.drop(b)
@@ -120,7 +120,7 @@ func TestPartsModel(t *testing.T) {
 				}
 			},
 			"whole": func(t *rapid.T) {
-				b := request{rapid.Bool().Draw(t, "tree"), rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
+				b := request{tree: rapid.Bool().Draw(t, "tree"), at: rapid.Int64Range(0, blocks-1).Draw(t, "block") * chunk.BlockSize}
 				if u := p.unit(b); u != nil {
 					whole := u.whole
 					if p.came(b); size[whole] <= chunk.BlockSize {
@@ -151,7 +151,7 @@ func TestPartsModel(t *testing.T) {
 func anyOut(t *rapid.T, out map[request]int) (request, int, bool) {
 	for tree := range 2 {
 		for at := int64(0); at < 16*chunk.BlockSize; at++ {
-			r := request{tree == 1, at}
+			r := request{tree: tree == 1, at: at}
 			if n, ok := out[r]; ok && (len(out) == 1 || rapid.Bool().Draw(t, "this")) {
 				return r, n, true
 			}

@@ -22,6 +22,7 @@ type picker struct {
 	start   int64         // where the search for a new stripe begins
 	urgent  int64         // a block wanted before all others, -1: none
 	first   []chunk.Range // blocks that readers wait for, the most urgent first; at most maxReaders
+	readers int           // as many of them; the others are what peers asked for in vain
 	rarity  rarity        // how many partial holders each part of the content has
 	orphans int           // blocks of active stripes that nobody was asked for; a hint, never too low
 	vain    int           // of them, those that were asked for before
@@ -35,7 +36,7 @@ type picker struct {
 func (p *picker) reset(size int64, done chunk.Ranges) {
 	blocks := (size + chunk.BlockSize - 1) / chunk.BlockSize
 	*p = picker{
-		size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, rarity: newRarity(blocks),
+		size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, readers: p.readers, rarity: newRarity(blocks),
 		crowd: p.crowd, rng: p.rng, news: p.news + 1,
 	}
 }
@@ -145,6 +146,16 @@ func (p *picker) awaited(s *stripe) bool {
 	return false
 }
 
+// jumpedTo says whether a reader waits for this very block, and has not come to it by reading on.
+func (p *picker) jumpedTo(block int64) bool {
+	for _, w := range p.first[:min(p.readers, len(p.first))] {
+		if w.From == block && !p.done.Has(block-1) {
+			return true
+		}
+	}
+	return false
+}
+
 // gotUrgent says whether the urgent block waits in s.
 func (p *picker) gotUrgent(s *stripe) bool {
 	return p.urgent/stripeBlocks == s.index && p.urgent >= 0 && s.got>>(p.urgent%stripeBlocks)&1 == 1
@@ -191,8 +202,9 @@ func (p *picker) missed(s *stripe, m uint64) {
 // writer: good ones are done, bad ones are wanted again.
 func (p *picker) wrote(s *stripe, good, bad uint64) {
 	s.checking = false
-	s.since = 0
-	s.got &^= good | bad
+	if s.got &^= good | bad; s.got == 0 {
+		s.since = 0
+	}
 	s.want &^= good
 	p.missed(s, bad)
 	for m := good; m != 0; {

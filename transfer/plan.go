@@ -14,12 +14,13 @@ func (d *Download) plan(now time.Time) time.Duration {
 	d.chooseSize(now)
 	d.expire(now)
 	d.flushStale(now)
-	d.wantTree()
 	d.pick.first = d.pick.first[:0]
 	if d.cfg.Demand != nil {
 		d.pick.first = d.cfg.Demand.windows(d.pick.first)
 	}
+	d.pick.readers = len(d.pick.first)
 	d.pick.first = d.vains.windows(d.pick.first, maxReaders, now)
+	d.wantTree()
 	if now.Sub(d.lastFind) >= findEvery || len(d.sources) == 0 && d.lastFind.IsZero() {
 		d.lastFind = now
 		d.addSources(d.cfg.Find(maxAsked))
@@ -89,7 +90,7 @@ func (d *Download) expire(now time.Time) {
 			if byOrder {
 				s.length.outcome(now, fl.long(), true)
 			}
-			if r.tree {
+			if r.tree && !r.path {
 				s.noTree++
 			}
 			d.lost(s, r, fl)
@@ -147,7 +148,8 @@ func (d *Download) wantTree() {
 	if d.treeID == nil || d.size < 0 {
 		return
 	}
-	if d.pick.urgent >= 0 {
+	d.wantPaths()
+	if d.pick.urgent >= 0 && !d.tree.awaits(d.pick.urgent) && !d.cfg.File.Tree().HasLeaf(d.pick.urgent) {
 		d.tree.wantLeaf(d.cfg.File.Tree(), d.pick.urgent)
 	}
 	if d.wholeTree {
@@ -158,6 +160,7 @@ func (d *Download) wantTree() {
 			s.leaves = d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks)
 		}
 	}
+	d.tree.wantEarly(d.cfg.File.Tree())
 }
 
 // nextWake returns how long the loop may sleep.

@@ -34,6 +34,7 @@ func (d *Download) request(now time.Time) {
 	if pace > 0 {
 		d.left = time.Duration(float64(d.pick.remaining()) * float64(chunk.BlockSize*4/3) / pace * float64(time.Second))
 	}
+	room = d.askPaths(room, now)
 	const lump = 16
 	for progress := true; progress && room > 0; {
 		progress = false
@@ -79,12 +80,12 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(now), time.Second) {
 		s.control.restart(now)
 	}
-	if s.flights.live > 0 && s.flights.bytes+cost > s.control.window() {
+	if s.windowFull(cost) {
 		return false
 	}
 	ok, wait := s.pacer.allows(now, s.control.pace(), cost)
 	if ok {
-		if wait = max(d.cfg.Down.WaitPeer(now, s.addr, cost), d.cfg.Up.WaitPeer(now, s.addr, requestCost)); wait > 0 {
+		if wait = d.peerWait(s, cost, now); wait > 0 {
 			s.control.starved(now)
 			ok = false
 		}
@@ -157,6 +158,16 @@ func (d *Download) more(s *source, block int64) (size int) {
 		size += d.blockLen(block + 1 + i)
 	}
 	return size
+}
+
+// windowFull says whether a request whose answer costs so much must wait for others of s. One may always be out.
+func (s *source) windowFull(cost int) bool {
+	return s.flights.live > 0 && s.flights.bytes+cost > s.control.window()
+}
+
+// peerWait is how long the limits of one peer keep a request to it back, whose answer costs so much.
+func (d *Download) peerWait(s *source, cost int, now time.Time) time.Duration {
+	return max(d.cfg.Down.WaitPeer(now, s.addr, cost), d.cfg.Up.WaitPeer(now, s.addr, requestCost))
 }
 
 // withinLimit says whether the limits of all peers together let another request out and its answer

@@ -239,14 +239,18 @@ func (p *picker) candidate(r reach, from, to int64) (index int64, ok bool) {
 }
 
 // takeUrgent takes the urgent block, if nobody was asked for it.
-func (p *picker) takeUrgent() (int64, bool) {
-	if p.urgent < 0 || p.done.Has(p.urgent) {
-		return 0, false
+func (p *picker) takeUrgent() (int64, bool) { return p.urgent, p.takeBlock(p.urgent) }
+
+// takeBlock takes a block, if it is wanted and nobody was asked for it.
+func (p *picker) takeBlock(block int64) bool {
+	if block < 0 || p.done.Has(block) {
+		return false
 	}
-	s := p.open(p.urgent/stripeBlocks, p.limit+readerStripes)
-	bit := uint64(1) << (p.urgent % stripeBlocks)
+	s := p.open(block/stripeBlocks, p.limit+readerStripes)
+	bit := uint64(1) << (block % stripeBlocks)
 	if s == nil || s.missing()&bit == 0 {
-		return 0, false
+		return false
 	}
-	return p.ask(s, bit), true
+	p.ask(s, bit)
+	return true
 }

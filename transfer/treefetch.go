@@ -24,6 +24,8 @@ type treeFetch struct {
 	stash  map[int]stashed
 	cursor int // TreeOnly: pieces below are wanted already
 	path   []int
+	paths  []*path
+	early  []int64 // blocks that were verified by a path, and whose pieces are not here yet
 }
 
 // wantedPiece is a piece of the tree, and the block that it is wanted for, -1: for none. Who

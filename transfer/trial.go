@@ -18,8 +18,8 @@ func (d *Download) onTrial(s *source) bool {
 		return false
 	}
 	out := len(s.parts.units)
-	for _, fl := range s.flights.out {
-		if !fl.lost && !fl.part {
+	for k, fl := range s.flights.out {
+		if !fl.lost && !fl.part && k&keyPath == 0 {
 			out++
 		}
 	}

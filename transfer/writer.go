@@ -64,21 +64,23 @@ func writeBlocks(f *chunk.Partial, j job) (good, bad uint64, err error) {
 	return good, bad, nil
 }
 
-// canCheck says whether the leaves of a stripe are there.
-func (d *Download) canCheck(s *stripe) bool {
-	return d.cfg.ID.Kind == chunk.SHA256 || d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks)
-}
-
-// handIfReady gives a stripe to the writer unless it has it or lacks leaves.
-func (d *Download) handIfReady(s *stripe) {
-	if !s.checking && s.got != 0 && d.canCheck(s) {
-		d.hand(s)
+// canCheck are the blocks of a stripe that came and whose leaves are there.
+func (d *Download) canCheck(s *stripe) uint64 {
+	if d.cfg.ID.Kind == chunk.SHA256 || d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks) {
+		return s.got
 	}
+	return s.got & d.tree.earlyIn(d.cfg.File.Tree(), s.index)
 }
 
-func (d *Download) hand(s *stripe) {
-	s.checking = true
-	d.jobs <- job{stripe: s, blocks: s.got, bytes: d.pick.bytes(s), epoch: d.epoch}
+// handIfReady gives what came of a stripe to the writer, unless it has the stripe, as far as leaves are there.
+func (d *Download) handIfReady(s *stripe) {
+	if s.checking || s.got == 0 {
+		return
+	}
+	if m := d.canCheck(s); m != 0 {
+		s.checking = true
+		d.jobs <- job{stripe: s, blocks: m, bytes: d.pick.bytes(s), epoch: d.epoch}
+	}
 }
 
 // written takes a result of the writer.
