@@ -16,6 +16,14 @@ type Limits struct {
 	Set  bool        `json:"set"`            // by the command; else by the daemon's flags or settings
 	Next time.Time   `json:"next,omitzero"`  // when the timetable changes them
 	Then limit.Rates `json:"then,omitempty"` // to
+	Cap  *CapUse     `json:"cap,omitempty"`
+}
+
+// CapUse is how much of a month's cap is used.
+type CapUse struct {
+	Cap   limit.Cap   `json:"cap"`
+	Spent limit.Spent `json:"spent"`
+	Then  int64       `json:"then"` // the rate that holds when it is used up; below 0: nothing
 }
 
 // Peer is an entry of the peer table.

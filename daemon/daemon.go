@@ -36,6 +36,9 @@ type Config struct {
 	Scrub                     mirror.ScrubPace
 	MirrorStore               string // the socket of a process that keeps the contents of mirrors, see mirror/depot; empty: they lie in the state folder
 
+	Cap     limit.Cap // what may pass in a month
+	CapThen int64     // what may pass when that is used up, as limit.Rates has it
+
 	Watch   watch.Options                   // Event is the daemon's own
 	Changed func(watch.Event, *seed.Folder) // told of changes of what is seeded, one after the other; with a folder's new id where it has one; may be nil
 }
@@ -73,6 +76,7 @@ type Daemon struct {
 
 	logs  *logs
 	rates chan struct{} // one token: the limits are others now
+	plain atomic.Uint64 // bytes that plain copies of mirrors have brought
 
 	mu        sync.Mutex
 	saved     saved
@@ -82,6 +86,7 @@ type Daemon struct {
 	running   map[string]*run // jobs that run, by their id
 	changed   []string        // roots of seeds whose folders have to be listed anew, each once
 	table     limit.Timetable
+	traffic   traffic
 	closing   bool
 }
 
@@ -207,6 +212,7 @@ func (d *Daemon) Close() error {
 		err = errors.Join(err, d.watcher.Close())
 	}
 	d.wg.Wait()
+	d.endTraffic()
 	if d.depot != nil {
 		d.depot.Close()
 	}

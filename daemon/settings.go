@@ -13,6 +13,7 @@ import (
 
 // restoreSettings applies what was set in earlier runs.
 func (d *Daemon) restoreSettings() {
+	d.loadTraffic()
 	if text := d.saved.Limits; text != nil {
 		table, err := limit.Parse(*text)
 		if err != nil {
@@ -42,6 +43,7 @@ func (d *Daemon) startRates() limit.Timetable {
 
 func (d *Daemon) applyRatesLocked(now time.Time) (next time.Time) {
 	r, next := d.table.At(now)
+	r = d.capLocked(now, r)
 	d.Node.SetLimits(node.Limits{Up: r.Up, Down: r.Down, UpPerPeer: d.cfg.Node.UpPerPeer, DownPerPeer: d.cfg.Node.DownPerPeer})
 	return next
 }
@@ -53,11 +55,12 @@ func (d *Daemon) keepRates() {
 		now := time.Now()
 		next := d.applyRatesLocked(now)
 		d.mu.Unlock()
-		wait := time.Minute
-		if next.IsZero() {
-			wait = time.Hour
-		} else {
-			wait = min(max(next.Sub(now), 0)+time.Millisecond, wait)
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = min(max(next.Sub(now), 0)+time.Millisecond, time.Minute)
+		}
+		if d.cfg.Cap != (limit.Cap{}) {
+			wait = min(wait, capLook)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -81,7 +84,7 @@ func (d *Daemon) Limits() control.Limits {
 func (d *Daemon) limitsLocked() control.Limits {
 	now := time.Now()
 	r, next := d.table.At(now)
-	l := control.Limits{Now: r, Text: r.String(), Next: next}
+	l := control.Limits{Now: d.cfg.Cap.Rates(d.traffic.spent, r, d.cfg.CapThen), Text: r.String(), Next: next, Cap: d.capUseLocked()}
 	if d.saved.Limits != nil {
 		l.Text, l.Set = *d.saved.Limits, true
 	}

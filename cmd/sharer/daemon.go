@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sharer/daemon"
+	"sharer/limit"
 	"sharer/mirror"
 	"sharer/watch"
 )
@@ -19,6 +20,7 @@ type daemonOptions struct {
 	minFree   byteSize
 
 	mirrorName, mirrorContact string
+	cap, capThen              string
 	maxLag, scrubEvery        time.Duration
 	scrubRate                 string
 	mirrorStore               string
@@ -36,6 +38,8 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
 	c.flags.Var(&o.minFree, "min-free", "what downloads leave free on their disk; 0: nothing (default 1G or 1 % of it, whichever is less)")
 	c.flags.BoolVar(&o.noWatch, "no-watch", false, "do not look after what is seeded: changes are noticed at the next start")
+	c.flags.StringVar(&o.cap, "cap", "off", "what may pass in a month, as `2T/month` each way, or UP:DOWN/month")
+	c.flags.StringVar(&o.capThen, "cap-then", "16K", "`RATE` each way when that is used up; 0: nothing but what keeps the node in the swarm")
 	c.flags.StringVar(&o.mirrorName, "mirror-name", "", "`NAME` of who runs the mirrors here, for those who ask")
 	c.flags.StringVar(&o.mirrorContact, "mirror-contact", "", "how to reach that one, `TEXT`")
 	c.flags.DurationVar(&o.maxLag, "mirror-max-lag", 24*time.Hour, "`TIME` that a mirror may be behind before /readyz says so; 0: any")
@@ -78,7 +82,11 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 			return usagef("--scrub-bw %q: %v", o.scrubRate, err)
 		}
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
+	monthly, then, err := o.monthly()
+	if err != nil {
+		return err
+	}
+	p, err := s.open(daemon.Config{Node: config, Keep: true, Cap: monthly, CapThen: then, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err
@@ -110,4 +118,17 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 			o.reload(p, scr)
 		}
 	}
+}
+
+// monthly is what --cap and --cap-then say.
+func (o *daemonOptions) monthly() (limit.Cap, int64, error) {
+	c, err := limit.ParseCap(o.cap)
+	if err != nil {
+		return c, 0, usagef("--cap %v", err)
+	}
+	then, err := limit.ParseRates(o.capThen)
+	if err != nil || then.Up != then.Down || then.Up == 0 {
+		return c, 0, usagef("--cap-then %q: want one rate in bytes a second, such as 16K; 0 is nothing", o.capThen)
+	}
+	return c, then.Up, nil
 }

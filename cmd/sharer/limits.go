@@ -77,7 +77,21 @@ func limitsLine(l control.Limits) string {
 	if !l.Next.IsZero() {
 		line += fmt.Sprintf("; from %s on up %s, down %s", l.Next.Local().Format("Mon 15:04"), side(l.Then.Up), side(l.Then.Down))
 	}
+	if c := l.Cap; c != nil {
+		line += fmt.Sprintf("; in %s up %s, down %s", c.Spent.Month, used(c.Spent.Up, c.Cap.Up), used(c.Spent.Down, c.Cap.Down))
+	}
 	return line
+}
+
+// used is how much of a month's cap is used.
+func used(spent, most int64) string {
+	switch {
+	case most == 0:
+		return formatSize(spent)
+	case spent >= most:
+		return fmt.Sprintf("%s of %s: used up", formatSize(spent), formatSize(most))
+	}
+	return fmt.Sprintf("%s of %s", formatSize(spent), formatSize(most))
 }
 
 // statusDocument is the answer to status --json.
