@@ -198,6 +198,60 @@ func TestAnswersToRuns(t *testing.T) {
 	}
 }
 
+// clocked is a control that is told of answers.
+type clocked struct {
+	control
+	at []time.Time
+}
+
+func (c *clocked) answered(now time.Time, st stamp, n, inFlight int) {
+	c.at = append(c.at, now)
+	c.control.answered(now, st, n, inFlight)
+}
+
+// Answers that were read with one call come one after the other for those who measure: what all comes at one moment has no rate, and
+// a window that is answered so would never grow.
+func TestAnswersOfOneReadHaveTimes(t *testing.T) {
+	d, _ := near(6, "192.0.2.1:5")
+	s := d.sources[0]
+	c := &clocked{control: s.control}
+	s.control = c
+	now := time.Now()
+	for range 6 {
+		if !d.askOne(s, now) {
+			t.Fatal("not asked")
+		}
+	}
+	data := make([]byte, 5*chunk.BlockSize)
+	d.arrive(&arrival{from: s.addr, proven: true, at: now, size: 5 * (chunk.BlockSize + 100), raw: true, data: data, n: len(data), each: chunk.BlockSize, eof: -1})
+	if len(c.at) != 5 || s.flights.live != 1 || d.pick.active[0].got != 31 {
+		t.Fatalf("%d answers, %d in flight, got %b", len(c.at), s.flights.live, d.pick.active[0].got)
+	}
+	for i, at := range c.at {
+		if i > 0 && !at.After(c.at[i-1]) {
+			t.Errorf("answer %d came at %v, and the one before at %v", i, at, c.at[i-1])
+		}
+	}
+}
+
+// Pieces of a tree that were read with one call are taken one by one.
+func TestPiecesOfOneRead(t *testing.T) {
+	d, _ := near(6, "192.0.2.1:5")
+	d.treeID, d.tree.shape = []byte("x"), chunk.ShapeOf(1<<30)
+	s := d.sources[0]
+	now := time.Now()
+	for i := range 3 {
+		if !d.send(s, request{tree: true, at: int64(i) * chunk.BlockSize}, flight{n: chunk.BlockSize}, 0, now) {
+			t.Fatal("not asked")
+		}
+	}
+	data := make([]byte, 2*chunk.BlockSize)
+	d.arrive(&arrival{from: s.addr, proven: true, at: now, size: 2 * (chunk.BlockSize + 100), tree: true, raw: true, data: data, n: len(data), each: chunk.BlockSize, eof: -1})
+	if s.flights.live != 1 || s.bad > 0 {
+		t.Errorf("%d in flight, want one; %d bad", s.flights.live, s.bad)
+	}
+}
+
 // A run that is lost is lost with all of its blocks, and what comes of it late is taken nevertheless.
 func TestRunsAreLostWhole(t *testing.T) {
 	d, _ := near(6, "127.0.0.1:5")
