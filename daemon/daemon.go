@@ -64,6 +64,10 @@ type Daemon struct {
 	seedChanges *metrics.Counter
 	restored    atomic.Bool // what earlier runs have seeded is offered
 
+	// One list of a folder at a time is made and published: one that was overtaken by a scan would be signed after what is newer, and
+	// mirrors hold what goes back to an earlier version.
+	listing sync.Mutex
+
 	denyLists sync.Mutex    // one change of what is subscribed at a time
 	denyDue   chan struct{} // one token: a list that is subscribed has a newer version
 	unlatest  func()        // stops telling mirrors of newer names; may be nil

@@ -218,6 +218,9 @@ func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, 
 	if spec.Dir != "" && d.depot != nil {
 		return mirror.Look{}, fmt.Errorf("%w: mirrors here keep their contents in a store and have no tree of files. Leave the folder out", control.ErrBad)
 	}
+	if root := d.seededAround(spec.Dir); root != "" {
+		return mirror.Look{}, fmt.Errorf("%w: %s lies in %s, which is seeded: each version of the mirror would be one of that folder. Choose another", control.ErrBad, spec.Dir, root)
+	}
 	if spec.Dir == "" {
 		abs, err := filepath.Abs(filepath.Join(d.cfg.Node.StateDir, mirrorsDir, spec.Name, mirrorTreeName))
 		if err != nil {
@@ -236,6 +239,18 @@ func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, 
 		return mirror.Look{}, err
 	}
 	return m.Look(), nil
+}
+
+// seededAround is the folder that is seeded and that a path lies in; empty: none.
+func (d *Daemon) seededAround(path string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seeds {
+		if rel, err := filepath.Rel(string(s.Path), path); err == nil && filepath.IsLocal(rel) {
+			return string(s.Path)
+		}
+	}
+	return ""
 }
 
 // mirror finds one by its name.

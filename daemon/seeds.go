@@ -144,6 +144,8 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if err != nil {
 		return report, found, err
 	}
+	d.listing.Lock()
+	defer d.listing.Unlock()
 	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
 		found[f.Root].Folder = f.Sums.BLAKE3.String()
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})

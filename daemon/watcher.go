@@ -110,6 +110,8 @@ func (d *Daemon) giveBack(files int) {
 
 // list notes what a seed holds now, and offers its manifest if it is a folder.
 func (d *Daemon) list(root string) error {
+	d.listing.Lock()
+	defer d.listing.Unlock()
 	m := manifestsOf([]string{root})
 	s := &Seed{}
 	var last seed.File

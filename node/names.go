@@ -86,6 +86,9 @@ func (s *names) getLatest(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	if from.Proven {
 		s.asked(nameID{m.Ed25519, string(m.Path)}, from.Addr)
+		if answer, ok = s.held.Answer(m); !ok { // what has come in between was told to those who had asked before
+			return nil
+		}
 	}
 	return []wire.Message{answer}
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"sharer/control"
+	"sharer/folder"
 	"sharer/identity"
 	"sharer/node"
 )
@@ -132,7 +133,7 @@ func exitOf(ctx context.Context, err error) exit {
 		return exitIntegrity
 	case errors.Is(err, node.ErrExists):
 		return exitExists
-	case errors.Is(err, node.ErrNotFound):
+	case errors.Is(err, node.ErrNotFound), errors.Is(err, folder.ErrNoSuchPath):
 		return exitNotFound
 	case errors.Is(err, node.ErrStalled):
 		return exitStalled
@@ -181,6 +182,9 @@ func remedy(err error, code exit) string {
 	var coded *codedError
 	if errors.As(err, &several) || errors.As(err, &coded) {
 		return ""
+	}
+	if errors.Is(err, folder.ErrNoSuchPath) {
+		return "sharer ls LINK lists what there is"
 	}
 	switch code {
 	case exitNotFound:

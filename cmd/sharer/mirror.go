@@ -155,6 +155,8 @@ func explainMirror(err error, name string) error {
 		return err
 	case errors.Is(err, control.ErrUnknown):
 		return noMirror(name)
+	case errors.Is(err, control.ErrBad):
+		return usagef("mirror: %s", strings.TrimPrefix(err.Error(), control.ErrBad.Error()+": "))
 	case errors.Is(err, mirror.ErrFull):
 		return &codedError{exitFull, fmt.Errorf("%w. What is there stays; change the rules (sharer mirror set %s --quota SIZE), or make room", err, name)}
 	case errors.Is(err, mirror.ErrFrozen):
