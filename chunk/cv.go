@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"sync"
 
 	"lukechampine.com/blake3/guts"
@@ -64,6 +65,31 @@ func RootOfBlock(block []byte) Hash {
 	cv := guts.ChainingValue(node)
 	return toHash(cv[:])
 }
+
+// Root returns the BLAKE3 of a content that is in memory as a whole.
+func Root(data []byte) Hash {
+	if len(data) <= groupSize {
+		node := compress(data, len(data), 0)
+		node.Flags |= guts.FlagRoot
+		cv := guts.ChainingValue(node)
+		return toHash(cv[:])
+	}
+	half := halfOf(len(data))
+	return RootOf(subtreeCV(data[:half], 0), subtreeCV(data[half:], int64(half/BlockSize)))
+}
+
+// subtreeCV is the chaining value of what begins with the given block and is not all of a content.
+func subtreeCV(data []byte, first int64) Hash {
+	if len(data) <= groupSize {
+		cv := guts.ChainingValue(compress(data, len(data), first))
+		return toHash(cv[:])
+	}
+	half := halfOf(len(data))
+	return ParentCV(subtreeCV(data[:half], first), subtreeCV(data[half:], first+int64(half/BlockSize)))
+}
+
+// halfOf is how long the left half of a tree of n bytes is: the largest power of two below n.
+func halfOf(n int) int { return 1 << (bits.Len(uint(n-1)) - 1) }
 
 func parent(l, r Hash, flags uint32) Hash {
 	cv := guts.ChainingValue(guts.ParentNode(toWords(&l), toWords(&r), &guts.IV, flags))

@@ -188,3 +188,20 @@ func TestCheckBlocks(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// The root of what is in memory is the one that a Sum finds.
+func TestRootInMemory(t *testing.T) {
+	data := make([]byte, 300_000)
+	for i := range data {
+		data[i] = byte(i * i / 251)
+	}
+	for _, n := range []int{0, 1, 1024, 1025, 4096, 4097, 16383, 16384, 16385, 20480, 32768, 32769, 65537, 262143, 262144, 262145, 300_000} {
+		want, err := Sum(t.Context(), bytes.NewReader(data[:n]), int64(n), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Root(data[:n]); got != want.BLAKE3 {
+			t.Errorf("%d bytes: %v, want %v", n, got, want.BLAKE3)
+		}
+	}
+}

@@ -89,15 +89,20 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		refused[i] = true
 		r.tell(FolderFile{File: g.Files[i], Err: err})
 	})
+	small, large := r.sortOut(byContent(g.Files, refused))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, r.Jobs)
-	for _, files := range byContent(g.Files, refused) {
-		slots <- struct{}{} // a cancelled context ends the others soon
-		wg.Go(func() {
-			defer func() { <-slots }()
-			r.content(ctx, files)
-		})
+	each := func(groups [][]folder.File) {
+		for _, files := range groups {
+			slots <- struct{}{} // a cancelled context ends the others soon
+			wg.Go(func() {
+				defer func() { <-slots }()
+				r.content(ctx, files)
+			})
+		}
 	}
+	wg.Go(func() { each(r.together(ctx, small)) })
+	each(large)
 	wg.Wait()
 	r.clearStage()
 	return ctx.Err()
@@ -139,6 +144,7 @@ type folderRun struct {
 	giveUp  error // nobody has given anything for as long as one looks for somebody
 	looked  time.Time
 	rate    rateMeter
+	many    transfer.ManyProgress // of what is fetched together
 }
 
 // openStage makes the folder for what arrives. One that is a link to elsewhere is not used.
@@ -209,7 +215,11 @@ func (r *folderRun) lookLocked(now time.Time) {
 			p.State = one.State
 		}
 	}
-	p.Done = min(p.Done, p.Total)
+	if r.many.Sources > 0 {
+		p.State = Downloading
+	}
+	p.Done = min(p.Done+r.many.Waiting, p.Total)
+	p.Peers, p.Sources = max(p.Peers, r.many.Asked), max(p.Sources, r.many.Sources)
 	if !r.good.IsZero() && p.State == LookingForPeers {
 		p.State = Downloading
 	}
@@ -288,6 +298,12 @@ func (r *folderRun) there(ctx context.Context, f folder.File) (bool, error) {
 		return false, ErrExists
 	}
 	return false, nil
+}
+
+// taken says whether something has the name of a file.
+func (r *folderRun) taken(f folder.File) bool {
+	_, err := r.root.Lstat(filepath.FromSlash(f.Path))
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // fetch brings a content to the stage.

@@ -19,6 +19,7 @@ type Downloads struct {
 	running map[chunk.Hash]map[chunk.Kind]*Download // by the hash asked; Kind SHA256 or BLAKE3
 	named   map[string]*named
 	handles map[wire.Handle]*Download // by the first of each one's handles
+	manys   map[wire.Handle]*many     // by the upper 16 bits of their handles, which no other has
 	count   atomic.Int64
 }
 
@@ -28,7 +29,7 @@ func NewDownloads(receiveBuffer int) *Downloads {
 	// A datagram of 5.7 KB takes about 8 KiB of a receive buffer with the
 	// kernel's own bookkeeping, one of 1.3 KB 2 KiB.
 	budget := min(max(receiveBuffer*2/3, 32*5700), maxWindow)
-	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download), named: map[string]*named{}, handles: map[wire.Handle]*Download{}}
+	return &Downloads{budget: budget, running: make(map[chunk.Hash]map[chunk.Kind]*Download), named: map[string]*named{}, handles: map[wire.Handle]*Download{}, manys: map[wire.Handle]*many{}}
 }
 
 // Run fetches one content and returns what was seen when it ends. Only one
@@ -62,7 +63,7 @@ func (ds *Downloads) add(d *Download) bool {
 		ds.putLocked(also, d)
 		d.alsoID = []byte(also.String())
 	}
-	for d.handle == 0 || ds.handles[d.handle] != nil {
+	for d.handle == 0 || ds.handles[d.handle] != nil || ds.manys[d.handle>>16] != nil {
 		d.handle = newHandle(d.cfg.Rand)
 	}
 	ds.handles[d.handle] = d
@@ -94,12 +95,47 @@ func (ds *Downloads) remove(d *Download) {
 	ds.count.Add(-1)
 }
 
+func (ds *Downloads) addMany(m *many) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	taken := func(prefix wire.Handle) bool {
+		for h := range ds.handles {
+			if h>>16 == prefix {
+				return true
+			}
+		}
+		return prefix == 0 || ds.manys[prefix] != nil
+	}
+	prefix := wire.Handle(0)
+	for taken(prefix) {
+		prefix = newHandle(m.cfg.Rand) >> 16
+	}
+	m.prefix = prefix << 16
+	ds.manys[prefix] = m
+	ds.count.Add(1)
+}
+
+func (ds *Downloads) removeMany(m *many) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	delete(ds.manys, m.prefix>>16)
+	ds.count.Add(-1)
+}
+
 // Gained is told of a peer that has proven its address: every running download asks
 // it too. It never waits; a peer that does not fit the queue is found later.
 func (ds *Downloads) Gained(addr netip.AddrPort) {
 	for _, d := range ds.all() {
 		select {
 		case d.gained <- addr:
+		default:
+		}
+	}
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	for _, m := range ds.manys {
+		select {
+		case m.gained <- addr:
 		default:
 		}
 	}
@@ -154,6 +190,7 @@ func (ds *Downloads) content(from wire.Sender, e wire.Element) []wire.Message {
 	}
 	d, tree, also := ds.find(m.ID)
 	if d == nil {
+		ds.plainContent(from)
 		ds.namedContent(from, m)
 		return nil
 	}

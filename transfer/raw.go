@@ -33,7 +33,12 @@ func (d *Download) handleOf(tree, also bool) wire.Handle {
 func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 	ds.mu.RLock()
 	d := ds.handles[m.For&^handleMask]
+	together := ds.manys[m.For>>16]
 	ds.mu.RUnlock()
+	if together != nil {
+		together.raw(from, m, data)
+		return
+	}
 	which := m.For & handleMask
 	if d == nil {
 		return
@@ -52,7 +57,15 @@ func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
 	ds.mu.RLock()
 	d := ds.handles[m.For&^handleMask]
+	together := ds.manys[m.For>>16]
 	ds.mu.RUnlock()
+	if together != nil {
+		for _, data := range parts {
+			m.Offset += int64(m.Raw)
+			together.raw(from, m, data)
+		}
+		return
+	}
 	which := m.For & handleMask
 	if d == nil {
 		return
@@ -66,6 +79,29 @@ func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
 	a.offset, a.each, a.size = m.Offset+int64(m.Raw), m.Raw, from.Size*len(parts)
 	if !d.inbox.put(&a, parts...) {
 		d.over.Add(int64(len(parts)))
+	}
+}
+
+// raw hands a raw answer to the loop; what is dropped is asked for again.
+func (m *many) raw(from wire.Sender, c wire.Content, data []byte) {
+	if len(data) != c.Raw || c.Offset < 0 || c.Offset+int64(len(data)) > MaxSmall {
+		return
+	}
+	a := answered(from, c)
+	a.raw = true
+	a.offset |= int64(c.For&slotMask) << slotShift
+	m.inbox.put(&a, data)
+}
+
+// plainContent tells those who fetch many contents that somebody has answered in base64, to what nobody else has asked.
+func (ds *Downloads) plainContent(from wire.Sender) {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	for _, m := range ds.manys {
+		select {
+		case m.plain <- from.Addr:
+		default: // it says so again
+		}
 	}
 }
 

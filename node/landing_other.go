@@ -1,0 +1,39 @@
+//go:build !linux
+
+package node
+
+import (
+	"errors"
+	"os"
+
+	"sharer/folder"
+)
+
+// landing writes small files: into the stage, then to their names.
+type landing struct {
+	r *folderRun
+}
+
+func (r *folderRun) newLanding() (*landing, error) { return &landing{r}, nil }
+
+func (l *landing) close() {}
+
+// put makes a file. The error is ErrExists where something has its name.
+func (l *landing) put(f folder.File, data []byte) error {
+	name := l.r.staged(f.BLAKE3)
+	out, err := l.r.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(data)
+	if err == nil && l.r.node.cfg.Fsync {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = l.r.place(f, true)
+	}
+	if err != nil {
+		_ = l.r.root.Remove(name) // what is left of it is worthless
+	}
+	return err
+}

@@ -1,0 +1,467 @@
+package transfer
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sharer/chunk"
+	"sharer/wire"
+)
+
+// MaxSmall is how many bytes a content has at most that is fetched together with others.
+const MaxSmall = 1 << slotShift
+
+const (
+	slotShift  = 18
+	slotMask   = 1<<16 - 1
+	manyOut    = 4096    // contents that are asked for, or wait to be dealt with
+	manyWaits  = 8 << 20 // bytes that have come and are not dealt with yet: nothing more is asked for beyond
+	manyPeers  = 8       // a bit each
+	manyLost   = 2       // answers in vain after which a peer counts as one that has not the content
+	manyMisses = 16      // such contents, more than a quarter of what it gave, after which a peer is not asked any more
+	manyProof  = time.Second
+	manySilent = 4 // timeouts in a row that end it with a peer
+	manyNever  = 2 // the same for one that has never answered
+)
+
+// Small is a content of 1 to MaxSmall bytes.
+type Small struct {
+	BLAKE3 chunk.Hash
+	Size   int64
+}
+
+// Many is what fetching many small contents together needs; see Config.
+type Many struct {
+	Items []Small
+	// Take is given the bytes of Items[i], which are what the id says, until it returns. Workers goroutines call it.
+	Take    func(i int, data []byte)
+	Workers int
+
+	Batch      Batch
+	Peers      Peers
+	Find       func(n int) []netip.AddrPort // at most n addresses that may hold them, best first
+	Up, Down   *Limit
+	Share      *Limit
+	Rand       *rand.Rand
+	Congestion Congestion
+	Progress   func(ManyProgress) // called from the loop, at most ten times a second; may be nil
+}
+
+// ManyProgress is one look at what is fetched together.
+type ManyProgress struct {
+	Waiting int64 // bytes that have come of contents that are not dealt with
+	Asked   int   // peers asked
+	Sources int   // peers that sent something
+}
+
+// RunMany fetches contents that are in memory as a whole before they are checked: so they need no tree, no file of what has
+// come, and nothing of their own but a number and their bytes. They share one window to each peer, one loop, and the datagrams of the
+// questions. It is for peers that have proven their address and answer raw, and it blames nobody: whatever
+// does not come so, or is not what its id says, is for a Download, which looks for everybody and finds out who lied.
+// It returns the indices of those items, in order, and how many bytes of others were fetched.
+func (ds *Downloads) RunMany(ctx context.Context, c Many) (left []int, fetched int64) {
+	m := &many{
+		cfg: c, share: ds.share, inbox: newInbox(), gained: make(chan netip.AddrPort, 16), plain: make(chan netip.AddrPort, 16),
+		byAddr: map[netip.AddrPort]*giver{}, coming: map[uint16]*coming{}, tried: map[int]uint8{},
+		work: make(chan *coming, manyOut), bad: make(chan *coming, manyOut), freed: make(chan struct{}, 1),
+	}
+	ds.addMany(m)
+	var workers sync.WaitGroup
+	for range max(c.Workers, 1) {
+		workers.Go(func() { m.deal(ctx) })
+	}
+	m.run(ctx)
+	ds.removeMany(m)
+	close(m.work)
+	workers.Wait()
+	close(m.bad)
+	for c := range m.bad {
+		m.left = append(m.left, c.item)
+	}
+	for _, g := range m.givers {
+		g.report(c.Peers)
+	}
+	slices.Sort(m.left)
+	return m.left, m.fetched.Load()
+}
+
+// many is one RunMany. Its loop owns all but what is between it and the workers.
+type many struct {
+	cfg    Many
+	prefix wire.Handle // of the handles of its answers; the lowest 16 bits say which content
+	inbox  *inbox
+	gained chan netip.AddrPort
+	plain  chan netip.AddrPort // who answered in base64
+	share  func() int
+
+	work    chan *coming // whole, to be checked and taken
+	bad     chan *coming // not what the id says
+	freed   chan struct{}
+	waits   atomic.Int64 // bytes in work, or with a worker
+	dealing atomic.Int64 // contents, likewise
+	fetched atomic.Int64
+	stuck   atomic.Bool // the loop waits for freed
+
+	givers  []*giver
+	byAddr  map[netip.AddrPort]*giver
+	next    int // of the items: not asked for yet
+	again   []int
+	tried   map[int]uint8 // of items that did not come: of whom they were asked, a bit each
+	left    []int
+	coming  map[uint16]*coming
+	seq     uint16
+	partly  int64 // bytes that have come of those
+	lump    lump
+	asking  manyAsk
+	turn    int
+	started time.Time
+	told    time.Time
+	stop    time.Time // the limiter says: not before
+	wake    time.Time
+}
+
+// coming is a content that is being fetched, of one peer.
+type coming struct {
+	item int
+	slot uint16
+	of   *giver
+	data []byte
+	each int // bytes of a part, the last one apart
+	next int // part that is to be asked for
+	came [4]uint64
+	left int // parts that have not come
+	lost int // answers that did not come
+}
+
+func (c *coming) parts() int { return (len(c.data) + c.each - 1) / c.each }
+
+func (c *coming) part(i int) []byte { return c.data[i*c.each : min((i+1)*c.each, len(c.data))] }
+
+func (c *coming) has(i int) bool { return c.came[i/64]>>(i%64)&1 != 0 }
+
+func (c *coming) request(i int) request {
+	return request{at: int64(c.slot)<<slotShift | int64(i*c.each)}
+}
+
+// giver is a peer that is asked.
+type giver struct {
+	source
+	bit    uint8
+	cur    *coming // not all of it was asked for yet
+	lost   []request
+	gone   bool // not asked any more
+	gave   int  // contents
+	missed int  // contents that it did not give
+}
+
+func (g *giver) report(p Peers) {
+	switch {
+	case g.lastSent.IsZero():
+	case g.rtt.Smoothed() > 0:
+		p.Answered(g.addr, g.rtt.Smoothed())
+	}
+}
+
+// deal checks what has come and hands it on.
+func (m *many) deal(ctx context.Context) {
+	for c := range m.work {
+		n := int64(len(c.data))
+		switch {
+		case ctx.Err() != nil:
+		case chunk.Root(c.data) != m.cfg.Items[c.item].BLAKE3:
+			m.bad <- c
+		default:
+			m.cfg.Take(c.item, c.data)
+			m.fetched.Add(n)
+			giveBytes(c.data)
+		}
+		m.dealing.Add(-1)
+		if m.waits.Add(-n) <= manyWaits/2 && m.stuck.CompareAndSwap(true, false) {
+			select {
+			case m.freed <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (m *many) run(ctx context.Context) {
+	m.started = time.Now()
+	m.addGivers(m.cfg.Find(maxAsked))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil && !m.over(time.Now()) {
+		now := time.Now()
+		wait := m.plan(now)
+		m.closeAsk(now)
+		_ = m.cfg.Batch.Flush() // what did not leave is asked for again after its timeout
+		m.tell(now)
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-m.inbox.ready:
+			m.drain()
+		case <-m.freed:
+		case c := <-m.bad:
+			m.wrong(c)
+		case a := <-m.gained:
+			m.addGivers([]netip.AddrPort{a})
+		case a := <-m.plain:
+			m.answersPlain(a, now)
+		case <-timer.C:
+		}
+	}
+	for _, c := range m.coming {
+		m.left = append(m.left, c.item)
+	}
+	m.left = append(m.left, m.again...)
+	for ; m.next < len(m.cfg.Items); m.next++ {
+		m.left = append(m.left, m.next)
+	}
+}
+
+// over says whether nothing is left to be done here.
+func (m *many) over(now time.Time) bool {
+	if m.next == len(m.cfg.Items) && len(m.again) == 0 && len(m.coming) == 0 {
+		return true
+	}
+	for _, g := range m.givers {
+		if !g.gone && (g.proven || g.answers) {
+			return false
+		}
+	}
+	return now.Sub(m.started) >= manyProof
+}
+
+func (m *many) tell(now time.Time) {
+	if m.cfg.Progress == nil || now.Sub(m.told) < progressEvery {
+		return
+	}
+	m.told = now
+	p := ManyProgress{Waiting: m.partly + m.waits.Load(), Asked: len(m.givers)}
+	for _, g := range m.givers {
+		if g.answers {
+			p.Sources++
+		}
+	}
+	m.cfg.Progress(p)
+}
+
+func (m *many) addGivers(addrs []netip.AddrPort) {
+	for _, a := range addrs {
+		if len(m.givers) == manyPeers {
+			return
+		}
+		if m.byAddr[a] != nil || !m.cfg.Peers.Proven(a) {
+			continue
+		}
+		bit := uint8(len(m.givers))
+		g := &giver{source: *newSource(bit, a, m.cfg.Congestion.newControl()), bit: bit}
+		g.proven, g.answered = true, time.Now()
+		m.givers, m.byAddr[a] = append(m.givers, g), g
+	}
+}
+
+// drain takes what has arrived.
+func (m *many) drain() {
+	m.lump = m.inbox.take(m.lump)
+	for i := range m.lump.answers {
+		a := &m.lump.answers[i]
+		a.data = m.lump.bytes[a.begin : a.begin+a.n]
+		m.arrive(a)
+	}
+}
+
+// arrive takes one answer. What was not asked for, of who was not asked, or without our cookie, changes nothing.
+func (m *many) arrive(a *arrival) {
+	g := m.byAddr[a.from]
+	if g == nil || g.gone || !a.proven {
+		return
+	}
+	fl, ok := g.flights.out[request{at: a.offset}.key()]
+	if !ok {
+		return
+	}
+	if step := int(fl.each); a.n > int(fl.n) && g.takesApart(a) == step {
+		around := (a.size - a.n) / (a.n / step)
+		for at := 0; at < a.n; at += step {
+			one := *a
+			one.data = a.data[at:min(at+step, a.n)]
+			one.n = len(one.data)
+			one.offset, one.size = a.offset+int64(at), one.n+around
+			m.arriveOne(g, &one)
+		}
+		return
+	}
+	m.arriveOne(g, a)
+}
+
+func (m *many) arriveOne(g *giver, a *arrival) {
+	r := request{at: a.offset}
+	fl, ok := g.flights.answer(r)
+	if !ok {
+		return
+	}
+	if fl.stamp.late = g.trip(fl, a.at); fl.stamp.late {
+		g.cameLate(fl, a.at)
+	}
+	if !fl.lost {
+		m.giveBack(a.at, g, int(fl.cost)-a.size-wire.HeaderBytes)
+	}
+	m.cfg.Share.Charge(a.at, g.addr, a.size+wire.HeaderBytes)
+	g.control.answered(a.at, fl.stamp, int(fl.cost), g.flights.bytes)
+	g.learnRaw(fl, a)
+	g.learnCost(a.n, a.size)
+	g.via, g.silent, g.answered, g.answers = a.via, 0, a.at, true
+	c := m.coming[uint16(a.offset>>slotShift)]
+	if c == nil || c.of != g {
+		return
+	}
+	i := int(a.offset&(MaxSmall-1)) / c.each
+	switch {
+	case a.eof >= 0 && a.eof != int64(len(c.data)):
+		m.miss(c) // the folder, or the peer, says what is not so
+	case c.has(i):
+	case a.n != len(c.part(i)):
+		m.missing(g, r)
+	default:
+		copy(c.part(i), a.data)
+		c.came[i/64] |= 1 << (i % 64)
+		m.partly += int64(a.n)
+		if c.left--; c.left == 0 {
+			g.gave++
+			m.hand(c)
+		}
+	}
+}
+
+// hand gives a content to the workers, for which there is always room: manyOut bounds what is anywhere.
+func (m *many) hand(c *coming) {
+	m.end(c)
+	m.waits.Add(int64(len(c.data)))
+	m.dealing.Add(1)
+	m.work <- c
+}
+
+// end takes a content out of those that are asked for.
+func (m *many) end(c *coming) {
+	delete(m.coming, c.slot)
+	for i := range c.parts() {
+		if c.has(i) {
+			m.partly -= int64(len(c.part(i)))
+		}
+	}
+	if c.of.cur == c {
+		c.of.cur = nil
+	}
+}
+
+// missing is told that an answer did not come, or not as it was asked for.
+func (m *many) missing(g *giver, r request) {
+	c := m.coming[uint16(r.at>>slotShift)]
+	if c == nil || c.of != g {
+		return
+	}
+	c.lost++
+	switch {
+	case c.left == c.parts() && c.lost >= manyLost, c.lost > c.parts()+16:
+		m.miss(c)
+	default:
+		g.lost = append(g.lost, r)
+	}
+}
+
+// miss is told that a peer does not give a content. One that has only some is not for here.
+func (m *many) miss(c *coming) {
+	g := c.of
+	g.missed++
+	m.elsewhere(c)
+	if g.missed >= manyMisses && g.missed > g.gave/4 {
+		m.drop(g)
+	}
+}
+
+// elsewhere has a content asked for of somebody who was not asked, if there is one.
+func (m *many) elsewhere(c *coming) {
+	m.end(c)
+	giveBytes(c.data)
+	m.tried[c.item] |= 1 << c.of.bit
+	m.retry(c.item)
+}
+
+func (m *many) retry(item int) {
+	for _, g := range m.givers {
+		if !g.gone && m.tried[item]>>g.bit&1 == 0 {
+			m.again = append(m.again, item)
+			return
+		}
+	}
+	m.left = append(m.left, item)
+}
+
+// drop ends the dealings with a peer. What it was asked for is asked of others.
+func (m *many) drop(g *giver) {
+	if g.gone {
+		return
+	}
+	g.gone = true
+	for _, c := range m.coming {
+		if c.of == g {
+			m.elsewhere(c)
+		}
+	}
+	again := m.again
+	m.again = nil
+	for _, item := range again {
+		m.retry(item)
+	}
+}
+
+// wrong is told of a content that is not what its id says. Who gave it is asked no more.
+func (m *many) wrong(c *coming) {
+	m.drop(c.of)
+	m.tried[c.item] |= 1 << c.of.bit
+	m.retry(c.item)
+}
+
+// answersPlain is told that somebody has answered in base64, which is not for here.
+func (m *many) answersPlain(a netip.AddrPort, now time.Time) {
+	g := m.byAddr[a]
+	if g == nil || g.answers {
+		return
+	}
+	if g.raw.plain++; g.raw.plain >= plainLeast {
+		m.drop(g)
+		return
+	}
+	g.flights.giveUp(func(r request, _ flight) { m.missing(g, r) })
+}
+
+// Memory for contents, by size.
+var bytePools [4]sync.Pool
+
+var byteSizes = [len(bytePools)]int{4 << 10, 16 << 10, 64 << 10, MaxSmall}
+
+func takeBytes(n int) []byte {
+	k := 0
+	for byteSizes[k] < n {
+		k++
+	}
+	if p, ok := bytePools[k].Get().(*[]byte); ok {
+		return (*p)[:n]
+	}
+	return make([]byte, n, byteSizes[k])
+}
+
+func giveBytes(b []byte) {
+	for k, size := range byteSizes {
+		if cap(b) == size {
+			bytePools[k].Put(&b)
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package transfer
+
+import (
+	"encoding/hex"
+	"time"
+
+	"sharer/swarm"
+	"sharer/wire"
+)
+
+// manyAsk is the datagram that is being written, with questions for one peer.
+type manyAsk struct {
+	to  *giver // nil: none
+	buf []byte
+	id  []byte
+}
+
+const (
+	askBytes     = 1200     // of questions in a datagram that crosses a network
+	askBytesNear = 16 << 10 // on this machine
+	askOne       = 200      // a question is no longer
+)
+
+// plan does what the clock demands and asks what may be asked. It returns how long nothing more will be due.
+func (m *many) plan(now time.Time) time.Duration {
+	m.wake = now.Add(idleWait)
+	for _, g := range m.givers {
+		if !g.gone {
+			m.expire(g, now)
+		}
+	}
+	if len(m.givers) == 0 {
+		m.addGivers(m.cfg.Find(maxAsked))
+		m.wakeAt(now.Add(50 * time.Millisecond))
+	}
+	m.request(now)
+	for _, g := range m.givers {
+		if sent, ok := g.flights.oldest(); ok && !g.gone {
+			m.wakeAt(sent.Add(g.rto(now)))
+		}
+	}
+	return max(m.wake.Sub(now), minWake)
+}
+
+func (m *many) wakeAt(t time.Time) {
+	if t.Before(m.wake) {
+		m.wake = t
+	}
+}
+
+// expire gives up what is overdue, as Download.expire does.
+func (m *many) expire(g *giver, now time.Time) {
+	if g.flights.live == 0 && g.flights.given.empty() {
+		return
+	}
+	if g.overtaken > 0 && now.Sub(g.overtakenAt) > calmAfter {
+		g.overtaken = 0
+	}
+	timedOut := g.flights.expire(now, g.reorder(), g.rto(now), lateMemory, func(r request, fl flight, _ bool) {
+		m.giveBack(now, g, int(fl.cost))
+		g.control.lost(now, fl.stamp, int(fl.cost), g.flights.bytes)
+		m.missing(g, r)
+	})
+	if !timedOut || now.Sub(g.lastOut) < g.rto(now) {
+		return
+	}
+	g.lastOut = now
+	if g.silent++; g.silent >= manySilent || !g.answers && g.silent >= manyNever {
+		m.drop(g)
+	} else if g.quiet() {
+		g.control.timeout(now)
+	}
+}
+
+// request tops up the windows, some requests of each peer in turn.
+func (m *many) request(now time.Time) {
+	if now.Before(m.stop) {
+		m.wakeAt(m.stop)
+		return
+	}
+	room := m.share()
+	for _, g := range m.givers {
+		room -= g.flights.bytes
+	}
+	const lump = 16
+	for progress := true; progress && room > 0; {
+		progress = false
+		for i := range m.givers {
+			g := m.givers[(m.turn+i)%len(m.givers)]
+			for range lump {
+				cost := m.askOne(g, room, now)
+				if cost == 0 {
+					break
+				}
+				room -= cost
+				progress = true
+			}
+		}
+		m.turn++
+	}
+}
+
+// blocked says whether too much waits for the workers. Then they wake the loop when there is room.
+func (m *many) blocked() bool {
+	if !m.full() {
+		return false
+	}
+	m.stuck.Store(true)
+	return m.full() // else it was freed between: being woken once more is no harm
+}
+
+func (m *many) full() bool {
+	return m.waits.Load() > manyWaits || len(m.coming)+int(m.dealing.Load()) >= manyOut
+}
+
+// askOne asks g for parts of one content, if it may be asked now. It returns what the answers cost, 0: it was not asked.
+func (m *many) askOne(g *giver, room int, now time.Time) int {
+	if g.gone || g.flights.live > 0 && (!g.raw.speaks || g.quiet()) {
+		return 0
+	}
+	c, first, fresh := m.pick(g)
+	if c == nil {
+		g.control.starved(now)
+		return 0
+	}
+	n := m.span(g, c, first, fresh, now)
+	cost := 0
+	for i := first; i < first+n; i++ {
+		cost += g.cost(len(c.part(i)))
+	}
+	if room < cost && room < m.share() || !m.mayAsk(g, cost, now) || !m.withinLimit(cost, now) || !m.write(g, c, first, n, now) {
+		if !fresh {
+			g.lost = append(g.lost, c.request(first))
+		}
+		return 0
+	}
+	for i := first; i < first+n; i++ {
+		m.sent(g, c, i, i > first, now)
+	}
+	if fresh {
+		if c.next += n; c.next == c.parts() {
+			g.cur = nil
+		}
+	}
+	return cost
+}
+
+// pick chooses what g is asked for: a part that was lost, else the next one of a content; fresh tells which.
+func (m *many) pick(g *giver) (c *coming, part int, fresh bool) {
+	for k := len(g.lost) - 1; k >= 0; k-- {
+		r := g.lost[k]
+		g.lost = g.lost[:k]
+		c := m.coming[uint16(r.at>>slotShift)]
+		if c == nil || c.of != g {
+			continue
+		}
+		if i := int(r.at&(MaxSmall-1)) / c.each; !c.has(i) {
+			return c, i, false
+		}
+	}
+	if g.cur == nil && !m.begin(g) {
+		return nil, 0, false
+	}
+	return g.cur, g.cur.next, true
+}
+
+// begin takes the next content for g.
+func (m *many) begin(g *giver) bool {
+	if m.blocked() {
+		return false
+	}
+	item := -1
+	for k, i := range m.again {
+		if m.tried[i]>>g.bit&1 == 0 {
+			item = i
+			m.again = append(m.again[:k], m.again[k+1:]...)
+			break
+		}
+	}
+	if item < 0 {
+		if m.next == len(m.cfg.Items) {
+			return m.relieve(g)
+		}
+		item = m.next
+		m.next++
+	}
+	for m.coming[m.seq] != nil {
+		m.seq++
+	}
+	c := &coming{item: item, slot: m.seq, of: g, data: takeBytes(int(m.cfg.Items[item].Size)), each: maxAnswer}
+	if !g.near {
+		c.each = evenly(len(c.data), rawPartBytes)
+	}
+	c.left = c.parts()
+	m.seq++
+	m.coming[c.slot] = c
+	g.cur = c
+	return true
+}
+
+// relieve has g take what those were asked for who have never answered, when nothing else is left. False: that is nothing.
+func (m *many) relieve(g *giver) bool {
+	if !g.answers {
+		return false
+	}
+	for _, o := range m.givers {
+		if !o.gone && !o.answers && o.flights.live > 0 {
+			m.drop(o)
+		}
+	}
+	return len(m.again) > 0 && m.begin(g)
+}
+
+// span is how many parts one question is for: on this machine one, which is as long as an answer can be; else so
+// many that several questions fill the window, once the peer is known to answer each by a datagram of its own.
+func (m *many) span(g *giver, c *coming, first int, fresh bool, now time.Time) int {
+	if g.near || !fresh {
+		return 1
+	}
+	n := min(c.parts()-first, max(min(g.control.window()/8, maxAnswer)/c.each, 1))
+	if n == 1 || g.each.known {
+		return n
+	}
+	if c.each >= leastEach && g.each.more(now, 1) {
+		return 2
+	}
+	return 1
+}
+
+// mayAsk says whether g may get a question now whose answers cost so much.
+func (m *many) mayAsk(g *giver, cost int, now time.Time) bool {
+	if now.Before(g.nextAsk) {
+		m.wakeAt(g.nextAsk)
+		return false
+	}
+	if g.flights.live == 0 {
+		if ok, next := m.cfg.Peers.MayRequest(g.addr, now); !ok {
+			g.nextAsk = orLater(next, now)
+			m.wakeAt(g.nextAsk)
+			return false
+		}
+		if !g.lastSent.IsZero() && now.Sub(g.lastSent) > max(g.rto(now), time.Second) {
+			g.control.restart(now)
+		}
+	}
+	if g.flights.live > 0 && g.flights.bytes+cost > g.control.window() {
+		return false
+	}
+	ok, wait := g.pacer.allows(now, g.control.pace(), cost)
+	if ok {
+		if wait = max(m.cfg.Down.WaitPeer(now, g.addr, cost), m.cfg.Up.WaitPeer(now, g.addr, requestCost)); wait > 0 {
+			g.control.starved(now)
+			ok = false
+		}
+	}
+	if !ok {
+		m.wakeAt(now.Add(wait))
+	}
+	return ok
+}
+
+// withinLimit says whether the limits of all peers together let another question out and its answers come.
+func (m *many) withinLimit(cost int, now time.Time) bool {
+	if wait := max(m.cfg.Down.WaitAll(now, cost), m.cfg.Share.WaitAll(now, cost), m.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
+		m.stop = now.Add(wait)
+		m.wakeAt(m.stop)
+		return false
+	}
+	return true
+}
+
+func (m *many) giveBack(now time.Time, g *giver, n int) {
+	m.cfg.Down.Return(now, g.addr, n)
+	m.cfg.Share.Return(now, g.addr, n)
+}
+
+// write puts a question into the datagram that is being written, or into a new one. To who has not answered raw yet one goes alone.
+func (m *many) write(g *giver, c *coming, first, n int, now time.Time) bool {
+	a := &m.asking
+	most := askBytes
+	if g.near {
+		most = askBytesNear
+	}
+	if a.to != g || !g.raw.speaks || len(a.buf)+askOne > most {
+		m.closeAsk(now)
+		buf, ok := m.cfg.Batch.Open(g.addr, g.via, swarm.Request)
+		if !ok {
+			return false
+		}
+		a.to, a.buf = g, buf
+	} else {
+		a.buf = append(a.buf, ',')
+	}
+	a.id = hex.AppendEncode(append(a.id[:0], "blake3/"...), m.cfg.Items[c.item].BLAKE3[:])
+	q := wire.PleaseSendContent{ID: a.id, Offset: int64(first * c.each), Raw: m.prefix | wire.Handle(c.slot)}
+	for i := first; i < first+n; i++ {
+		q.Length += int64(len(c.part(i)))
+	}
+	if n > 1 {
+		q.Each = int64(c.each)
+	}
+	a.buf = wire.AppendMessage(a.buf, &q)
+	return true
+}
+
+// closeAsk sends what is being written.
+func (m *many) closeAsk(now time.Time) {
+	a := &m.asking
+	if a.to == nil {
+		return
+	}
+	if size := m.cfg.Batch.Close(a.buf, 0); size > 0 {
+		m.cfg.Up.TakeAll(now, size+wire.HeaderBytes)
+		m.cfg.Up.TakePeer(now, a.to.addr, size+wire.HeaderBytes)
+	}
+	a.to, a.buf = nil, nil
+}
+
+// sent notes that a part was asked for; next: not as the first one of its question.
+func (m *many) sent(g *giver, c *coming, part int, next bool, now time.Time) {
+	n := len(c.part(part))
+	cost := g.cost(n)
+	m.cfg.Down.TakeAll(now, cost)
+	m.cfg.Down.TakePeer(now, g.addr, cost)
+	m.cfg.Share.TakeAll(now, cost)
+	g.flights.add(c.request(part), flight{
+		sent: now, n: int32(n), cost: int32(cost), part: true, each: int32(c.each), next: next, raw: true,
+		stamp: g.control.sent(now, cost, g.flights.bytes+cost),
+	})
+	g.pacer.spend(cost)
+	g.lastSent = now
+}
