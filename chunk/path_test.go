@@ -93,6 +93,58 @@ func TestPathsAndPieces(t *testing.T) {
 	}
 }
 
+// TestPiecesUnderPaths verifies pieces whose parents are not held by a node of a path high above them: its own and its sibling's, bit by
+// bit, and no others.
+func TestPiecesUnderPaths(t *testing.T) {
+	r := rand.New(rand.NewPCG(24, 25))
+	for _, size := range []int{257 * 4096, 400*4096 + 1, 640 * 4096, 1100*4096 - 7, 1153 * 4096, 1280 * 4096} {
+		content := random(24, size)
+		sums, file := treeOf(t, content)
+		s := ShapeOf(int64(size))
+		ps := pieces(s, file)
+		leaves := LeafCVs(nil, content, 0)
+		for _, b := range []int64{0, s.Blocks() - 1, r.Int64N(s.Blocks())} {
+			var m memory
+			tree := NewTree(sums.BLAKE3, int64(size), &m, 0)
+			if err := tree.PutPath(b, pathOf(s, file, b)); err != nil {
+				t.Fatal(err)
+			}
+			for j := range (s.Blocks() + pieceNodes - 1) / pieceNodes {
+				p := s.LeafPiece(j * pieceNodes)
+				if s.Levels() <= pieceLevels || j/2 != b/pieceNodes/2 {
+					if err := tree.Put(p, ps[p]); err != ErrNoParent {
+						t.Fatalf("size %d: leaves %d beside the path of block %d: %v", size, j, b, err)
+					}
+					continue
+				}
+				for i := 0; i < len(ps[p]); i += 32 {
+					wrong := slices.Clone(ps[p])
+					wrong[i+r.IntN(32)] ^= 1 << r.IntN(8)
+					if err := tree.Put(p, wrong); err != ErrBadTree {
+						t.Fatalf("size %d, leaves %d: a bit at %d: %v", size, j, i, err)
+					}
+				}
+				if err := tree.Put(p, ps[p]); err != nil {
+					t.Fatalf("size %d: leaves %d under the path of block %d: %v", size, j, b, err)
+				}
+				end := min((j+1)*pieceNodes, s.Blocks())
+				got, err := tree.Leaves(j*pieceNodes, int(end-j*pieceNodes), nil)
+				if err != nil || !slices.Equal(got, leaves[j*pieceNodes:end]) {
+					t.Fatalf("size %d: leaves %d: %v", size, j, err)
+				}
+			}
+			for p, data := range ps { // the pieces between come later
+				if err := tree.Put(p, data); err != nil {
+					t.Fatalf("size %d, piece %d: %v", size, p, err)
+				}
+			}
+			if !tree.Complete() || !slices.Equal(m.b, file) {
+				t.Errorf("size %d: the tree is another", size)
+			}
+		}
+	}
+}
+
 // A path of a false size is refused, or ends at what no last block matches.
 func TestPathOfFalseSize(t *testing.T) {
 	for _, size := range treeSizes {

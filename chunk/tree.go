@@ -45,7 +45,7 @@ type Tree struct {
 	have   pieceSet
 	nodes  [pieceSize]byte // scratch: the nodes above a piece, or the piece itself
 
-	early     [earlyPaths]earlyLeaves // of paths that came before their pieces; the oldest gives way
+	early     [earlyPaths]earlyPath // of paths that came before their pieces; the oldest gives way
 	nextEarly int
 }
 
@@ -67,7 +67,7 @@ func (t *Tree) Root() Hash { return t.root }
 func (t *Tree) Shape() Shape { return t.shape }
 
 // Put verifies one piece and writes it. data must be exactly the piece. The error is ErrBadTree when the piece
-// contradicts what is known, ErrNoParent when nothing is known to compare it with, fs.ErrClosed when the tree was
+// contradicts what is known, ErrNoParent when nothing is known to compare it with (neither its parent nor a path above it), fs.ErrClosed when the tree was
 // given up for that of another size, or that of the backing. A piece that is already verified is left alone, whatever
 // data is.
 func (t *Tree) Put(piece int, data []byte) error {
@@ -102,7 +102,7 @@ func (t *Tree) verifyLocked(piece int, data []byte) error {
 		return t.verifyHead(data)
 	}
 	if !t.have.has(t.shape.Parent(piece)) {
-		return ErrNoParent
+		return t.verifyEarlyLocked(piece, data)
 	}
 	level, j, _ := t.shape.place(piece)
 	above := t.nodes[:(len(data)/nodeSize+1)/2*nodeSize]
@@ -169,7 +169,7 @@ func (t *Tree) Has(piece int) bool {
 func (t *Tree) HasLeaf(block int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, early := t.earlyLocked(block)
+	_, early := t.earlyLocked(0, block)
 	return early || t.hasLeafLocked(block)
 }
 
@@ -199,7 +199,7 @@ func (t *Tree) Leaves(first int64, n int, dst []Hash) ([]Hash, error) {
 	had := len(dst)
 	for first < end {
 		if !t.hasLeafLocked(first) {
-			cv, ok := t.earlyLocked(first)
+			cv, ok := t.earlyLocked(0, first)
 			if !ok {
 				return dst[:had], ErrNoParent
 			}
@@ -297,7 +297,7 @@ func (t *Tree) ReadAt(p []byte, off int64) (n int, err error) {
 func (t *Tree) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed, t.have, t.early = true, pieceSet{}, [earlyPaths]earlyLeaves{}
+	t.closed, t.have, t.early = true, pieceSet{}, [earlyPaths]earlyPath{}
 }
 
 // pieceSet is a sparse set of piece numbers.
