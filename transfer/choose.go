@@ -14,6 +14,11 @@ func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, 
 			return request{at: b * chunk.BlockSize}, chunk.BlockSize, d.blockLen(b), true
 		}
 	}
+	if d.turns++; d.turns%laterEvery == 0 {
+		if r, n, ok := d.pieceLater(s); ok {
+			return r, n, n, true
+		}
+	}
 	if d.asksTree(s) {
 		if off, n, ok := d.tree.next(func(block int64) bool { return d.hasPath(s, block) }); ok {
 			return request{tree: true, at: off}, n, n, true
@@ -24,7 +29,8 @@ func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, 
 	}
 	block, ok := d.pickBlock(s, now)
 	if !ok {
-		return request{}, 0, 0, false
+		r, n, ok = d.pieceLater(s)
+		return r, n, n, ok
 	}
 	return request{at: block * chunk.BlockSize}, chunk.BlockSize, d.blockLen(block), true
 }

@@ -193,6 +193,7 @@ type Download struct {
 	stopLim      time.Time // the limiter says: not before
 	wake         time.Time // a pacer says: again then; zero: none
 	turn         int
+	turns        int           // choices of what to ask
 	left         time.Duration // what the fast peers that have everything take for what is left, 0: not known
 	contradicted bool          // a peer that was asked by the other hash sent something else
 	moved        int           // addresses taken from answers that nobody was asked for

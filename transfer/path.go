@@ -26,6 +26,7 @@ type path struct {
 	weak   bool   // some of it came without the peer's cookie
 	lost   int
 	over   bool // it was verified, or given up
+	good   bool // it was verified
 }
 
 // span is nodes that are one request.
@@ -121,6 +122,23 @@ func (t *treeFetch) pathOf(block int64) *path {
 func (t *treeFetch) awaits(block int64) bool {
 	p := t.pathOf(block)
 	return p != nil && !p.over
+}
+
+// underPath says whether the piece with a block's leaf is verified by a node of a path that is here or on the way: by one of the two
+// on the level 7 above, below which two pieces of leaves lie.
+func (t *treeFetch) underPath(block int64) bool {
+	const up = 8
+	for _, p := range t.paths {
+		if p.over && !p.good || t.shape.Levels() < up {
+			continue
+		}
+		for _, b := range p.blocks {
+			if b>>up == block>>up {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nextSpan is the first span of a path to be asked for. None is out twice: what answers one could not be told from what answers

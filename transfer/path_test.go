@@ -143,3 +143,58 @@ func TestWantPath(t *testing.T) {
 		t.Error("a path is asked for where the head has all of the tree")
 	}
 }
+
+// Under a path nothing but the piece with the leaf is waited for. The pieces between come when there is time, or when something else
+// needs them, and all of them do.
+func TestPiecesBetweenComeLater(t *testing.T) {
+	const size = 3 << 20
+	root, file := treeFor(t, size)
+	tree := chunk.NewTree(root, size, new(treeBytes), 0)
+	f := newTreeFetch(tree.Shape())
+	const block = 700
+	f.wantPath(tree, []int64{block})
+	if f.wantLeaf(tree, block) || len(f.queue) != 1 || f.queue[0].piece != f.shape.LeafPiece(block) || len(f.later) != 0 {
+		t.Fatalf("%+v is waited for", f.queue)
+	}
+	if f.wantLeaf(tree, block-128); len(f.queue) != 2 {
+		t.Fatalf("%+v is waited for, with the piece beside it", f.queue)
+	}
+	p := f.paths[0]
+	for i := range p.spans {
+		p.spans[i].data = file[p.spans[i].at:p.spans[i].end()]
+	}
+	if err := tree.PutPath(block, p.nodes(f.shape, block)); err != nil {
+		t.Fatal(err)
+	}
+	p.over, p.good = true, true
+	f.early = append(f.early, block)
+	f.wantEarly(tree)
+	f.wantEarly(tree)
+	path := f.shape.PathPieces(block, nil)
+	if len(f.later) != len(path)-1 || len(f.early) != 1 {
+		t.Fatalf("%+v of %d come later", f.later, path)
+	}
+	f.wantLeaf(tree, 0) // under no path
+	if len(f.queue) != 2+len(f.shape.PathPieces(0, nil)) || len(f.later) >= len(path)-1 {
+		t.Errorf("%+v is waited for, later %+v", f.queue, f.later)
+	}
+	anybody := func(int64) bool { return true }
+	for next := range 2 {
+		for {
+			off, n, ok := f.next(anybody)
+			if next == 1 {
+				off, n, ok = f.nextLater(anybody)
+			}
+			if !ok {
+				break
+			}
+			if err := tree.Put(f.shape.PieceAt(off), file[off:off+int64(n)]); err != nil {
+				t.Errorf("the piece at %d: %v", off, err)
+			}
+			delete(f.out, f.shape.PieceAt(off))
+		}
+	}
+	if f.wantEarly(tree); len(f.early) != 0 {
+		t.Errorf("pieces of %d are not here", f.early)
+	}
+}

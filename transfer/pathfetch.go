@@ -157,12 +157,39 @@ func (d *Download) followPath(s *source, p *path, now time.Time) {
 			d.handIfReady(st)
 		}
 	}
+	p.good = true
+	d.tryStash(now)
 }
 
-// wantEarly queues the pieces of blocks that were verified without: others ask for them, and after a crash they are what shows that the
-// blocks are good.
+// laterEvery is one of how many questions for a block or piece that may be for a piece nobody waits for, while there is other work.
+const laterEvery = 8
+
+// pieceLater takes a piece that nobody waits for.
+func (d *Download) pieceLater(s *source) (r request, n int, ok bool) {
+	if len(d.tree.later) == 0 || !d.asksTree(s) {
+		return request{}, 0, false
+	}
+	off, n, ok := d.tree.nextLater(func(block int64) bool { return d.hasPath(s, block) })
+	return request{tree: true, at: off}, n, ok
+}
+
+// wantEarly queues the pieces on the way to blocks that were verified by a path, for when there is time: others ask for them, and after a crash
+// they are what shows that blocks are good.
 func (t *treeFetch) wantEarly(f *chunk.Tree) {
-	t.early = slices.DeleteFunc(t.early, func(b int64) bool { return t.wantLeaf(f, b) })
+	if len(t.early) == 0 {
+		return
+	}
+	t.early = slices.DeleteFunc(t.early, func(b int64) bool {
+		here := true
+		t.path = t.shape.PathPieces(b, t.path[:0])
+		for _, p := range t.path {
+			if here = here && f.Has(p); t.lacks(f, p) {
+				t.queued[p] = true
+				t.later = append(t.later, wantedPiece{p, b})
+			}
+		}
+		return here
+	})
 }
 
 // earlyIn are those blocks of a stripe whose leaf came by a path.

@@ -19,13 +19,14 @@ const maxStash = 24
 type treeFetch struct {
 	shape  chunk.Shape
 	queue  []wantedPiece // and not out
+	later  []wantedPiece // not out, and nobody waits for them
 	queued map[int]bool
 	out    map[int]int64 // the block that each is wanted for
 	stash  map[int]stashed
 	cursor int // TreeOnly: pieces below are wanted already
 	path   []int
 	paths  []*path
-	early  []int64 // blocks that were verified by a path, and whose pieces are not here yet
+	early  []int64 // blocks whose path was verified, and whose pieces are not all here yet
 }
 
 // wantedPiece is a piece of the tree, and the block that it is wanted for, -1: for none. Who
@@ -55,6 +56,10 @@ func (t *treeFetch) wantLeaf(f *chunk.Tree, block int64) bool {
 	if t.shape.Blocks() <= 1 || f.Has(t.shape.LeafPiece(block)) {
 		return true
 	}
+	if t.underPath(block) { // it is all that is needed
+		t.want(f, t.shape.LeafPiece(block), block)
+		return false
+	}
 	t.path = t.shape.PathPieces(block, t.path[:0])
 	for _, p := range t.path {
 		t.want(f, p, block)
@@ -63,22 +68,41 @@ func (t *treeFetch) wantLeaf(f *chunk.Tree, block int64) bool {
 }
 
 func (t *treeFetch) want(f *chunk.Tree, piece int, block int64) {
-	_, early := t.stash[piece]
-	if _, out := t.out[piece]; early || out || t.queued[piece] || f.Has(piece) {
-		return
+	if t.queued[piece] {
+		if i := slices.IndexFunc(t.later, func(w wantedPiece) bool { return w.piece == piece }); i >= 0 {
+			t.queue = append(t.queue, t.later[i])
+			t.later = slices.Delete(t.later, i, i+1)
+		}
+	} else if t.lacks(f, piece) {
+		t.queued[piece] = true
+		t.queue = append(t.queue, wantedPiece{piece, block})
 	}
-	t.queued[piece] = true
-	t.queue = append(t.queue, wantedPiece{piece, block})
+}
+
+// lacks says whether a piece is neither here nor on its way.
+func (t *treeFetch) lacks(f *chunk.Tree, piece int) bool {
+	_, early := t.stash[piece]
+	_, out := t.out[piece]
+	return !early && !out && !t.queued[piece] && !f.Has(piece)
 }
 
 // next takes the first wanted piece that fits says a peer has, of those for a block.
 func (t *treeFetch) next(fits func(block int64) bool) (off int64, n int, ok bool) {
-	i := slices.IndexFunc(t.queue, func(w wantedPiece) bool { return fits(w.block) })
+	return t.nextOf(&t.queue, fits)
+}
+
+// nextLater is next of what nobody waits for.
+func (t *treeFetch) nextLater(fits func(block int64) bool) (off int64, n int, ok bool) {
+	return t.nextOf(&t.later, fits)
+}
+
+func (t *treeFetch) nextOf(queue *[]wantedPiece, fits func(block int64) bool) (off int64, n int, ok bool) {
+	i := slices.IndexFunc(*queue, func(w wantedPiece) bool { return fits(w.block) })
 	if i < 0 {
 		return 0, 0, false
 	}
-	w := t.queue[i]
-	t.queue = slices.Delete(t.queue, i, i+1)
+	w := (*queue)[i]
+	*queue = slices.Delete(*queue, i, i+1)
 	delete(t.queued, w.piece)
 	off, n = t.shape.Piece(w.piece)
 	t.out[w.piece] = w.block
@@ -180,13 +204,20 @@ func (d *Download) putPiece(s *source, w wantedPiece, data []byte, sure bool, no
 	}
 	d.lastGood = now
 	s.lastGot = now
-	if len(d.tree.stash) == 0 {
-		return
-	}
 	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
 		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == w.piece {
 			delete(d.tree.stash, child)
 			d.putPiece(st.from, wantedPiece{child, st.block}, st.data, st.sure, now)
+		}
+	}
+}
+
+// tryStash looks at what waits, once a path has come that may verify it.
+func (d *Download) tryStash(now time.Time) {
+	for _, piece := range slices.Sorted(maps.Keys(d.tree.stash)) {
+		if st, ok := d.tree.stash[piece]; ok {
+			delete(d.tree.stash, piece)
+			d.putPiece(st.from, wantedPiece{piece, st.block}, st.data, st.sure, now)
 		}
 	}
 }
