@@ -41,11 +41,11 @@ func (d *Daemon) openMirrors() error {
 	if err != nil {
 		return err
 	}
-	if remote == nil {
-		_, err = d.OfferUnder(blobs.Dir())
-	} else {
-		_, err = d.OfferUnder(remote.Dir())
+	contents := blobs.Dir()
+	if remote != nil {
+		contents = remote.Dir()
 	}
+	offered, err := d.OfferUnder(contents)
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,11 @@ func (d *Daemon) openMirrors() error {
 	d.unlatest = d.OnLatest(func(r identity.Record) {
 		set.Pushed(r)
 		d.denyNews(r)
+	})
+	d.wg.Go(func() {
+		if err := set.Reoffer(d.ctx, offered); err != nil && d.ctx.Err() == nil {
+			d.log.Warn("contents of mirrors could not be offered again", "err", err)
+		}
 	})
 	d.wg.Go(d.watchDeny)
 	d.wg.Go(d.followDeny)

@@ -128,6 +128,9 @@ func (b *Blobs) Open(_ context.Context, h chunk.Hash, size int64) (io.ReadSeekCl
 	return file, nil
 }
 
+// adopt has nothing to take over: what lies here under its name is known by that.
+func (b *Blobs) adopt(context.Context, []folder.File) ([]Kept, error) { return nil, nil }
+
 // aside moves a content away. What was put aside longest ago goes when more lies there than may; also the new one, if it is
 // too large by itself.
 func (b *Blobs) aside(h chunk.Hash, at time.Time) (removed int, err error) {

@@ -62,78 +62,19 @@ func (m *Mirror) fetch(ctx context.Context, files Files, p *Plan) (got fetched, 
 	return got, err
 }
 
-// group fetches some contents, syncs them, and has them served. The error says how many did not come. slow is whether the
+// group brings some contents, syncs them, and has them served. The error says how many did not come. slow is whether the
 // swarm was slow before, and says it to the next group.
 func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File, slow *bool) (got fetched, err error) {
-	blobs := m.set.cfg.Blobs
-	byName := make(map[string]folder.File, len(files))
-	want := make([]folder.File, 0, len(files))
-	for _, f := range files {
-		name := NewName(f.BLAKE3)
-		byName[name] = f
-		want = append(want, folder.File{Path: name, Size: f.Size, BLAKE3: f.BLAKE3, SHA256: f.SHA256})
+	files, err = m.adopt(ctx, files)
+	if err != nil || len(files) == 0 {
+		return got, err
 	}
-	var good []folder.File
-	var first error
-	came := make(map[string]bool, len(files))
-	copies := len(spec.HTTP) > 0 && m.set.cfg.HTTP != nil
-	take := func(f folder.File, from *int64) {
-		if copies {
-			_ = os.Remove(filepath.Join(blobs.New(), f.Path+plainSuffix)) // what a plain copy has begun; there may be nothing
-		}
-		came[f.Path] = true
-		good = append(good, byName[f.Path])
-		*from += f.Size
-		m.mu.Lock()
-		m.done += f.Size
-		m.mu.Unlock()
-	}
-	swarm := func(want []folder.File, watched bool) error {
-		return m.fromSwarm(ctx, Order{Dir: blobs.New(), Files: want, Down: spec.Rules.Down}, func(f folder.File, err error) {
-			if err == nil {
-				take(f, &got.swarm)
-			} else if first == nil {
-				first = err
-			}
-		}, watched)
-	}
-	missing := func() (rest []folder.File) {
-		for _, f := range want {
-			if !came[f.Path] {
-				rest = append(rest, f)
-			}
-		}
-		return rest
-	}
-	plain := func() {
-		rest := missing()
-		for i := range rest {
-			rest[i] = byName[rest[i].Path]
-		}
-		m.fromPlain(ctx, spec, rest, func(f folder.File) {
-			f.Path = NewName(f.BLAKE3)
-			take(f, &got.http)
-		})
-	}
-	if copies && *slow {
-		plain() // the swarm is for what is not there
-	}
-	if rest := missing(); len(rest) > 0 {
-		err = swarm(rest, copies && !*slow)
-	}
-	if copies && !*slow && ctx.Err() == nil && len(came) < len(want) {
-		*slow = errors.Is(err, errSlow)
-		plain()
-		if rest := missing(); *slow && len(rest) > 0 && ctx.Err() == nil {
-			err = swarm(rest, false) // better slow than not at all
-		}
-	}
-	if errors.Is(err, errSlow) {
-		err = nil
-	}
+	b := newBringing(m, spec, files)
+	err = b.run(ctx, slow)
+	good := b.good
 	for i := range good {
 		if good[i].SHA256 == (chunk.Hash{}) && err == nil {
-			good[i].SHA256, err = sha256Of(ctx, filepath.Join(blobs.New(), NewName(good[i].BLAKE3)), good[i])
+			good[i].SHA256, err = sha256Of(ctx, filepath.Join(m.set.cfg.Blobs.New(), NewName(good[i].BLAKE3)), good[i])
 		}
 	}
 	kept, keepErr := m.set.contents.Keep(ctx, good)
@@ -141,9 +82,124 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File, slow
 		keepErr = offerErr
 	}
 	if err = errors.Join(err, keepErr); err == nil && len(good) < len(files) {
-		err = fmt.Errorf("%d of %d contents did not come: %w", len(files)-len(good), len(files), first)
+		err = fmt.Errorf("%d of %d contents did not come: %w", len(files)-len(good), len(files), b.first)
 	}
-	return got, err
+	return b.got, err
+}
+
+// adopt takes over what lies where contents are kept from before, has it served, and returns the rest.
+func (m *Mirror) adopt(ctx context.Context, files []folder.File) (rest []folder.File, err error) {
+	kept, err := m.set.contents.adopt(ctx, files)
+	if err != nil || len(kept) == 0 {
+		return files, err
+	}
+	if err := m.set.cfg.Shelf.Offer(kept); err != nil {
+		return nil, err
+	}
+	is := make(map[chunk.Hash]bool, len(kept))
+	for _, k := range kept {
+		is[k.Sums.BLAKE3] = true
+		m.came(k.Sums.Size)
+	}
+	for _, f := range files {
+		if !is[f.BLAKE3] {
+			rest = append(rest, f)
+		}
+	}
+	return rest, nil
+}
+
+// came counts for who looks.
+func (m *Mirror) came(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += bytes
+}
+
+// bringing is the fetching of one group, from the swarm and from plain copies. One goroutine runs it; take is never
+// called concurrently.
+type bringing struct {
+	m      *Mirror
+	spec   Spec
+	want   []folder.File          // under the names that they arrive by
+	byName map[string]folder.File // as they are in the folder
+	copies bool                   // there are plain ones
+
+	there map[string]bool
+	good  []folder.File
+	got   fetched
+	first error // why something did not come
+}
+
+func newBringing(m *Mirror, spec Spec, files []folder.File) *bringing {
+	b := &bringing{m: m, spec: spec, byName: make(map[string]folder.File, len(files)), there: make(map[string]bool, len(files)), copies: len(spec.HTTP) > 0 && m.set.cfg.HTTP != nil}
+	for _, f := range files {
+		name := NewName(f.BLAKE3)
+		b.byName[name] = f
+		b.want = append(b.want, folder.File{Path: name, Size: f.Size, BLAKE3: f.BLAKE3, SHA256: f.SHA256})
+	}
+	return b
+}
+
+func (b *bringing) run(ctx context.Context, slow *bool) (err error) {
+	if b.copies && *slow {
+		b.plain(ctx) // the swarm is for what is not there
+	}
+	if rest := b.missing(); len(rest) > 0 {
+		err = b.swarm(ctx, rest, b.copies && !*slow)
+	}
+	if b.copies && !*slow && ctx.Err() == nil && len(b.there) < len(b.want) {
+		*slow = errors.Is(err, errSlow)
+		b.plain(ctx)
+		if rest := b.missing(); *slow && len(rest) > 0 && ctx.Err() == nil {
+			err = b.swarm(ctx, rest, false) // better slow than not at all
+		}
+	}
+	if errors.Is(err, errSlow) {
+		return nil
+	}
+	return err
+}
+
+func (b *bringing) missing() (rest []folder.File) {
+	for _, f := range b.want {
+		if !b.there[f.Path] {
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
+func (b *bringing) take(f folder.File, from *int64) {
+	if b.copies {
+		_ = os.Remove(filepath.Join(b.m.set.cfg.Blobs.New(), f.Path+plainSuffix)) // what a plain copy has begun; there may be nothing
+	}
+	b.there[f.Path] = true
+	b.good = append(b.good, b.byName[f.Path])
+	*from += f.Size
+	b.m.came(f.Size)
+}
+
+func (b *bringing) swarm(ctx context.Context, files []folder.File, watched bool) error {
+	o := Order{Dir: b.m.set.cfg.Blobs.New(), Files: files, Down: b.spec.Rules.Down}
+	return b.m.fromSwarm(ctx, o, func(f folder.File, err error) {
+		if err == nil {
+			b.take(f, &b.got.swarm)
+		} else if b.first == nil {
+			b.first = err
+		}
+	}, watched)
+}
+
+func (b *bringing) plain(ctx context.Context) {
+	rest := b.missing()
+	for i := range rest {
+		rest[i] = b.byName[rest[i].Path]
+	}
+	b.m.fromPlain(ctx, b.spec, rest, func(f folder.File) {
+		f.Path = NewName(f.BLAKE3)
+		b.take(f, &b.got.http)
+	})
 }
 
 func sumFile(ctx context.Context, path string, size int64) (chunk.Sums, error) {

@@ -208,3 +208,26 @@ func TestTwoDisks(t *testing.T) {
 		}
 	}
 }
+
+// TestReoffer: when it was lost what is served, all of it is again, and nothing is done when it was not.
+func TestReoffer(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(20, "one"))
+	set, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	s.mu.Lock()
+	was := s.offered
+	s.offered = map[string]Kept{}
+	s.mu.Unlock()
+	if err := set.Reoffer(t.Context(), 21); err != nil || len(s.offered) > 0 {
+		t.Errorf("nothing was lost, and %d are offered again; %v", len(s.offered), err)
+	}
+	if err := set.Reoffer(t.Context(), 20); err != nil || len(s.offered) != 21 {
+		t.Errorf("%d are offered again, want 21; %v", len(s.offered), err)
+	}
+	for path, k := range s.offered {
+		if k != was[path] {
+			t.Errorf("%s: %+v, was %+v", path, k, was[path])
+		}
+	}
+}

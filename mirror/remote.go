@@ -41,7 +41,10 @@ func OpenRemote(ctx context.Context, dir, arrivals string, store Store) (*Remote
 		return nil, err
 	}
 	r := &Remote{store: store, trees: trees, arrivals: arrivals, windows: newCache()}
-	return r, r.recover(ctx)
+	if err := r.recover(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.find(ctx)
 }
 
 // recover removes from the store what has a tree that did not get its name, or lost it.
@@ -90,8 +93,9 @@ func (r *Remote) Keep(ctx context.Context, fetched []folder.File) (kept []Kept, 
 	for i, f := range fetched {
 		if errs[i] == nil {
 			var k Kept
-			if k, errs[i] = r.name(f); errs[i] == nil {
+			if k, errs[i] = r.name(f.BLAKE3, "", chunk.Sums{BLAKE3: f.BLAKE3, SHA256: f.SHA256, Size: f.Size}); errs[i] == nil {
 				kept = append(kept, k)
+				errs[i] = os.Remove(filepath.Join(r.arrivals, NewName(f.BLAKE3)))
 			}
 		}
 	}
@@ -108,20 +112,12 @@ func (r *Remote) put(ctx context.Context, f folder.File) (err error) {
 		return err
 	}
 	defer in.Close()
-	tree, err := os.OpenFile(filepath.Join(r.trees.New(), NewName(f.BLAKE3)), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, tree.Close()) }()
-	sums, err := chunk.Sum(ctx, in, f.Size, tree, nil)
+	sums, err := makeTree(ctx, in, f.Size, filepath.Join(r.trees.New(), NewName(f.BLAKE3)))
 	if err != nil {
 		return err
 	}
 	if sums.BLAKE3 != f.BLAKE3 || f.SHA256 != (chunk.Hash{}) && sums.SHA256 != f.SHA256 {
 		return fmt.Errorf("%s is not what was fetched: it is not written to the store", f.BLAKE3)
-	}
-	if _, err := tree.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(f.Size)), chunk.ShapeOf(f.Size).FileSize()); err != nil {
-		return err
 	}
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -132,21 +128,31 @@ func (r *Remote) put(ctx context.Context, f folder.File) (err error) {
 	return nil
 }
 
-// name makes a content one that is there.
-func (r *Remote) name(f folder.File) (Kept, error) {
-	to := r.trees.Path(f.BLAKE3)
+// makeTree hashes size bytes, and writes what is kept of them: the tree, and the size.
+func makeTree(ctx context.Context, in io.Reader, size int64, path string) (sums chunk.Sums, err error) {
+	tree, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return sums, err
+	}
+	defer func() { err = errors.Join(err, tree.Close()) }()
+	if sums, err = chunk.Sum(ctx, in, size, tree, nil); err != nil {
+		return sums, err
+	}
+	_, err = tree.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(size)), chunk.ShapeOf(size).FileSize())
+	return sums, err
+}
+
+// name makes a content one that is there: its tree was made under its hash and a suffix.
+func (r *Remote) name(h chunk.Hash, suffix string, sums chunk.Sums) (Kept, error) {
+	to := r.trees.Path(h)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return Kept{}, err
 	}
-	if err := os.Rename(filepath.Join(r.trees.New(), NewName(f.BLAKE3)), to); err != nil {
+	if err := os.Rename(filepath.Join(r.trees.New(), NewName(h)+suffix), to); err != nil {
 		return Kept{}, err
 	}
-	r.windows.forget(f.BLAKE3)
-	k, err := keptAt(to, chunk.Sums{BLAKE3: f.BLAKE3, SHA256: f.SHA256, Size: f.Size})
-	if err != nil {
-		return Kept{}, err
-	}
-	return k, os.Remove(filepath.Join(r.arrivals, NewName(f.BLAKE3)))
+	r.windows.forget(h)
+	return keptAt(to, sums)
 }
 
 // Remove removes a content: first what is known of it here, so that nobody asks for it any more.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -289,5 +290,71 @@ func TestMirrorElsewhere(t *testing.T) {
 	m.Fail(nil)
 	if err := set.Remove(t.Context(), "m", true); err != nil || m.Len() != 0 {
 		t.Errorf("removed: %d contents in the store, %v", m.Len(), err)
+	}
+}
+
+// TestAdopt: when the state folder is lost, what the store has is read, verified and kept, and neither fetched nor written
+// again; what is damaged there, or not there, is fetched.
+func TestAdopt(t *testing.T) {
+	s, m := newSwarm(t), storetest.NewMemory()
+	s.publish(1, texts(20, "one"))
+	begin := func() (*Set, *Mirror) {
+		t.Helper()
+		dir := t.TempDir()
+		r, blobs := remote(t, dir, m)
+		set, _, err := OpenSet(Config{Dir: filepath.Join(dir, "mirrors"), Blobs: blobs, Remote: r, Fetcher: s, Names: s, Shelf: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(set.Close)
+		spec := Spec{Name: "m", Key: s.key, Path: "isos/folder.json", Dir: filepath.Join(dir, "tree"), Rules: DefaultRules()}
+		spec.Rules.Every = time.Hour
+		if err := set.Add(spec); err != nil {
+			t.Fatal(err)
+		}
+		mir, err := set.Find("m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSync(t, mir)
+		return set, mir
+	}
+	set, _ := begin()
+	set.Close()
+	s.took()
+	sums, err := chunk.Sum(t.Context(), strings.NewReader("file 3"), 6, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Damage(sums.BLAKE3, 2)
+	s.publish(2, texts(21, "one"))
+	s.offered = map[string]Kept{}
+	set, mir := begin()
+	took := s.took()
+	slices.Sort(took)
+	if len(took) != 2 || took[0] != "file 20" || took[1] != "file 3" {
+		t.Errorf("fetched %q", took)
+	}
+	if l := mir.Look(); l.Trace.Fetched != 13 || m.Len() != 22 {
+		t.Errorf("%+v, %d in the store", l.Trace, m.Len())
+	}
+	s.mu.Lock()
+	if len(s.offered) != 22+1 {
+		t.Errorf("%d are served, want 22 and the manifest", len(s.offered))
+	}
+	s.mu.Unlock()
+	v, err := set.View(t.Context(), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range texts(21, "one") {
+		f, _, err := v.Files.Find(t.Context(), path)
+		in, openErr := v.Open(t.Context(), f)
+		if err != nil || openErr != nil {
+			t.Fatal(path, err, openErr)
+		}
+		if got, err := io.ReadAll(in); err != nil || string(got) != text {
+			t.Errorf("%s is %q: %v", path, got, err)
+		}
 	}
 }

@@ -25,6 +25,8 @@ type Contents interface {
 	// Each calls visit with all contents, in the order of their hashes, and their sizes.
 	Each(visit func(h chunk.Hash, size int64) error) error
 
+	// adopt takes over those of some contents that lie there from before, unknown to whoever keeps account.
+	adopt(ctx context.Context, files []folder.File) ([]Kept, error)
 	// aside takes a damaged content away; where there is room it stays for who wants to see it, with the time. removed: so many of
 	// earlier ones went for it.
 	aside(h chunk.Hash, at time.Time) (removed int, err error)

@@ -166,7 +166,10 @@ func (c *Client) Each(ctx context.Context, visit func(h chunk.Hash, size int64) 
 }
 
 // Handler is the other end.
-type Handler struct{ Store mirror.Store }
+type Handler struct {
+	Store mirror.Store
+	Spool string // a folder for what is being written, each content whole: as much as eight of them take; empty: that of the system for temporary files
+}
 
 func (s Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/" && r.Method == http.MethodGet {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,14 +18,19 @@ import (
 // serve has a store behind a socket.
 func serve(t *testing.T, m *storetest.Memory) *Client {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "s")
+	socket, spool := filepath.Join(t.TempDir(), "s"), t.TempDir()
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: Handler{m}}}
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: Handler{Store: m, Spool: spool}}}
 	s.Start()
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		s.Close()
+		if left, err := os.ReadDir(spool); err != nil || len(left) > 0 {
+			t.Errorf("left in the spool: %v %v", left, err)
+		}
+	})
 	c := Dial(socket)
 	t.Cleanup(c.Close)
 	return c
@@ -64,7 +70,7 @@ func TestRefused(t *testing.T) {
 	}
 	for _, path := range []string{"/x", "/..%2f..", "/" + h.String() + "/a"} {
 		w := httptest.NewRecorder()
-		Handler{m}.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		Handler{Store: m}.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		if w.Code != 400 {
 			t.Errorf("%s: %d", path, w.Code)
 		}

@@ -16,7 +16,7 @@ func (s Handler) put(w http.ResponseWriter, r *http.Request, h chunk.Hash) {
 		http.Error(w, "the size is needed", http.StatusLengthRequired)
 		return
 	}
-	f, err := os.CreateTemp("", "sharer-put-")
+	f, err := os.CreateTemp(s.Spool, "put-")
 	if err != nil {
 		answer(w, err)
 		return

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -21,7 +22,10 @@ import (
 	"sharer/s3"
 )
 
-const usage = `usage: sharer-s3 --socket PATH s3://BUCKET/PREFIX?endpoint=URL
+const usage = `usage: sharer-s3 --socket PATH [--spool DIR] s3://BUCKET/PREFIX?endpoint=URL
+
+What is being written waits in DIR, a folder of its own (default: PATH.spool), until it was verified and the bucket has it: up to eight
+contents at a time. DIR is emptied at the start.
 
 Credentials are those of other S3 tools: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the machine's role.
 Parameters of the URL: endpoint (default: Amazon's), region, path-style=1.
@@ -33,20 +37,24 @@ func main() {
 	flags := flag.NewFlagSet("sharer-s3", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	socket := flags.String("socket", "", "")
+	spool := flags.String("spool", "", "")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
 		return
 	} else if err != nil || *socket == "" || flags.NArg() != 1 {
 		flags.Usage()
 		os.Exit(2)
 	}
-	if err := run(ctx, *socket, flags.Arg(0)); err != nil {
+	if *spool == "" {
+		*spool = *socket + ".spool"
+	}
+	if err := run(ctx, *socket, *spool, flags.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "sharer-s3:", err)
 		os.Exit(1)
 	}
 }
 
 // run serves until the context ends.
-func run(ctx context.Context, socket, bucket string) error {
+func run(ctx context.Context, socket, spool, bucket string) error {
 	store, err := s3.Open(bucket)
 	if err != nil {
 		return err
@@ -58,7 +66,10 @@ func run(ctx context.Context, socket, bucket string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: depot.Handler{Store: store}, ReadHeaderTimeout: 10 * time.Second}
+	if err := openSpool(spool); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	server := &http.Server{Handler: depot.Handler{Store: store, Spool: spool}, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	fmt.Fprintf(os.Stderr, "the store is at %s. Ctrl-C to stop\n", socket)
@@ -71,6 +82,18 @@ func run(ctx context.Context, socket, bucket string) error {
 	defer cancel()
 	err = server.Shutdown(last)
 	<-ended
+	return err
+}
+
+// openSpool makes the folder for what is being written, and removes what a process that was killed has left in it. Who listens is alone.
+func openSpool(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "put-*"))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
 	return err
 }
 
