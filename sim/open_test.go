@@ -107,7 +107,7 @@ func TestPartCostsLittleOfTheTree(t *testing.T) {
 		rd := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
 		readAt(t, rd, c, c.Size()/3, 64<<10)
 		t.Logf("%d bytes of the tree in %d answers", tree, asked)
-		if tree > 55_000 {
+		if tree > 35_000 {
 			t.Errorf("64 KiB of content cost %d bytes of the tree in %d answers", tree, asked)
 		}
 		if err := rd.Close(); err != nil {

@@ -104,14 +104,14 @@ const (
 	defaultStallTimeout = 5 * time.Minute
 	progressEvery       = 100 * time.Millisecond
 	findEvery           = 2 * time.Second
-	flushAfter          = time.Second           // a block waits so long for its stripe at most
-	readerPatience      = 20 * time.Millisecond // the same where a reader waits
-	proveWithin         = 3 * time.Second       // a size that is not proven by then gives way to another claim
-	maxSize             = 1 << 50               // a claim above is a lie
-	maxSingleClaim      = 1 << 40               // under sha256 one peer's word alone goes so far
-	requestCost         = 256                   // bytes of a request, headers and cookies included: about
-	answerOverhead      = 256                   // bytes around the content of an answer, headers included
-	unprovenPad         = 1200                  // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
+	flushAfter          = time.Second          // a block waits so long for its stripe at most
+	readerPatience      = 5 * time.Millisecond // the same where a reader waits
+	proveWithin         = 3 * time.Second      // a size that is not proven by then gives way to another claim
+	maxSize             = 1 << 50              // a claim above is a lie
+	maxSingleClaim      = 1 << 40              // under sha256 one peer's word alone goes so far
+	requestCost         = 256                  // bytes of a request, headers and cookies included: about
+	answerOverhead      = 256                  // bytes around the content of an answer, headers included
+	unprovenPad         = 1200                 // a first request is as long as RFC 9000 section 14.1 takes for safe, so that the answer may be useful
 	lateMemory          = 5 * time.Second
 )
 

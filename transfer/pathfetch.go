@@ -162,7 +162,7 @@ func (d *Download) followPath(s *source, p *path, now time.Time) {
 }
 
 // laterEvery is one of how many questions for a block or piece that may be for a piece nobody waits for, while there is other work.
-const laterEvery = 8
+const laterEvery = 64
 
 // pieceLater takes a piece that nobody waits for.
 func (d *Download) pieceLater(s *source) (r request, n int, ok bool) {
