@@ -217,7 +217,7 @@ func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, 
 	switch {
 	case d.mirrors == nil:
 		return mirror.Look{}, errNoMirrors
-	case !control.CallerOf(ctx).Same && (spec.Dir != "" || spec.Hooks != mirror.Hooks{}):
+	case !control.CallerOf(ctx).Same && (spec.Dir != "" || spec.Hooks.Any()):
 		return mirror.Look{}, fmt.Errorf("%w: only the daemon's own user names folders and commands", control.ErrRefused)
 	}
 	if spec.Dir != "" && d.depot != nil {

@@ -22,6 +22,9 @@ type Hooks struct {
 	Limit  time.Duration `json:"limit,omitempty"`          // ns; 0: a minute
 }
 
+// Any says whether there is a command.
+func (h Hooks) Any() bool { return h.Update != "" || h.Hold != "" || h.Full != "" || h.Scrub != "" }
+
 const (
 	hookLimit  = time.Minute
 	hookOutput = 4096        // bytes that are logged
