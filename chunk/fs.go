@@ -6,6 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"sharer/internal/atomicfile"
 )
 
 var (
@@ -107,7 +110,7 @@ func (osFS) Publish(f File, from, to string, o PublishOptions) error {
 		return err
 	}
 	if o.Fsync {
-		return syncDir(to)
+		return atomicfile.SyncFolder(filepath.Dir(to))
 	}
 	return nil
 }

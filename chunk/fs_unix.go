@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -67,13 +66,4 @@ func lockFile(f *os.File) error {
 		return ErrLocked
 	}
 	return lockErr
-}
-
-// syncDir brings the folder of a path to the disk, and so its new name.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

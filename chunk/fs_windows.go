@@ -58,8 +58,5 @@ func renameNew(from, to string) error {
 	return nil
 }
 
-// syncDir: folders cannot be synced here; the file system journals names by itself.
-func syncDir(string) error { return nil }
-
 // bootID: not asked for here, so only what was synced is trusted without being hashed again.
 func bootID() string { return "" }

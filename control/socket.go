@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"sharer/internal/atomicfile"
 )
 
 const (
@@ -70,10 +72,7 @@ func pointElsewhere(stateDir string) (string, error) {
 		}
 	}
 	pointer := filepath.Join(stateDir, pointerName)
-	if err = os.WriteFile(pointer+".new", []byte(filepath.Join(dir, socketName)+"\n"), 0o600); err == nil {
-		err = os.Rename(pointer+".new", pointer)
-	}
-	return dir, err
+	return dir, atomicfile.Write(pointer, []byte(filepath.Join(dir, socketName)+"\n"), atomicfile.How{Sync: atomicfile.Lazy}) // each start makes another
 }
 
 // listener removes what Listen made.

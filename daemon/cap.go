@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sharer/control"
+	"sharer/internal/atomicfile"
 	"sharer/limit"
 	"sharer/mirror"
 	trees "sharer/mirror/web"
@@ -79,7 +80,7 @@ func (d *Daemon) saveTrafficLocked(now time.Time) {
 	}
 	text, err := json.Marshal(t.spent)
 	if err == nil {
-		err = replaceFile(d.trafficFile(), text)
+		err = atomicfile.Write(d.trafficFile(), text, atomicfile.How{})
 	}
 	if t.saved = now; err != nil {
 		d.log.Warn("what has passed in this month cannot be written down", "err", err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sharer/control"
+	"sharer/internal/atomicfile"
 	"sharer/node"
 	"sharer/seed"
 )
@@ -197,7 +198,7 @@ func TestDiskThatFails(t *testing.T) {
 	if _, err := d.SetLimits("1M"); err != nil {
 		t.Fatal(err)
 	}
-	block := filepath.Join(state, "daemon.json.new") // a folder where the new document would be written
+	block := filepath.Join(state, "daemon.json"+atomicfile.Suffix) // a folder where the new document would be written
 	if err := os.Mkdir(block, 0o700); err != nil {
 		t.Fatal(err)
 	}

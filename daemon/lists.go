@@ -11,6 +11,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 // Jobs of folders have two files of their own, since a folder may have a million files: which are meant, written
@@ -36,7 +37,7 @@ func (d *Daemon) writeList(job string, f folder.Folder) error {
 		err = os.MkdirAll(filepath.Join(d.cfg.Node.StateDir, "jobs"), 0o700)
 	}
 	if err == nil {
-		err = replaceFile(d.listName(job), text)
+		err = atomicfile.Write(d.listName(job), text, atomicfile.How{})
 	}
 	if err != nil {
 		return fmt.Errorf("list of files: %w", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sharer/internal/atomicfile"
 	"sharer/mirror"
 	"sharer/mirror/depot"
 )
@@ -51,7 +52,7 @@ func (d *Daemon) openRemote(blobs *mirror.Blobs) (*mirror.Remote, error) {
 		err = client.Ready(d.ctx)
 	}
 	if err == nil && was != socket {
-		err = replaceFile(filepath.Join(dir, remoteName), []byte(socket+"\n"))
+		err = atomicfile.Write(filepath.Join(dir, remoteName), []byte(socket+"\n"), atomicfile.How{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the store of mirrors at %s: %w. Start what keeps it first, such as sharer-s3", socket, err)

@@ -13,6 +13,7 @@ import (
 	"sharer/chunk"
 	"sharer/identity"
 	"sharer/index"
+	"sharer/internal/atomicfile"
 	"sharer/mirror"
 	trees "sharer/mirror/web"
 )
@@ -92,7 +93,7 @@ func (d *Daemon) mirrorStatus() mirror.Status {
 func (d *Daemon) publishStatus(text []byte) error {
 	path, err := filepath.Abs(filepath.Join(d.cfg.Node.StateDir, statusFile))
 	if err == nil {
-		err = replaceFile(path, text)
+		err = atomicfile.Write(path, text, atomicfile.How{})
 	}
 	if err != nil {
 		return err

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
+
+	"sharer/internal/atomicfile"
 )
 
 // saved is what a daemon keeps, one JSON document that is replaced as a whole.
@@ -92,27 +93,7 @@ func (k *keeper) store(s saved) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return replaceFile(k.path, text)
-}
-
-// replaceFile writes a file that is there before or after a crash, whole.
-func replaceFile(path string, data []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, removeIfThere(temp))
-	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.Write(k.path, text, atomicfile.How{})
 }
 
 func removeIfThere(path string) error {

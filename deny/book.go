@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/internal/atomicfile"
 )
 
 // Own is the list that Add and Remove change; the others in the folder are their owners'.
@@ -287,17 +288,5 @@ func WriteList(dir, name string, text []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	temp := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp, filepath.Join(dir, name))
+	return atomicfile.Write(filepath.Join(dir, name), text, atomicfile.How{})
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sharer/internal/atomicfile"
 )
 
 const (
@@ -139,7 +141,7 @@ func (g *Grants) replaceLocked(next []Grant) error {
 	if g.path != "" {
 		text, err := json.MarshalIndent(next, "", "\t")
 		if err == nil {
-			err = writeWhole(g.path, append(text, '\n'))
+			err = atomicfile.Write(g.path, append(text, '\n'), atomicfile.How{}) // a permission that was taken back stays so
 		}
 		if err != nil {
 			return fmt.Errorf("permissions of pages: %w", err)
@@ -147,23 +149,6 @@ func (g *Grants) replaceLocked(next []Grant) error {
 	}
 	g.grants = next
 	return nil
-}
-
-// writeWhole puts a small file in its place, whole or not at all.
-func writeWhole(path string, data []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync() // or a power cut may leave an empty file under its name
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
 }
 
 // List returns the permissions and the pages that were opened or refused lately, the latest first.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"sharer/internal/atomicfile"
 )
 
 // MaxKeyFile bounds what is read of a key file, in bytes; a good one has about 170.
@@ -158,7 +160,7 @@ func SaveKey(path string, k *Key) (err error) {
 		err = place(f.Name(), path)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = atomicfile.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("save key: %w", err)
@@ -178,15 +180,4 @@ func place(temp, path string) error {
 		return e
 	}
 	return os.Rename(temp, path) // a file system without links; the state folder has one owner
-}
-
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" { // folders cannot be synced there
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sharer/chunk"
+	"sharer/internal/atomicfile"
 )
 
 // Beside the name of a folder its publisher signs two more (DESIGN.md, names): the list of files, by which those who know
@@ -45,7 +46,7 @@ func (m *Mirror) companions(ctx context.Context, spec Spec) {
 	}
 	path := filepath.Join(m.dir, pageName)
 	if err = m.set.cfg.Shelf.Withdraw([]string{path}); err == nil {
-		if err = replaceFile(path, data); err == nil {
+		if err = atomicfile.Write(path, data, atomicfile.How{}); err == nil {
 			err = m.offerPage(ctx)
 		}
 	}

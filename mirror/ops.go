@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 // ops are the changes that a tree makes to the file system, one method each. before is called ahead of every one: a
@@ -103,7 +104,7 @@ func (o *ops) syncDir(dir string) error {
 	if o.sync != nil {
 		return o.sync(dir)
 	}
-	return syncDir(dir)
+	return atomicfile.SyncFolder(dir)
 }
 
 func (o *ops) syncTree(dir string) error {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"sharer/internal/atomicfile"
 )
 
 // clone: not used here; the content is linked or copied.
@@ -19,7 +21,7 @@ func syncTree(dir string) error {
 			return err
 		}
 		if d.IsDir() {
-			return syncDir(path)
+			return atomicfile.SyncFolder(path)
 		}
 		f, err := os.Open(path)
 		if err != nil {

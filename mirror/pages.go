@@ -13,6 +13,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 // pages are manifests on disk, a file a page. Each is checked against its hash whenever it is read, so it matters to
@@ -92,7 +93,9 @@ func (p pages) rest(ctx context.Context, f Fetcher, id chunk.Hash) error {
 	return err
 }
 
-func (p pages) write(h chunk.Hash, data []byte) error { return replaceFile(p.path(h), data) }
+func (p pages) write(h chunk.Hash, data []byte) error {
+	return atomicfile.Write(p.path(h), data, atomicfile.How{})
+}
 
 // kept are the files of the pages of some versions, as far as they are there.
 func (p pages) kept(ctx context.Context, heads []Head) (paths []string, err error) {
@@ -135,24 +138,4 @@ func (p pages) clear(ctx context.Context, but []Head) (gone []string, err error)
 		gone = append(gone, path)
 	}
 	return gone, nil
-}
-
-// replaceFile writes a file that is there before or after a crash, whole.
-func replaceFile(path string, data []byte) error {
-	temp := path + ".part"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -14,6 +14,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 // Scrub is how far the reading of everything has come. Rounds are of all mirrors together; damage is told by those that
@@ -108,7 +109,7 @@ func (s *Set) saveRound(r round) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(s.cfg.Dir, scrubFile), data)
+	return atomicfile.Write(filepath.Join(s.cfg.Dir, scrubFile), data, atomicfile.How{})
 }
 
 // scrubRound reads what is left of a round.

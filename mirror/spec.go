@@ -13,6 +13,7 @@ import (
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/identity"
+	"sharer/internal/atomicfile"
 )
 
 // Spec is what an operator wants a mirror to be. Either Key and Path say what is followed, or ID is a folder that does
@@ -122,7 +123,7 @@ func (m *Mirror) saveLocked() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(m.dir, fileName), append(data, '\n'))
+	return atomicfile.Write(filepath.Join(m.dir, fileName), append(data, '\n'), atomicfile.How{})
 }
 
 func loadFile(dir string) (f saved, err error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 const (
@@ -126,7 +127,7 @@ func (t *Tree) mark(link string) error {
 	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == link {
 		return nil
 	}
-	return replaceFile(path, []byte(link+"\n"))
+	return atomicfile.Write(path, []byte(link+"\n"), atomicfile.How{})
 }
 
 // remove removes all versions, and nothing that is not the tree's.

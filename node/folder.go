@@ -12,6 +12,7 @@ import (
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/index"
+	"sharer/internal/atomicfile"
 	"sharer/transfer"
 )
 
@@ -121,12 +122,7 @@ func (n *Node) clearFolders(dir string) error {
 
 // writePage puts a page on disk under its final name, whole or not at all.
 func writePage(path string, data []byte) (chunk.Stamp, error) {
-	temp := path + ".new"
-	err := os.WriteFile(temp, data, 0o600)
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, data, atomicfile.How{Sync: atomicfile.Lazy}); err != nil { // it is made anew in each session
 		return chunk.Stamp{}, err
 	}
 	f, stamp, err := chunk.OpenRegular(path)

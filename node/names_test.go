@@ -14,6 +14,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/identity"
+	"sharer/internal/atomicfile"
 	"sharer/internal/netsim"
 	"sharer/seed"
 	"sharer/wire"
@@ -127,7 +128,7 @@ func TestPublishThatCannotBeKept(t *testing.T) {
 	}
 	defer n.Close()
 	file := filepath.Join(state, "names.jsonl")
-	if err := os.Mkdir(file+".new", 0o700); err != nil { // the file cannot be written
+	if err := os.Mkdir(file+atomicfile.Suffix, 0o700); err != nil { // the file cannot be written
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -135,7 +136,7 @@ func TestPublishThatCannotBeKept(t *testing.T) {
 			t.Fatalf("%d is published, and nowhere kept", r.Seq)
 		}
 	}
-	if err := os.Remove(file + ".new"); err != nil {
+	if err := os.Remove(file + atomicfile.Suffix); err != nil {
 		t.Fatal(err)
 	}
 	r, err := n.Publish(t.Context(), "a", chunk.Sums{SHA256: chunk.Hash{1}})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sharer/identity"
+	"sharer/internal/atomicfile"
 	"sharer/swarm"
 	"sharer/wire"
 )
@@ -78,7 +79,7 @@ func (s *names) restore(line []byte) bool {
 }
 
 // save writes what is known.
-func (s *names) save() (err error) {
+func (s *names) save() error {
 	if s.file.path == "" {
 		return nil
 	}
@@ -88,19 +89,8 @@ func (s *names) save() (err error) {
 	for _, r := range s.held.Records() {
 		text = append(wire.AppendMessage(text, r.Signed), '\n')
 	}
-	temp := s.file.path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("names: %w", err)
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, s.file.path)
-	}
-	if err != nil {
+	// The folder is not synced: what a power cut takes back is heard again.
+	if err := atomicfile.Write(s.file.path, text, atomicfile.How{Sync: atomicfile.Ordered}); err != nil {
 		return fmt.Errorf("names: %w", err)
 	}
 	return nil

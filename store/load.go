@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/internal/atomicfile"
 )
 
 const metaSuffix = ".json"
@@ -35,11 +36,8 @@ func (e *entry) write() error {
 	if err != nil {
 		return err
 	}
-	path := e.Path + metaSuffix
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	// A content whose meta file a power cut has emptied is read and verified again.
+	return atomicfile.Write(e.Path+metaSuffix, text, atomicfile.How{Sync: atomicfile.Lazy})
 }
 
 // load reads what is there.
@@ -74,7 +72,7 @@ func (d *Disk) loadFile(sub, name string) error {
 		}
 		return nil
 	}
-	if strings.HasSuffix(name, metaSuffix+".new") {
+	if strings.HasSuffix(name, metaSuffix+atomicfile.Suffix) {
 		return os.Remove(path)
 	}
 	if target, ok := strings.CutSuffix(path, ".part"); ok {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sharer/internal/atomicfile"
 	"sharer/wire"
 )
 
@@ -199,7 +200,7 @@ func TestEclipseAtStart(t *testing.T) {
 		for _, a := range s.moreEvil(storeMost - anchors) {
 			ks = append(ks, known{addr: a, first: now.Add(-24 * time.Hour), last: now.Add(-time.Hour), rtt: time.Millisecond})
 		}
-		if err := writeFile(path, formatPeers(ks)); err != nil {
+		if err := atomicfile.Write(path, formatPeers(ks), atomicfile.How{}); err != nil {
 			t.Fatal(err)
 		}
 		s.victim = newPeer(t, s.conn, Config{PeersFile: path, ReadOnly: true})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/internal/atomicfile"
 	"sharer/wire"
 )
 
@@ -133,7 +134,7 @@ func TestOneIdentity(t *testing.T) {
 		"peers.json": func(t *testing.T, _ *peer, a, b netip.AddrPort) bool {
 			path := filepath.Join(t.TempDir(), "peers.json")
 			text := fmt.Sprintf(`{"v":1,"peers":[{"addr":%q,"first":1,"last":2},{"addr":%q,"first":1,"last":2}]}`, a.String(), b.String())
-			if err := writeFile(path, []byte(text)); err != nil {
+			if err := atomicfile.Write(path, []byte(text), atomicfile.How{}); err != nil {
 				t.Fatal(err)
 			}
 			p := newPeer(t, &fakeConn{}, Config{PeersFile: path})

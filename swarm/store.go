@@ -8,8 +8,9 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
+
+	"sharer/internal/atomicfile"
 )
 
 // peers.json remembers whom to try first:
@@ -179,40 +180,8 @@ func (s *Swarm) save(now time.Time) error {
 		return nil
 	}
 	ks := merge(met, s.store.loaded, now)
-	if err := writeFile(s.store.path, formatPeers(ks)); err != nil {
+	if err := atomicfile.Write(s.store.path, formatPeers(ks), atomicfile.How{Shared: true}); err != nil {
 		return fmt.Errorf("write peers: %w", err)
 	}
 	return nil
-}
-
-// writeFile replaces a file so that after a crash the old or the new one is there, whole.
-func writeFile(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // best effort: the first error is the one to tell
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sharer/internal/atomicfile"
 )
 
 // TestPeersFile: who was met today is tried first tomorrow, the longest-lived before all others,
@@ -165,7 +167,7 @@ func TestPeersFileLarge(t *testing.T) {
 		ks = append(ks, known{addr: ap(fmt.Sprintf("%d.%d.1.1:24254", 20+i/256, i%256)), first: time.Unix(int64(1e9-i), 0), last: time.Unix(1e9, 0)})
 	}
 	path := filepath.Join(t.TempDir(), "peers.json")
-	if err := writeFile(path, formatPeers(ks)); err != nil {
+	if err := atomicfile.Write(path, formatPeers(ks), atomicfile.How{}); err != nil {
 		t.Fatal(err)
 	}
 	s := newTestSwarm(t, &fakeConn{}, Config{PeersFile: path})

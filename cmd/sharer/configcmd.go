@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sharer/config"
+	"sharer/internal/atomicfile"
 )
 
 func newConfig() *command {
@@ -244,21 +245,10 @@ func replaceFile(path string, text []byte) error {
 	if fi, err := os.Stat(path); err == nil {
 		mode = fi.Mode().Perm()
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".config-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // after the rename there is nothing
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
+	return atomicfile.Write(path, text, atomicfile.How{Mode: mode, Shared: true})
 }
 
 // configPath prints where the file is, whether it is there or not.

@@ -1,14 +1,13 @@
-//go:build !windows
+//go:build unix
 
-package mirror
+package atomicfile
 
 import (
 	"errors"
 	"os"
 )
 
-// syncDir brings the names in a folder to the disk.
-func syncDir(dir string) error {
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

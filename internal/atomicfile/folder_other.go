@@ -1,0 +1,5 @@
+//go:build !unix
+
+package atomicfile
+
+func syncFolder(string) error { return nil }
