@@ -16,6 +16,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/folder"
+	"sharer/internal/atomicfile"
 )
 
 // When the state folder was lost, what lies in the store is known by nobody here. Before anything is written to it, its list
@@ -54,7 +55,7 @@ func (r *Remote) find(ctx context.Context) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	return replaceFile(path, list)
+	return atomicfile.Write(path, list, atomicfile.How{})
 }
 
 // adopt takes over those of some contents that the store has from before, verified.

@@ -220,7 +220,7 @@ func configSet(o *options, args []string, s *stdio) error {
 	}
 	text, err := f.Set(set)
 	if err == nil {
-		err = replaceFile(path, text)
+		err = replaceConfig(path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("settings: %w", pathError(err))
@@ -236,8 +236,8 @@ func configSet(o *options, args []string, s *stdio) error {
 	return nil
 }
 
-// replaceFile puts text in the place of a file, whole or not at all. Where the name is a link, what it leads to is replaced.
-func replaceFile(path string, text []byte) error {
+// replaceConfig puts text in the place of a file, whole or not at all. Where the name is a link, what it leads to is replaced.
+func replaceConfig(path string, text []byte) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
