@@ -51,7 +51,7 @@ func (d *Daemon) openMirrors() error {
 	}
 	set, notes, err := mirror.OpenSet(mirror.Config{
 		Dir: filepath.Join(dir, mirrorsDir), Blobs: blobs, Remote: remote, Fetcher: fetcher{d.Node}, Names: publishers{d.Node}, Shelf: shelf{d.Node}, Deny: refuser{d.Node},
-		Self: d.Key(), Pinned: d.pinned, Holders: func(h chunk.Hash) int { return d.Holders(chunk.ID{Kind: chunk.BLAKE3, Hash: h}) }, Log: d.log, HTTP: d.fetchPlain, HTTPDown: func() int64 { return d.Limits().Now.Down }, Changed: func(context.Context) {
+		Self: d.Key(), Pinned: d.pinned, Holders: func(h chunk.Hash) int { return d.Holders(chunk.ID{Kind: chunk.BLAKE3, Hash: h}) }, Log: d.log, Listens: true, HTTP: d.fetchPlain, HTTPDown: func() int64 { return d.Limits().Now.Down }, Changed: func(context.Context) {
 			poke(d.statusDue)
 			poke(d.groupDue)
 		},

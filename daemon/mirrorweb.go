@@ -168,6 +168,7 @@ func (d *Daemon) hearAll(read map[identity.PublicKey]int64) {
 // hear asks for the status of one mirror, reads it unless that was done, and returns the number of the one that was read.
 func (d *Daemon) hear(k identity.PublicKey, was int64) int64 {
 	ctx, cancel := context.WithTimeout(d.ctx, hearTimeout)
+	defer d.mirrors.Asked(k)
 	r, err := d.Poll(ctx, k, mirror.StatusName)
 	cancel()
 	if err != nil {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"sharer/identity"
 	"slices"
 	"time"
@@ -15,6 +16,49 @@ func (s *Set) Heard(k identity.PublicKey, at time.Time) {
 	defer s.mu.Unlock()
 	if _, known := s.alive[k]; known || len(s.alive) < maxSet {
 		s.alive[k] = at
+	}
+}
+
+// listenWait is how long a mirror waits at most until the others of its group were asked: without them it would carry
+// everything, and begin with fetching it.
+const listenWait = time.Minute
+
+// Asked notes that a mirror of a group was asked whether it is there, whatever it has said.
+func (s *Set) Asked(k identity.PublicKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asked) < maxClaims {
+		s.asked[k] = true
+	}
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// listened waits until all of a group were asked, where somebody asks.
+func (s *Set) listened(ctx context.Context, spec Spec) error {
+	keys, err := spec.group()
+	if err != nil || !s.cfg.Listens || spec.Rules.Copies == 0 {
+		return err
+	}
+	timer := time.NewTimer(listenWait)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		missing, more := false, s.more
+		for _, k := range keys {
+			missing = missing || !s.asked[k] && k != s.cfg.Self
+		}
+		s.mu.Unlock()
+		if !missing {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sharer/folder"
+	"sharer/identity"
 )
 
 // TestWhileFetching: a pause and a removal end what somebody has asked for too, and a removed mirror does not come back.
@@ -230,4 +233,57 @@ func TestReoffer(t *testing.T) {
 			t.Errorf("%s: %+v, was %+v", path, k, was[path])
 		}
 	}
+}
+
+// TestListens: a mirror that shares the load fetches nothing before it knows with whom, or a minute has passed.
+func TestListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dir := newSwarm(t), t.TempDir()
+		s.publish(1, texts(200, "one"))
+		k, err := identity.KeyFromSeed([32]byte{9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		blobs, err := OpenBlobs(filepath.Join(dir, "blobs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, _, err := OpenSet(Config{
+			Dir: filepath.Join(dir, "mirrors"), Blobs: blobs, Fetcher: s, Names: s, Shelf: s, Listens: true, Disk: func(string) (Disk, error) { return wide(), nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		add := func(name string, key identity.PublicKey) *Mirror {
+			t.Helper()
+			spec := Spec{Name: name, Key: s.key, Path: "isos/folder.json", Dir: filepath.Join(dir, name), Rules: DefaultRules(), Group: []string{key.String()}}
+			spec.Rules.Copies = 1
+			if err := set.Add(spec); err != nil {
+				t.Fatal(err)
+			}
+			m, err := set.Find(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		shares := add("shares", k.Public())
+		synctest.Wait()
+		if took := s.took(); len(took) > 0 {
+			t.Errorf("fetched %d before anybody was asked", len(took))
+		}
+		set.Heard(k.Public(), time.Now())
+		set.Asked(k.Public())
+		mustSync(t, shares)
+		if took := s.took(); len(took) < 50 || len(took) > 150 {
+			t.Errorf("fetched %d of 201 for one copy among two", len(took))
+		}
+		begun := time.Now()
+		silent := add("silent", s.key)
+		mustSync(t, silent)
+		if took := time.Since(begun); took != listenWait || silent.Look().Trace.Files != 201 {
+			t.Errorf("nobody asks: %v, %+v", took, silent.Look().Trace)
+		}
+	})
 }

@@ -37,6 +37,7 @@ type Config struct {
 	Disk     func(dir string) (Disk, error)           // nil: asked of the system
 	// Changed is called when a mirror has a new version, or has been added or removed; nil: nobody.
 	Changed func(ctx context.Context)
+	Listens bool             // somebody tells by Asked who of the groups was asked: until then it is not known who shares the load
 	Log     *slog.Logger     // nil: silent
 	Now     func() time.Time // nil: time.Now
 }
@@ -62,6 +63,8 @@ type Set struct {
 	linked map[string]bool // folders that contents can be linked into
 	alive  map[identity.PublicKey]time.Time
 	claims map[identity.PublicKey][]claim
+	asked  map[identity.PublicKey]bool
+	more   chan struct{}        // closed when there is more in asked
 	shared []identity.PublicKey // as GroupChanged has seen it
 }
 
@@ -83,7 +86,7 @@ func OpenSet(c Config) (s *Set, notes []string, err error) {
 	if c.Disk == nil {
 		c.Disk = diskSpace
 	}
-	s = &Set{cfg: c, turns: make(chan struct{}, 1), hookTurn: make(chan struct{}, hookJobs), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}, claims: map[identity.PublicKey][]claim{}}
+	s = &Set{cfg: c, turns: make(chan struct{}, 1), hookTurn: make(chan struct{}, hookJobs), all: map[string]*Mirror{}, linked: map[string]bool{}, alive: map[identity.PublicKey]time.Time{}, claims: map[identity.PublicKey][]claim{}, asked: map[identity.PublicKey]bool{}, more: make(chan struct{})}
 	s.turns <- struct{}{}
 	if s.contents = c.Blobs; c.Remote != nil {
 		s.contents = c.Remote

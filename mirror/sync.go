@@ -90,6 +90,9 @@ func (m *Mirror) sync(ctx context.Context, halt context.CancelCauseFunc, dry boo
 		}
 		return r, err
 	}
+	if err := m.set.listened(ctx, m.Look().Spec); err != nil {
+		return r, err
+	}
 	// One mirror of a node works at a time: they share the contents that arrive.
 	turn, err := m.set.turn(ctx)
 	if err != nil {
