@@ -45,6 +45,7 @@ func (d *Daemon) openMirrors() error {
 	if remote != nil {
 		contents = remote.Dir()
 	}
+	d.Tally(contents) // or each content that is served had a counter of its own
 	offered, err := d.OfferUnder(contents)
 	if err != nil {
 		return err

@@ -22,19 +22,21 @@ type peerNode struct {
 	ns   *namespace
 	dir  string
 	addr string
+
+	scrub string // how often all is read
 }
 
 // daemonIn starts a daemon on a port of a namespace's loopback.
 func daemonIn(t *testing.T, ns *namespace, port int, peers ...*peerNode) *peerNode {
 	t.Helper()
-	n := &peerNode{t: t, ns: ns, dir: filepath.Join(folder(t), "state"), addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	n := &peerNode{t: t, ns: ns, dir: filepath.Join(folder(t), "state"), addr: fmt.Sprintf("127.0.0.1:%d", port), scrub: "1s"}
 	n.start(peers...)
 	return n
 }
 
 func (n *peerNode) start(peers ...*peerNode) {
 	n.t.Helper()
-	args := []string{"daemon", "--json", "--isolated", "--listen", n.addr, "--http", strings.Replace(n.addr, ":4", ":5", 1), "--state-dir", n.dir, "--scrub-every", "1s"}
+	args := []string{"daemon", "--json", "--isolated", "--listen", n.addr, "--http", strings.Replace(n.addr, ":4", ":5", 1), "--state-dir", n.dir, "--scrub-every", n.scrub}
 	for _, p := range peers {
 		args = append(args, "--peer", p.addr)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"sharer/chunk"
 	"sharer/internal/atomicfile"
@@ -21,8 +22,15 @@ const (
 	pageName      = "index.html"
 )
 
-// companions asks for the other two names after a new version. That a publisher has not signed them is no fault.
-func (m *Mirror) companions(ctx context.Context, spec Spec) {
+// companionsTime bounds the asking: where nobody has signed them there is nobody to say so.
+const companionsTime = 10 * time.Second
+
+// companions asks for the other two names after a new version. That a publisher has not signed them is no fault, and nobody but
+// this mirror's loop waits for it.
+func (m *Mirror) companions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, companionsTime)
+	defer cancel()
+	spec := m.Look().Spec
 	if !spec.follows() {
 		return
 	}

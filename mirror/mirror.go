@@ -16,10 +16,12 @@ type Mirror struct {
 	set   *Set
 	dir   string // what is kept about it
 	pages pages
-	kick  chan struct{}   // one token: something is new
-	life  context.Context // ends when the mirror is removed, or the set closed
-	stop  context.CancelFunc
-	ended chan struct{}
+	kick  chan struct{} // one token: something is new
+	// one token: there is a new version, and what its publisher has signed beside it may be new too
+	others chan struct{}
+	life   context.Context // ends when the mirror is removed, or the set closed
+	stop   context.CancelFunc
+	ended  chan struct{}
 
 	work  chan struct{} // one token; who has it owns the tree, and changes the version
 	tree  *Tree
@@ -119,7 +121,7 @@ func (m *Mirror) Look() Look {
 
 // openMirror opens what an earlier run has left.
 func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
-	m := &Mirror{set: s, dir: dir, hooks: newHookQueue(s.hookCtx), pages: pages{filepath.Join(dir, "pages")}, kick: make(chan struct{}, 1), ended: make(chan struct{}), work: make(chan struct{}, 1), spec: spec}
+	m := &Mirror{set: s, dir: dir, hooks: newHookQueue(s.hookCtx), pages: pages{filepath.Join(dir, "pages")}, kick: make(chan struct{}, 1), others: make(chan struct{}, 1), ended: make(chan struct{}), work: make(chan struct{}, 1), spec: spec}
 	if err := os.MkdirAll(m.pages.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -161,6 +163,9 @@ func (m *Mirror) run(ctx context.Context) {
 				timer.Reset(wait)
 				continue
 			}
+		case <-m.others:
+			m.companions(ctx)
+			continue
 		case <-timer.C:
 		}
 		if _, err := m.Sync(ctx, false); err != nil && ctx.Err() == nil {
@@ -206,9 +211,12 @@ func (m *Mirror) plan() time.Duration {
 }
 
 // poke has the mirror look soon.
-func (m *Mirror) poke() {
+func (m *Mirror) poke() { token(m.kick) }
+
+// token puts one where there is none.
+func token(c chan struct{}) {
 	select {
-	case m.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

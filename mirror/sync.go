@@ -428,7 +428,7 @@ func (m *Mirror) changed(ctx context.Context, h Head, p *Plan, got fetched) erro
 	err := m.saveLocked()
 	hooks := m.spec.Hooks
 	m.mu.Unlock()
-	m.companions(ctx, m.Look().Spec)
+	token(m.others)
 	m.happened(Event{What: "update", Seq: h.Seq, Text: p.String()}, hooks.Update)
 	if _, gone := m.retire(ctx); gone != nil {
 		err = errors.Join(err, gone)

@@ -230,7 +230,11 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 	}
 	if id.Kind == chunk.BLAKE3 {
 		tree := chunk.ID{Kind: chunk.BLAKE3Tree, Hash: id.Hash}
-		defer n.library.arrives(id, &fetching{partial: p, blake3: id.Hash, served: n.library.counter(g.Path)})()
+		served := n.library.counter
+		if g.own {
+			served = n.library.passing
+		}
+		defer n.library.arrives(id, &fetching{partial: p, blake3: id.Hash, served: served(g.Path)})()
 		defer n.library.arrives(tree, &fetchingTree{partial: p})()
 	}
 	n.giveHints(g.Peers)

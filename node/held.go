@@ -22,15 +22,34 @@ import (
 func (l *library) counter(path string) *atomic.Int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.counterLocked(l.rootLocked(path))
+}
+
+// passing is counter for a path that has what arrives only for a while: if it lies below no root nobody will ask for it, and a
+// counter for each content that was ever fetched would stay.
+func (l *library) passing(path string) *atomic.Int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if key := l.rootLocked(path); l.isRoot[key] {
+		return l.counterLocked(key)
+	}
+	return new(atomic.Int64)
+}
+
+// rootLocked is the topmost root that a path lies below, or the path.
+func (l *library) rootLocked(path string) string {
 	key := path
 	for dir := path; ; dir = filepath.Dir(dir) {
 		if l.isRoot[dir] {
 			key = dir
 		}
 		if dir == filepath.Dir(dir) {
-			break
+			return key
 		}
 	}
+}
+
+func (l *library) counterLocked(key string) *atomic.Int64 {
 	c := l.served[key]
 	if c == nil {
 		c = new(atomic.Int64)

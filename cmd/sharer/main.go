@@ -17,7 +17,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -41,15 +40,9 @@ type stdio struct {
 
 func main() { os.Exit(int(process())) }
 
-// gcPercent lets four times of what lives pile up before it is collected, where the default is once: what lives is a few MB, and 10,000
-// small contents make a GB of garbage, which took 13 % of the time.
-const gcPercent = 400
-
 // process runs the command line of this process and returns its exit code.
 func process() exit {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	boundGarbage()
 	ctx, stop := catchSignals()
 	defer stop()
 	tell, untell := catchTell()
