@@ -51,9 +51,10 @@ func (d *Download) hasPath(s *source, block int64) bool {
 }
 
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
-// ids only have none, and leave such requests unanswered.
+// ids only have none, and leave such requests unanswered; from slow ones blocks
+// would wait for it that have come long ago.
 func (d *Download) asksTree(s *source) bool {
-	if s.also {
+	if s.also || s.slow && d.quick {
 		return false
 	}
 	if s.noTree < 4 {

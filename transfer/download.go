@@ -194,6 +194,7 @@ type Download struct {
 	wake         time.Time // a pacer says: again then; zero: none
 	turn         int
 	turns        int           // choices of what to ask
+	quick        bool          // somebody who is not slow has all of the tree
 	left         time.Duration // what the fast peers that have everything take for what is left, 0: not known
 	contradicted bool          // a peer that was asked by the other hash sent something else
 	moved        int           // addresses taken from answers that nobody was asked for

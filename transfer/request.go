@@ -25,9 +25,11 @@ func (d *Download) request(now time.Time) {
 		}
 	}
 	pace := 0.0
+	d.quick = false
 	for _, s := range d.sources {
 		if s.slow = s.rtt.Smoothed() > 4*fastest+50*time.Millisecond; !s.slow && s.reach.have == nil && s.usable(d.size, d.proven) && !s.quiet() {
 			pace += s.control.pace()
+			d.quick = d.quick || !s.also && s.noTree < 4 && (!d.crowd.few || s.asked)
 		}
 	}
 	d.left = 0
