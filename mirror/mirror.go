@@ -154,6 +154,7 @@ func (m *Mirror) run(ctx context.Context) {
 	defer close(m.ended)
 	timer := time.NewTimer(m.firstDelay())
 	defer timer.Stop()
+	late := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -161,12 +162,17 @@ func (m *Mirror) run(ctx context.Context) {
 		case <-m.kick:
 			if wait := m.gap(); wait > 0 {
 				timer.Reset(wait)
+				late = true
 				continue
 			}
 		case <-m.others:
 			m.companions(ctx)
 			continue
 		case <-timer.C:
+			if late { // it counts as what was put off
+				m.gap()
+				late = false
+			}
 		}
 		if _, err := m.Sync(ctx, false); err != nil && ctx.Err() == nil {
 			m.set.cfg.Log.Debug("mirror", "name", m.Name(), "err", err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"sharer/chunk"
@@ -272,6 +271,9 @@ func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err erro
 		return r, err
 	}
 	files := plan.Of(m.pages.files(ctx, h))
+	if err := m.makeRoom(ctx, files); err != nil {
+		return r, err
+	}
 	got, err := m.fetch(ctx, files, plan)
 	r.Fetched = got.swarm + got.http
 	if err != nil {
@@ -315,14 +317,8 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 	s := Situation{
 		Rules: spec.Rules, Shared: NewShared(spec.Rules, m.set.cfg.Self, group),
 		Old: old, New: m.pages.files(ctx, h),
-		OldHas: func(f folder.File) bool {
-			if m.set.cfg.Remote != nil {
-				return m.set.contents.Has(f.BLAKE3)
-			}
-			_, err := os.Lstat(filepath.Join(m.tree.Dir(current.Head), filepath.FromSlash(f.Path)))
-			return err == nil
-		},
-		Has: m.set.contents.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
+		OldHas: func(f folder.File) bool { return m.carries(current.Head, f) },
+		Has:    m.set.contents.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
 	}
 	if d := m.set.cfg.Deny; d != nil {
 		s.Denied = func(f folder.File) bool { return d.DeniesContent(ids(f)...) }
@@ -404,17 +400,16 @@ func (m *Mirror) change(ctx context.Context, h Head, files Files) error {
 	if err := m.tree.Build(ctx, h, files, func(f folder.File) (string, error) { return blobs.Path(f.BLAKE3), nil }); err != nil {
 		return err
 	}
-	if err := m.tree.Switch(h, m.set.now()); err != nil {
-		return err
-	}
-	v, _, err := m.tree.Current()
-	if err != nil {
-		return err
+	switched := m.tree.Switch(h, m.set.now())
+	v, there, err := m.tree.Current()
+	if err != nil || !there {
+		return errors.Join(switched, err)
 	}
 	m.mu.Lock()
-	m.current, m.again = v, false
-	m.mu.Unlock()
-	return nil
+	defer m.mu.Unlock()
+	// What is served is what the tree is, also when its last step has failed.
+	m.current, m.again = v, switched != nil
+	return switched
 }
 
 // changed is what follows when there is a new version.

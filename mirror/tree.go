@@ -291,6 +291,9 @@ func (t *Tree) Retire(keep int, grace time.Duration, now time.Time) (gone []Head
 		return nil, err
 	}
 	vs, err := t.Versions()
+	if err == nil {
+		err = t.finishRetired()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +319,20 @@ func (t *Tree) Retire(keep int, grace time.Duration, now time.Time) (gone []Head
 		gone = append(gone, v.Head)
 	}
 	return gone, nil
+}
+
+// finishRetired removes what an earlier Retire has not removed to the end, since the disk failed.
+func (t *Tree) finishRetired() error {
+	entries, err := os.ReadDir(t.path(versionsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), retirePrefix) && ofTree(e.Name()) {
+			err = errors.Join(err, t.ops.removeAll(t.path(versionsDir, e.Name())))
+		}
+	}
+	return err
 }
 
 // Discard removes a version that was built and did not become current.
