@@ -171,17 +171,38 @@ func (b *Batch) CloseWith(buf []byte, padTo int, rest []byte) (size int) {
 	for padTo = min(padTo, limit) - len(rest); len(buf) < padTo-1; {
 		buf = append(buf, ' ')
 	}
-	buf = append(append(buf, ']'), rest...)
+	b.put(append(append(buf, ']'), rest...))
+	return len(buf) + 1 + len(rest)
+}
+
+// put queues a whole datagram, which lies at the end of what is used.
+func (b *Batch) put(buf []byte) {
 	b.queue = append(b.queue, wire.Datagram{Addr: b.grant.to, Via: b.grant.via, Data: buf[:len(buf):len(buf)]})
 	b.whys = append(b.whys, b.grant.why)
 	b.used += len(buf)
-	size = len(buf)
 	if len(b.queue) >= batchMost || b.used >= batchBytes {
 		if err := b.flush(); b.err == nil {
 			b.err = err
 		}
 	}
-	return size
+}
+
+// Again queues the datagram that was queued last once more, with digits at the byte at and rest behind the array, both as long as
+// what they stand in for: parts of one answer, which leave together, differ in nothing else, and what allowed the first allows the
+// others. False: there is none, as it has left, or its address is not proven; nothing was queued.
+func (b *Batch) Again(at int, digits, rest []byte) bool {
+	if len(b.queue) == 0 || b.grant.limit > 0 || b.grant.ask {
+		return false
+	}
+	last := &b.queue[len(b.queue)-1]
+	head := len(last.Data) - len(rest)
+	if last.Addr != b.grant.to || last.Via != b.grant.via || b.whys[len(b.whys)-1] != b.grant.why || at+len(digits) >= head {
+		return false
+	}
+	buf := append(append(b.arena[b.used:b.used:len(b.arena)], last.Data[:head]...), rest...)
+	copy(buf[at:], digits)
+	b.put(buf)
+	return true
 }
 
 // before is the length of the datagram queued last, if it goes the same way as the open one of size bytes and is

@@ -98,6 +98,60 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestBatchAgain: what is queued again is what was queued, but for the digits and what follows the array; it counts like any
+// other, leaves with it, and nothing is queued where there is nothing to repeat or the last one was under limits.
+func TestBatchAgain(t *testing.T) {
+	conn := &fakeConn{}
+	p := newPeer(t, conn, Config{})
+	a, stranger := ap("1.2.3.4:5"), ap("1.2.3.4:6")
+	text := p.Gate.cookies.Make(a, time.Now())
+	hear := func() {
+		p.receive(a, array(`{"Content":{}}`, `{"PleaseAlwaysReturnThisMessage":{"cookie":"3de59ecd"}}`, `{"AlwaysReturned":{"cookie":"`+string(text[:])+`"}}`))
+		conn.take()
+	}
+	hear()
+	b := p.Gate.NewBatch()
+	const element = `{"Content":{"raw":3,"for":7,"offset":100}}`
+	at := 1 + strings.Index(element, "100")
+	if b.Again(at, []byte("103"), []byte("def")) {
+		t.Error("repeated before there was anything")
+	}
+	for i := range 2 {
+		buf, ok := b.Open(a, 0, Reply)
+		if !ok {
+			t.Fatal("refused")
+		}
+		b.CloseWith(append(buf, element...), 0, []byte("abc"))
+		if i == 0 && (!b.grant.ask || b.Again(at, []byte("103"), []byte("def"))) {
+			t.Error("what asks for a cookie was repeated")
+		}
+		hear()
+	}
+	sent := p.Gate.Stats().Out[Reply]
+	if !b.Again(at, []byte("103"), []byte("def")) || b.Again(4000, []byte("103"), []byte("def")) {
+		t.Fatal("the next was not taken, or one whose digits are in what follows was")
+	}
+	if err := b.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	got := conn.take()
+	want := strings.NewReplacer("100", "103", "abc", "def").Replace(string(got[1].Data))
+	if len(got) != 3 || string(got[2].Data) != want || got[2].Addr != a || p.Gate.Stats().Out[Reply] != sent+3 {
+		t.Errorf("%d sent; %q, want %q", len(got), got[len(got)-1].Data, want)
+	}
+	if b.Again(at, []byte("106"), []byte("ghi")) {
+		t.Error("repeated what had left")
+	}
+	buf, ok := b.Open(a, 0, Reply)
+	if !ok {
+		t.Fatal("refused")
+	}
+	b.CloseWith(append(buf, element...), 0, []byte("abc"))
+	if _, ok := b.Open(stranger, 0, Request); ok && b.Again(at, []byte("103"), []byte("def")) {
+		t.Error("repeated for another, under limits")
+	}
+}
+
 // TestBatchAllocates nothing, once its peers are known.
 func TestBatchAllocates(t *testing.T) {
 	conn := &fakeConn{quiet: true}

@@ -42,6 +42,30 @@ func (b *packets) CloseWith(buf []byte, _ int, rest []byte) int {
 	return len(buf) + len(rest)
 }
 
+// repeating is a Batch that can repeat, and counts how often it did.
+type repeating struct {
+	packets
+	last  []byte
+	again int
+}
+
+var _ repeater = (*repeating)(nil)
+
+func (b *repeating) CloseWith(buf []byte, padTo int, rest []byte) int {
+	b.last = bytes.Clone(buf)
+	return b.packets.CloseWith(buf, padTo, rest)
+}
+
+func (b *repeating) Again(at int, digits, rest []byte) bool {
+	if len(b.packets.data[len(b.packets.data)-1]) != len(rest) {
+		panic("another length")
+	}
+	copy(b.last[at:], digits)
+	b.again++
+	b.packets.CloseWith(bytes.Clone(b.last), 0, rest)
+	return true
+}
+
 // One request for many datagrams is answered by as many as the content fills, each with its own offset, and by no more
 // than maxAnswer of content, however little each shall have.
 func TestAnswersOfOnePacketEach(t *testing.T) {
@@ -55,19 +79,20 @@ func TestAnswersOfOnePacketEach(t *testing.T) {
 		length, each int64
 		raw          wire.Handle
 		sizes        []int
+		again        int // the first says more than the others; numbers grow longer
 	}{
-		{"even", 8192, 4096, 1024, 7, []int{1024, 1024, 1024, 1024}},
-		{"the last is shorter", 8192, 3000, 1232, 7, []int{1232, 1232, 536}},
-		{"at the end", 98_304, 8192, 1024, 7, []int{1024, 675}},
-		{"beyond it", 102_400, 8192, 1024, 7, []int{0}},
-		{"more than there is to each", 0, 1000, 1024, 7, []int{1000}},
-		{"too little each", 0, 1 << 40, 1, 7, slicesOf(80, 512)},
-		{"not raw", 0, 4096, 1024, 0, []int{4096}},
-		{"one", 0, 40960, 0, 7, []int{40960}},
+		{"even", 8192, 4096, 1024, 7, []int{1024, 1024, 1024, 1024}, 1},
+		{"the last is shorter", 8192, 3000, 1232, 7, []int{1232, 1232, 536}, 0},
+		{"at the end", 98_304, 8192, 1024, 7, []int{1024, 675}, 0},
+		{"beyond it", 102_400, 8192, 1024, 7, []int{0}, 0},
+		{"more than there is to each", 0, 1000, 1024, 7, []int{1000}, 0},
+		{"too little each", 0, 1 << 40, 1, 7, slicesOf(80, 512), 76},
+		{"not raw", 0, 4096, 1024, 0, []int{4096}, 0},
+		{"one", 0, 40960, 0, 7, []int{40960}, 0},
 	} {
-		out := &packets{}
+		out := &repeating{}
 		u := NewUploads(UploadConfig{Batch: out})
-		a := answerer{u: u, buf: make([]byte, turnBytes)}
+		a := answerer{u: u, buf: make([]byte, turnBytes), again: out}
 		m, err := wire.ParsePleaseSendContent(wire.PleaseSendContent{ID: []byte("x"), Offset: tc.offset, Length: tc.length, Raw: tc.raw, Each: tc.each}.AppendPayload(nil))
 		if err != nil {
 			t.Fatal(err)
@@ -79,6 +104,9 @@ func TestAnswersOfOnePacketEach(t *testing.T) {
 		}
 		if len(out.ms) != len(tc.sizes) {
 			t.Fatalf("%s: %d datagrams, want %d", tc.name, len(out.ms), len(tc.sizes))
+		}
+		if out.again != tc.again {
+			t.Errorf("%s: %d were repeated, want %d", tc.name, out.again, tc.again)
 		}
 		at, cost := tc.offset, 0
 		for i, m := range out.ms {
