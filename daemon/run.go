@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	pathpkg "path"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"sharer/chunk"
@@ -113,24 +111,8 @@ func (d *Daemon) progress(r *run, path string, p node.FolderProgress) {
 	}
 }
 
-// room says whether so many bytes more may be written at path: what Config.MinFree says stays free. The error wraps
-// syscall.ENOSPC. What cannot be asked is no obstacle: writing will tell.
-func (d *Daemon) room(path string, more int64) error {
-	dir := filepath.Dir(path)
-	free, total, err := store.Space(dir)
-	if err != nil {
-		return nil
-	}
-	const giB, part = 1 << 30, 100
-	least := d.cfg.MinFree
-	if least == 0 {
-		least = min(giB, total/part)
-	}
-	if free-max(more, 0) >= max(least, 0) {
-		return nil
-	}
-	return fmt.Errorf("%d bytes are missing and %d are free, of which %d stay so (--min-free): %w", max(more, 0), free, least, &fs.PathError{Op: "write", Path: path, Err: syscall.ENOSPC})
-}
+// room says whether so many bytes more may be written at path: what Config.MinFree says stays free.
+func (d *Daemon) room(path string, more int64) error { return store.LeavesFree(path, more, d.cfg.MinFree) }
 
 // work does the work of a job.
 func (d *Daemon) work(ctx context.Context, r *run, f control.Fetch) (node.Got, error) {

@@ -154,7 +154,16 @@ func newHosts(addr netip.AddrPort, extra []string) hosts {
 
 func (h hosts) first() string { return h.names[0] }
 
+// full is a host with its port: browsers leave 80 out of a Host and an Origin, and then it is the port.
+func (h hosts) full(host string) string {
+	if h.port == "80" && !strings.HasSuffix(host, ":80") {
+		return host + ":80"
+	}
+	return host
+}
+
 func (h hosts) own(host string) bool {
+	host = h.full(host)
 	for _, n := range h.names {
 		if host == n {
 			return true
@@ -175,12 +184,12 @@ func (h hosts) ofConn(r *http.Request, host string) bool {
 	if err != nil || ap.Addr().IsLoopback() {
 		return false
 	}
-	return host == netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port()).String()
+	return h.full(host) == netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port()).String()
 }
 
 // page is the page whose origin a host is.
 func (h hosts) page(host string) (Page, bool) {
-	label, ok := strings.CutSuffix(host, h.suffix)
+	label, ok := strings.CutSuffix(h.full(host), h.suffix)
 	if !ok {
 		return Page{}, false
 	}

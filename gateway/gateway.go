@@ -128,7 +128,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, c Caller) {
 	g.grants.asked(c)
 	text := "this request comes from another site's page, which may not use this node; allow it at http://" + g.hosts.first() + "/#access"
-	if c.Kind == Guest {
+	switch {
+	case c.Moves && c.Kind == Foreign && r.URL.Path == "/":
+		text = "a link on another site led here, and it might do so unasked; to see the page of this node, type http://" + g.hosts.first() + "/ yourself"
+	case c.Kind == Guest:
 		text = "this page may not use the node yet; allow it at http://" + g.hosts.first() + "/#access"
 	}
 	refuse(w, http.StatusForbidden, text)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,38 @@ func TestHostIsCheckedOnEveryRoute(t *testing.T) {
 	}
 	if s.asked() != 0 {
 		t.Errorf("%d contents were asked for", s.asked())
+	}
+}
+
+// Browsers leave port 80 out of Host and Origin: a node that listens there is found with it and without, and by no other name.
+func TestPort80(t *testing.T) {
+	g, _ := newTest(t, everything)
+	g.hosts = newHosts(netip.MustParseAddrPort("127.0.0.1:80"), nil)
+	page := strings.Repeat("a", 53) // no label of a page has that many
+	for host, want := range map[string]int{
+		"127.0.0.1": 200, "127.0.0.1:80": 200, "localhost": 200, "[::1]": 200, "LOCALHOST:80": 200,
+		"127.0.0.1:24255": 421, "evil.com": 421, "evil.com:80": 421, "127.0.0.1.evil.com": 421, "localhost.": 421, page + ".localhost": 421, ":80": 421, "127.0.0.1:": 421,
+	} {
+		own := asking{host: host, path: "/", header: browser(map[string]string{"Origin": "http://" + host})}
+		if w := own.do(g); w.Code != want {
+			t.Errorf("under Host %q: %d, want %d", host, w.Code, want)
+		}
+	}
+	if w := (asking{host: "127.0.0.1", path: "/", header: browser(map[string]string{"Origin": "http://127.0.0.1:8080"})}).do(g); w.Code != 403 {
+		t.Errorf("from another port: %d, want 403", w.Code)
+	}
+	elsewhere, _ := newTest(t, everything)
+	if w := (asking{host: "127.0.0.1", path: "/"}).do(elsewhere); w.Code != 421 {
+		t.Errorf("a node elsewhere under a Host without a port: %d, want 421", w.Code)
+	}
+}
+
+// Somebody who clicked a link to the node's page is told how to get there, not to allow the site.
+func TestLinkToThePage(t *testing.T) {
+	g, _ := newTest(t, everything)
+	w := asking{path: "/", header: browser(map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"})}.do(g)
+	if text := w.Body.String(); w.Code != 403 || !strings.Contains(text, "type http://"+testHost+"/ yourself") || strings.Contains(text, "allow") {
+		t.Errorf("%d %q", w.Code, text)
 	}
 }
 

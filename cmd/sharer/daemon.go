@@ -17,7 +17,7 @@ type daemonOptions struct {
 	*options
 	seedRoots []string
 	noWatch   bool
-	minFree   byteSize
+	minFree   leastFree
 
 	mirrorName, mirrorContact string
 	cap, capThen              string
@@ -36,7 +36,7 @@ sharer seed -d ~/isos
 sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	o := &daemonOptions{options: c.options}
 	c.flags.StringArrayVar(&o.seedRoots, "seed-root", nil, "`DIR` of which other users of this machine may have files seeded, repeatable")
-	c.flags.Var(&o.minFree, "min-free", "what downloads leave free on their disk; 0: nothing (default 1G or 1 % of it, whichever is less)")
+	o.minFree.register(c.flags)
 	c.flags.BoolVar(&o.noWatch, "no-watch", false, "do not look after what is seeded: changes are noticed at the next start")
 	c.flags.StringVar(&o.cap, "cap", "off", "what may pass in a month, as `2T/month` each way, or UP:DOWN/month")
 	c.flags.StringVar(&o.capThen, "cap-then", "16K", "`RATE` each way when that is used up; 0: nothing but what keeps the node in the swarm")
@@ -53,9 +53,7 @@ sharer get -d lcdp://blake3/3f2a.../ubuntu.iso`
 	c.limitFlags()
 	c.webFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error {
-		if o.minFree == 0 && c.flags.Changed("min-free") {
-			o.minFree = -1 // of Config: none
-		}
+		o.minFree.settle(c.flags)
 		return runDaemon(ctx, o, args, s)
 	}
 	return c
@@ -86,7 +84,7 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	if err != nil {
 		return err
 	}
-	p, err := s.open(daemon.Config{Node: config, Keep: true, Cap: monthly, CapThen: then, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree), Release: release, Web: o.web(),
+	p, err := s.open(daemon.Config{Node: config, Keep: true, Cap: monthly, CapThen: then, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree.bytes), Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type fakeNet struct {
 	content  map[chunk.ID][]byte
 	fails    map[chunk.ID]error // what Get answers
 	hangs    map[chunk.ID]bool  // Get waits for the end of its context
+	total    int64              // what a Get says of the size; 0: the truth
 	startErr error
 	pingErr  error
 	chatErr  error
@@ -203,6 +204,10 @@ func (n *fakeNode) Get(ctx context.Context, g node.Get) (node.Got, error) {
 		return node.Got{}, err
 	}
 	if g.Progress != nil {
+		g.Progress(node.Progress{State: node.Downloading, Total: max(f.total, int64(len(data)))})
+		if ctx.Err() != nil {
+			return node.Got{}, ctx.Err()
+		}
 		g.Progress(node.Progress{State: node.Downloading, Done: int64(len(data)), Total: int64(len(data)), Peers: 2, Sources: 1})
 	}
 	if err := os.WriteFile(g.Path, data, 0o666); err != nil {

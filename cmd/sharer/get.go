@@ -25,6 +25,7 @@ type getOptions struct {
 	seed         keepSeeding
 	seedSet      bool
 	jobs         int
+	minFree      leastFree
 	fsync        bool
 	unverified   bool
 	choose       chosen
@@ -66,6 +67,7 @@ sharer get - -o downloads/ < links.txt`
 	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch `N` at the same time, at most 64")
 	f.BoolVar(&o.fsync, "fsync", false, "wait until each file is on the medium before it counts as done")
 	f.BoolVar(&o.unverified, "unverified", false, "take names of files too: some small nodes share by name, and nothing verifies it")
+	o.minFree.register(f)
 	o.choose.register(f)
 	c.outputFlags()
 	c.progressFlags()
@@ -73,6 +75,7 @@ sharer get - -o downloads/ < links.txt`
 	c.transferFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error {
 		o.seedSet = f.Changed("seed")
+		o.minFree.settle(f)
 		return runGet(ctx, o, args, s)
 	}
 	return c
@@ -136,7 +139,7 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 	}
 	showChats(p, scr)
 
-	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1}
+	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1, byDaemon: byDaemon}
 	begun := time.Now()
 	if anyFolder(items) {
 		g.resolveNames(ctx, items)
@@ -175,6 +178,7 @@ type getting struct {
 	peer     peer
 	alone    bool // there is one link: its error is the command's
 	toStdout bool
+	byDaemon bool
 
 	mu      sync.Mutex
 	fetched int // items that are done
@@ -251,11 +255,14 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (node.Got, error) {
 	const mostNames = 1000
 	for n := 0; ; n++ {
+		path := numbered(it.path, n)
+		within, room := g.room(ctx, path)
 		want := node.Get{
 			ID: it.link.ID, Also: it.link.Also, Size: it.link.Size, Peers: it.link.Peers,
-			Path: numbered(it.path, n), Force: force,
+			Path: path, Force: force,
 			FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
 			Progress: func(p node.Progress) {
+				room.look(p)
 				task.update(func(v *view) {
 					v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources
 				})
@@ -270,7 +277,8 @@ func (g *getting) fetch(ctx context.Context, it *item, force bool, task *task) (
 				return g.peer.GetNamed(ctx, it.named, want)
 			}
 		}
-		got, err := get(ctx, want)
+		got, err := get(within, want)
+		err = room.end(within, err)
 		if !g.o.rename || !errors.Is(err, node.ErrExists) || n == mostNames {
 			return got, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -130,9 +131,11 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 	task := g.scr.task(view{name: it.label(), job: it.job, id: id, state: string(node.LookingForPeers), total: -1})
 	var codes []exit
 	existed := 0
-	err := g.peer.GetFolder(ctx, node.GetFolder{
+	within, room := g.room(ctx, filepath.Join(filepath.Dir(it.path), "any"))
+	err := g.peer.GetFolder(within, node.GetFolder{
 		ID: it.link.ID, Name: it.manifest, Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
 		Progress: func(p node.FolderProgress) {
+			room.look(p.Progress)
 			task.update(func(v *view) {
 				v.state, v.done, v.total, v.rate, v.peers, v.sources = string(p.State), p.Done, p.Total, p.Rate, p.Peers, p.Sources
 				v.files, v.filesTotal = p.Files, p.FilesTotal
@@ -141,7 +144,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 		Done: func(f node.FolderFile) {
 			b3 := chunk.ID{Kind: chunk.BLAKE3, Hash: f.File.BLAKE3}.String()
 			switch {
-			case ctx.Err() != nil && f.Err != nil:
+			case within.Err() != nil && f.Err != nil:
 			case f.Err != nil:
 				code := exitOf(ctx, f.Err)
 				if codes = append(codes, code); g.o.json || len(codes) <= mostFailures {
@@ -160,6 +163,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 			}
 		},
 	})
+	err = room.end(within, err)
 	last := ""
 	if err == nil {
 		last = fmt.Sprintf("%s  %s  %s in %s", it.label(), count(it.done, "file"), formatSize(it.got.Size), shortDuration(time.Since(begun)))

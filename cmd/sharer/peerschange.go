@@ -114,7 +114,7 @@ func changePeers(ctx context.Context, o *peersOptions, args []string, s *stdio) 
 		}
 	}
 	if errors.Is(err, control.ErrUnknown) {
-		return &codedError{exitFailed, fmt.Errorf("%w. sharer peers bans lists what was added and banned", err)}
+		return &codedError{exitNotFound, fmt.Errorf("%w. sharer peers bans lists what was added and banned", err)}
 	}
 	if err != nil {
 		return unknownItem(err)

@@ -37,9 +37,9 @@ func (o *options) reload(p peer, scr *screen) {
 		return
 	}
 	fresh := c.options
-	o.quiet, o.verbose = fresh.quiet, fresh.verbose
+	scr.speak(fresh)
 	if o.logLevel != nil {
-		o.logLevel.Set(o.level())
+		o.logLevel.Set(fresh.level())
 	}
 	if r, ok := p.(reloader); ok {
 		r.StartLimits(node.Limits{Up: fresh.bwlimit.up, Down: fresh.bwlimit.down, UpPerPeer: fresh.bwlimitPeer.up, DownPerPeer: fresh.bwlimitPeer.down})

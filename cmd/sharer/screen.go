@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sharer/internal/portmap"
@@ -24,12 +25,15 @@ type screen struct {
 
 	linksAside bool // links of contents are no result: a name's is
 
+	loud atomic.Int32 // what -q and -v say, and may say otherwise after a SIGHUP: below 0 quiet, above 0 verbose
+
 	mu sync.Mutex // one line at a time, on whichever stream
 }
 
 // newScreen starts showing progress as the flags say; close ends it.
 func newScreen(o *options, s *stdio) *screen {
 	scr := &screen{opts: o, s: s, board: &board{}}
+	scr.speak(o)
 	kind := o.progress
 	if kind == "" || kind == "auto" {
 		kind = "line"
@@ -61,6 +65,19 @@ func newScreen(o *options, s *stdio) *screen {
 	}
 	return scr
 }
+
+// speak takes -q and -v from some options.
+func (scr *screen) speak(o *options) {
+	if o.quiet {
+		scr.loud.Store(-1)
+		return
+	}
+	scr.loud.Store(int32(o.verbose))
+}
+
+func (scr *screen) quiet() bool { return scr.loud.Load() < 0 }
+
+func (scr *screen) verbose() bool { return scr.loud.Load() > 0 }
 
 // close stops the progress, with everything it has started.
 func (scr *screen) close() { scr.meter.close() }
@@ -94,7 +111,7 @@ func (scr *screen) event(e any) {
 
 // note tells people what happens; with --json and -q it is left out.
 func (scr *screen) note(format string, args ...any) {
-	if !scr.opts.quiet && !scr.opts.json {
+	if !scr.quiet() && !scr.opts.json {
 		scr.put(fmt.Sprintf(format, args...))
 	}
 }
@@ -104,7 +121,7 @@ func (scr *screen) note1(line string) { scr.note("%s", line) }
 
 // detail is a note for -v.
 func (scr *screen) detail(format string, args ...any) {
-	if scr.opts.verbose > 0 && !scr.opts.quiet {
+	if scr.verbose() {
 		scr.put(fmt.Sprintf(format, args...))
 	}
 }
@@ -132,7 +149,7 @@ func (scr *screen) warn(w warningEvent) {
 	case scr.opts.json:
 		w.V, w.Type = 1, "warning"
 		scr.event(w)
-	case !scr.opts.quiet:
+	case !scr.quiet():
 		scr.put(scr.opts.paint(scr.s, yellow, "warning:") + " " + w.Message)
 	}
 }

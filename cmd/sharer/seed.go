@@ -286,7 +286,7 @@ func (h *hashing) end(took time.Duration) {
 	}
 	if h.skipped > 0 {
 		line += fmt.Sprintf(", %d skipped", h.skipped)
-		if h.scr.opts.verbose == 0 {
+		if !h.scr.verbose() {
 			line += " (-v lists them)"
 		}
 	}
