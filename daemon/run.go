@@ -112,7 +112,9 @@ func (d *Daemon) progress(r *run, path string, p node.FolderProgress) {
 }
 
 // room says whether so many bytes more may be written at path: what Config.MinFree says stays free.
-func (d *Daemon) room(path string, more int64) error { return store.LeavesFree(path, more, d.cfg.MinFree) }
+func (d *Daemon) room(path string, more int64) error {
+	return store.LeavesFree(path, more, d.cfg.MinFree)
+}
 
 // work does the work of a job.
 func (d *Daemon) work(ctx context.Context, r *run, f control.Fetch) (node.Got, error) {
