@@ -63,6 +63,7 @@ func overwrite(t *testing.T, path string) {
 // TestChangingFiles changes seeded files before and while they are fetched, under both kinds of
 // id. No byte that was not in the original arrives, and the seed goes on with its others.
 func TestChangingFiles(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	dir := folder(t)
 	path := func(change int, name string) string { return filepath.Join(dir, string(rune('a'+change))+"-"+name) }

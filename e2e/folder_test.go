@@ -15,6 +15,7 @@ import (
 // TestFolder seeds the Go toolchain's sources and fetches them by one link, compares names, bytes, times and modes, and
 // fetches again after a hundred files have changed.
 func TestFolder(t *testing.T) {
+	t.Parallel()
 	needs(t, "go", "cp", "find")
 	src := filepath.Join(folder(t), "src")
 	run(t, "cp", "-r", "--preserve=timestamps,mode", filepath.Join(strings.TrimSpace(run(t, "go", "env", "GOROOT")), "src"), src)

@@ -14,6 +14,7 @@ import (
 
 // TestGoTree seeds the Go toolchain's sources, some 11,000 files, and fetches them all by id.
 func TestGoTree(t *testing.T) {
+	t.Parallel()
 	needs(t, "go", "sha256sum", "taskset", "xargs")
 	src := filepath.Join(strings.TrimSpace(run(t, "go", "env", "GOROOT")), "src")
 	before := originals(t, src) // which also brings it into the page cache

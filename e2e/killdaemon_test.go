@@ -63,6 +63,7 @@ type killed struct {
 // TestKillDaemon kills a daemon at random moments of two downloads and a scan: the bytes are equal, the index and what is
 // kept open without a repair, and no more than 64 MiB or two seconds are lost each time (D1).
 func TestKillDaemon(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	dir, kills := folder(t), daemonKills(t)
 	k := &killed{t: t, rng: choices(t), state: t.TempDir()}
@@ -256,6 +257,7 @@ func TestDaemonTwice(t *testing.T) {
 // TestDaemonTerminated ends a daemon in the middle of downloads by SIGTERM: within three seconds, with exit 0, and the next one
 // goes on; a second signal ends it at once (D14).
 func TestDaemonTerminated(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	dir, state, rng := folder(t), t.TempDir(), choices(t)
 	path, target := filepath.Join(dir, "content"), filepath.Join(dir, "copy")

@@ -18,6 +18,7 @@ const kills = 20
 // undisturbed: the datagrams that were read. The bytes on the wire are more by what lay in the
 // receive buffer of the dead, and are told too.
 func TestKillGet(t *testing.T) {
+	t.Parallel()
 	needs(t, "ip")
 	ns := newNamespace(t)
 	rng := choices(t)

@@ -17,6 +17,7 @@ import (
 // serves, and starts it again on the same port and state: the get that goes on all the
 // while ends with equal bytes, and no file of the user's is touched.
 func TestKillSeed(t *testing.T) {
+	t.Parallel()
 	needs(t)
 	rng := choices(t)
 	dir, state, addr := folder(t), filepath.Join(folder(t), "state"), freePort(t)

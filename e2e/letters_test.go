@@ -19,10 +19,11 @@ import (
 )
 
 // TestBogusLetters is A14: 4,000 sealed letters a second that nobody can open, from 250 addresses of this machine, take a fifth
-// of a core at most beyond what as many datagrams without letters take, and somebody who is known is heard within 50 ms, 99 times of 100.
+// of a core at most beyond what as many datagrams without letters take, and somebody who is known is heard within 50 ms, 99 times of 100. A machine that
+// is slow or busy may take more for both: there they may be lettersOver times as dear as those without.
 func TestBogusLetters(t *testing.T) {
 	needs(t)
-	const span, rate, hosts = 10 * time.Second, 4000, 250
+	const span, rate, hosts, lettersOver = 10 * time.Second, 4000, 250, 5
 	path, state := filepath.Join(folder(t), "content"), folder(t)
 	generate(t, path, 1000, 5)
 	p, addr := seeding(t, how{}, "127.0.0.1:0", path, "--state-dir", state)
@@ -68,7 +69,7 @@ func TestBogusLetters(t *testing.T) {
 	}
 	idle, quiet := measure("without letters", plain)
 	share, p99 := measure("bogus letters", bogus)
-	if share-idle > 20 && timed() {
+	if share-idle > 20 && (timed() || share > lettersOver*idle) {
 		t.Errorf("they take %.1f %% of a core, want 20 at most", share-idle)
 	}
 	if quiet > 10*time.Millisecond {

@@ -26,6 +26,7 @@ const (
 // TestKillSwitch kills a process that does nothing but build, switch and retire versions, 200 times at random moments. After
 // each kill the tree, as a reader finds it, is one whole version, and what is opened again has nothing left over.
 func TestKillSwitch(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv("SHARER_E2E_SWITCH"); dir != "" {
 		switchForEver(t, dir)
 	}

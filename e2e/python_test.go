@@ -15,6 +15,7 @@ import (
 // TestPythonNode lets a node of twenty lines join two of ours. It is told of one of them only:
 // it finds the other, which has the file, fetches the file by its sha256, and is found by both.
 func TestPythonNode(t *testing.T) {
+	t.Parallel()
 	needs(t, "python3", "nc")
 	t.Run("loopback", func(t *testing.T) { pythonNode(t, how{}, how{}, "127.0.0.1", "127.0.0.1") })
 	t.Run("unproven at first", func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // TestRelease: the release script builds the same bytes from two folders, with nothing of either in them, for this system and for
 // another one, and what it builds knows its licences.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	needs(t, "sha256sum", "bash")
 	foreign := "windows/arm64"
 	targets := runtime.GOOS + "/" + runtime.GOARCH + " " + foreign // all eight with SHARER_E2E_BARS

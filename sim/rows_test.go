@@ -103,6 +103,18 @@ func concat(tables ...[]row) (all []row) {
 
 // TestRow runs each row as a subtest of its name: -run 'TestRow/N2' runs the ladder, at full size with -sim.long, and tells figures
 // with -v.
+// dear are rows that take long and show how much, by code that other rows run too.
+var dear = map[string]bool{"N4": true, "N8": true, "N9": true, "N17": true}
+
+// variation leaves out, with -short, what runs the same code as others with other numbers: the race detector makes
+// it ten times as dear and finds nothing more in it.
+func variation(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a variation of others: runs without -short")
+	}
+}
+
 func TestRow(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.id, func(t *testing.T) {
@@ -110,6 +122,9 @@ func TestRow(t *testing.T) {
 				t.Skip("runs with -sim.long")
 			}
 			if !*long {
+				if dear[row.id] {
+					variation(t)
+				}
 				t.Parallel()
 			}
 			runRow(t, row)
