@@ -136,6 +136,7 @@ type coming struct {
 	came [4]uint64
 	left int // parts that have not come
 	lost int // answers that did not come
+	vain int // of the first part
 }
 
 func (c *coming) parts() int { return (len(c.data) + c.each - 1) / c.each }
@@ -154,6 +155,7 @@ type giver struct {
 	bit    uint8
 	cur    *coming // not all of it was asked for yet
 	lost   []request
+	later  []askLater // in the order of their times, nearly
 	gone   bool // not asked any more
 	gave   int  // contents
 	missed int  // contents that it did not give
@@ -328,7 +330,7 @@ func (m *many) arriveOne(g *giver, a *arrival) {
 		m.miss(c) // the folder, or the peer, says what is not so
 	case c.has(i):
 	case a.n != len(c.part(i)):
-		m.missing(g, r)
+		m.missing(g, r, a.at)
 	default:
 		copy(c.part(i), a.data)
 		c.came[i/64] |= 1 << (i % 64)
@@ -362,18 +364,29 @@ func (m *many) end(c *coming) {
 }
 
 // missing is told that an answer did not come, or not as it was asked for.
-func (m *many) missing(g *giver, r request) {
+func (m *many) missing(g *giver, r request, now time.Time) {
 	c := m.coming[uint16(r.at>>slotShift)]
 	if c == nil || c.of != g {
 		return
 	}
-	c.lost++
+	first, none := r == c.request(0), c.left == c.parts()
+	if c.lost++; first {
+		c.vain++
+	}
 	switch {
-	case c.left == c.parts() && c.lost >= manyLost, c.lost > c.parts()+16:
+	case none && c.vain >= manyLost, c.lost > c.parts()*manyLost+16:
 		m.miss(c)
+	case none && first && c.vain > 1: // it may be that it was overtaken, and comes
+		g.later = append(g.later, askLater{r, now.Add(g.rto(now))})
 	default:
 		g.lost = append(g.lost, r)
 	}
+}
+
+// askLater is a question that is asked again after a while.
+type askLater struct {
+	request
+	at time.Time
 }
 
 // miss is told that a peer does not give a content. One that has only some is not for here.
@@ -439,7 +452,7 @@ func (m *many) answersPlain(a netip.AddrPort, now time.Time) {
 		m.drop(g)
 		return
 	}
-	g.flights.giveUp(func(r request, _ flight) { m.missing(g, r) })
+	g.flights.giveUp(func(r request, _ flight) { m.missing(g, r, now) })
 }
 
 // Memory for contents, by size.

@@ -11,14 +11,16 @@ import (
 // manyAsk is the datagram that is being written, with questions for one peer.
 type manyAsk struct {
 	to  *giver // nil: none
+	n   int    // questions in it
 	buf []byte
 	id  []byte
 }
 
 const (
-	askBytes     = 1200     // of questions in a datagram that crosses a network
-	askBytesNear = 16 << 10 // on this machine
-	askOne       = 200      // a question is no longer
+	askBytes     = 1200    // of questions in a datagram that crosses a network
+	askBytesNear = 8 << 10 // on this machine
+	askMost      = wire.MaxElements * 3 / 4
+	askOne       = 200 // a question is no longer
 )
 
 // plan does what the clock demands and asks what may be asked. It returns how long nothing more will be due.
@@ -34,6 +36,9 @@ func (m *many) plan(now time.Time) time.Duration {
 		m.wakeAt(now.Add(50 * time.Millisecond))
 	}
 	m.request(now)
+	if m.over(now) {
+		return 0
+	}
 	for _, g := range m.givers {
 		if sent, ok := g.flights.oldest(); ok && !g.gone {
 			m.wakeAt(sent.Add(g.rto(now)))
@@ -59,7 +64,7 @@ func (m *many) expire(g *giver, now time.Time) {
 	timedOut := g.flights.expire(now, g.reorder(), g.rto(now), lateMemory, func(r request, fl flight, _ bool) {
 		m.giveBack(now, g, int(fl.cost))
 		g.control.lost(now, fl.stamp, int(fl.cost), g.flights.bytes)
-		m.missing(g, r)
+		m.missing(g, r, now)
 	})
 	if !timedOut || now.Sub(g.lastOut) < g.rto(now) {
 		return
@@ -118,7 +123,7 @@ func (m *many) askOne(g *giver, room int, now time.Time) int {
 	if g.gone || g.flights.live > 0 && (!g.raw.speaks || g.quiet()) {
 		return 0
 	}
-	c, first, fresh := m.pick(g)
+	c, first, fresh := m.pick(g, now)
 	if c == nil {
 		g.control.starved(now)
 		return 0
@@ -146,7 +151,13 @@ func (m *many) askOne(g *giver, room int, now time.Time) int {
 }
 
 // pick chooses what g is asked for: a part that was lost, else the next one of a content; fresh tells which.
-func (m *many) pick(g *giver) (c *coming, part int, fresh bool) {
+func (m *many) pick(g *giver, now time.Time) (c *coming, part int, fresh bool) {
+	for len(g.later) > 0 && !now.Before(g.later[0].at) {
+		g.lost, g.later = append(g.lost, g.later[0].request), g.later[1:]
+	}
+	if len(g.later) > 0 {
+		m.wakeAt(g.later[0].at)
+	}
 	for k := len(g.lost) - 1; k >= 0; k-- {
 		r := g.lost[k]
 		g.lost = g.lost[:k]
@@ -281,16 +292,17 @@ func (m *many) write(g *giver, c *coming, first, n int, now time.Time) bool {
 	if g.near {
 		most = askBytesNear
 	}
-	if a.to != g || !g.raw.speaks || len(a.buf)+askOne > most {
+	if a.to != g || !g.raw.speaks || len(a.buf)+askOne > most || a.n == askMost {
 		m.closeAsk(now)
 		buf, ok := m.cfg.Batch.Open(g.addr, g.via, swarm.Request)
 		if !ok {
 			return false
 		}
-		a.to, a.buf = g, buf
+		a.to, a.n, a.buf = g, 0, buf
 	} else {
 		a.buf = append(a.buf, ',')
 	}
+	a.n++
 	a.id = hex.AppendEncode(append(a.id[:0], "blake3/"...), m.cfg.Items[c.item].BLAKE3[:])
 	q := wire.PleaseSendContent{ID: a.id, Offset: int64(first * c.each), Raw: m.prefix | wire.Handle(c.slot)}
 	for i := first; i < first+n; i++ {
