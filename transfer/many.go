@@ -156,9 +156,9 @@ type giver struct {
 	cur    *coming // not all of it was asked for yet
 	lost   []request
 	later  []askLater // in the order of their times, nearly
-	gone   bool // not asked any more
-	gave   int  // contents
-	missed int  // contents that it did not give
+	gone   bool       // not asked any more
+	gave   int        // contents
+	missed int        // contents that it did not give
 }
 
 func (g *giver) report(p Peers) {
