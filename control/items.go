@@ -10,12 +10,12 @@ import (
 
 // Item is something that the daemon has: what it seeds, fetches or keeps.
 type Item struct {
-	Kind   string    `json:"kind"` // "seed", "get", "kept" (in the store)
+	Kind   string    `json:"kind"` // "seed", "get", "kept" (in the store), "mirror"
 	Job    string    `json:"job,omitempty"`
 	Name   string    `json:"name"`
 	Path   Path      `json:"path,omitempty"`
 	ID     string    `json:"id,omitempty"` // as folder/<hex> or blake3/<hex>; empty: not known yet
-	State  string    `json:"state"`        // "seeding", "hashing", "running", "paused", "waiting", "failed", "done"
+	State  string    `json:"state"`        // "seeding", "hashing", "running", "paused", "waiting", "failed", "done", or what a mirror does
 	Error  string    `json:"error,omitempty"`
 	Files  int       `json:"files,omitempty"`
 	Size   int64     `json:"size"` // -1: not known

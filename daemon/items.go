@@ -25,8 +25,13 @@ type Pin struct {
 	Added time.Time `json:"added"`
 }
 
-// Items lists what is seeded, fetched and stored.
+// Items lists what is seeded, fetched, stored and mirrored.
 func (d *Daemon) Items() []control.Item {
+	return append(d.own(), d.mirrorItems()...)
+}
+
+// own are the items that the commands for items change; a mirror has its own.
+func (d *Daemon) own() []control.Item {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.itemsLocked()
@@ -178,7 +183,7 @@ func idOf(what string) string {
 
 // Files lists the files of one item.
 func (d *Daemon) Files(what string, each func(control.File) error) error {
-	items, err := find(d.Items(), what, what)
+	items, err := find(d.own(), what, what)
 	if err != nil {
 		return err
 	}
@@ -312,7 +317,7 @@ func (d *Daemon) Unpin(c control.Change) (control.Changed, error) {
 // Remove ends items: what is seeded is not offered any more, a download stops. With DeleteData what a download made is deleted
 // as well, unless it was changed since or is seeded for itself. What is seeded is never deleted.
 func (d *Daemon) Remove(ctx context.Context, c control.Change) (control.Changed, error) {
-	items, err := find(d.Items(), c.What, string(c.Abs))
+	items, err := find(d.own(), c.What, string(c.Abs))
 	if err != nil {
 		return control.Changed{}, err
 	}

@@ -213,6 +213,28 @@ func (d *Daemon) Mirrors() (looks []mirror.Look) {
 	return looks
 }
 
+// mirrorItems are the mirrors as sharer ls lists them.
+func (d *Daemon) mirrorItems() (items []control.Item) {
+	for _, l := range d.Mirrors() {
+		it := control.Item{Kind: "mirror", Name: l.Spec.Name + "/", Path: control.Path(l.Spec.Dir), State: string(l.Doing), Error: l.Failed, Files: l.Trace.Files, Size: l.Trace.Bytes, Have: l.Trace.Bytes}
+		if l.Remote {
+			it.Path = ""
+		}
+		if l.Doing == mirror.Idle {
+			it.State = "seeding"
+		}
+		if !l.Current.Zero() {
+			it.ID = "folder/" + l.Current.ID.String()
+			it.Peers = d.Holders(contentID(it.ID))
+		}
+		if l.Doing == mirror.Fetching {
+			it.Size, it.Have = l.Total, l.Done
+		}
+		items = append(items, it)
+	}
+	return items
+}
+
 // AddMirror makes a mirror. Without a folder its tree lies in the state folder.
 func (d *Daemon) AddMirror(ctx context.Context, spec mirror.Spec) (mirror.Look, error) {
 	switch {
