@@ -100,12 +100,16 @@ func (b *Blobs) Keep(_ context.Context, fetched []folder.File) (kept []Kept, err
 
 // keptAt is a content that lies at a path, under a stamp that further names of the file do not change.
 func keptAt(path string, sums chunk.Sums) (Kept, error) {
-	f, stamp, err := chunk.OpenRegular(path)
+	fi, err := os.Lstat(path)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &fs.PathError{Op: "keep", Path: path, Err: chunk.ErrNotRegular}
+	}
 	if err != nil {
 		return Kept{}, err
 	}
+	stamp := chunk.StampOf(fi)
 	stamp.Ctime = 0
-	return Kept{Path: path, Sums: sums, Stamp: stamp}, f.Close()
+	return Kept{Path: path, Sums: sums, Stamp: stamp}, nil
 }
 
 // Remove removes a content; that it is not there is no error.

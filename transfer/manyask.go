@@ -21,6 +21,9 @@ const (
 	askBytesNear = 8 << 10 // on this machine
 	askMost      = wire.MaxElements * 3 / 4
 	askOne       = 200 // a question is no longer
+
+	// What a short answer takes of a receive buffer with the kernel's own bookkeeping: thousands of them would overflow it.
+	leastHeld = 2304
 )
 
 // plan does what the clock demands and asks what may be asked. It returns how long nothing more will be due.
@@ -85,7 +88,7 @@ func (m *many) request(now time.Time) {
 	}
 	room := m.share()
 	for _, g := range m.givers {
-		room -= g.flights.bytes
+		room -= max(g.flights.bytes, g.flights.live*leastHeld)
 	}
 	const lump = 16
 	for progress := true; progress && room > 0; {
@@ -97,7 +100,7 @@ func (m *many) request(now time.Time) {
 				if cost == 0 {
 					break
 				}
-				room -= cost
+				room -= max(cost, leastHeld)
 				progress = true
 			}
 		}
