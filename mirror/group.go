@@ -2,9 +2,10 @@ package mirror
 
 import (
 	"context"
-	"sharer/identity"
 	"slices"
 	"time"
+
+	"sharer/identity"
 )
 
 // aliveFor is for how long a mirror counts after it has signed its status, which it does each ten minutes.
@@ -101,9 +102,14 @@ func (s *Set) group(spec Spec) (alive []identity.PublicKey, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range keys {
-		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor {
+		if at, heard := s.alive[k]; heard && s.now().Sub(at) <= aliveFor && !s.beginsLocked(k, spec.Link()) {
 			alive = append(alive, k)
 		}
 	}
 	return alive, nil
+}
+
+// beginsLocked says whether a mirror has said that it has no version yet: what it will carry nobody may drop before it does.
+func (s *Set) beginsLocked(k identity.PublicKey, link string) bool {
+	return slices.ContainsFunc(s.claims[k], func(c claim) bool { return c.link == link && c.id == "" })
 }
