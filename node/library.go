@@ -158,11 +158,14 @@ func (l *library) remember(id chunk.ID, c transfer.Content) {
 	l.recent[id] = c
 }
 
-// withdraw forgets a file that changed: it is not offered any more.
-func (l *library) withdraw(s *seeded, path string) {
-	l.sources.Forget(path)
-	if err := l.state.index.Forget(path); err != nil && !errors.Is(err, index.ErrNotFound) {
-		return // the stamp keeps it from being served in any case
+// withdraw forgets a file that changed: it is not offered any more. One that was offered anew since s was found stays: of that
+// only what is kept at hand is forgotten, or who asks next would end the offering of what was just written.
+func (l *library) withdraw(s *seeded, place index.Place) {
+	l.sources.Forget(place.Path)
+	if _, now, err := l.state.index.ByPath(place.Path); err != nil || now.Stamp == place.Stamp {
+		if err := l.state.index.Forget(place.Path); err != nil && !errors.Is(err, index.ErrNotFound) {
+			return // the stamp keeps it from being served in any case
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -302,7 +305,7 @@ func (s *seeded) read(p []byte, off int64) (int, error) {
 		if !gone(err) {
 			return 0, err
 		}
-		s.library.withdraw(s, place.Path)
+		s.library.withdraw(s, place)
 		s.mu.Lock()
 		if len(s.places) > 0 && s.places[0] == place {
 			s.places = s.places[1:]

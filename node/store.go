@@ -60,7 +60,7 @@ func (n *Node) offerStored(es ...store.Entry) error {
 // left is told of a content that was taken out of the store.
 func (l *library) left(e store.Entry) {
 	c := index.Content{SHA256: e.Sums.SHA256, BLAKE3: e.Sums.BLAKE3, Size: e.Sums.Size}
-	l.withdraw(&seeded{library: l, content: c}, e.Path)
+	l.withdraw(&seeded{library: l, content: c}, index.Place{Path: e.Path, Stamp: e.Stamp})
 }
 
 // Who wants what is in the store to stay there: what the user has uploaded, and what he said to keep.
