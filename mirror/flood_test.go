@@ -146,6 +146,10 @@ func TestFullDiskInTheMiddle(t *testing.T) {
 		}
 		m.work <- struct{}{}
 		_, err := m.Sync(t.Context(), false)
+		if n == 0 { // the mirror's own first look was faster
+			k--
+			continue
+		}
 		if failed != errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("step %d failed: %v, and the sync says %v", k, failed, err)
 		}
