@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -57,23 +55,6 @@ func TestIdle(t *testing.T) {
 
 // mostWakes is what the timers of a node and of the Go runtime need, a second, doubled.
 const mostWakes = 100
-
-// processorTime is what a process has used so far, in user and system mode.
-func (p *process) processorTime() time.Duration {
-	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	check(p.t, err)
-	// Behind the name, which may hold anything: state is field 3, utime 14, stime 15, in hundredths of a second.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	var ticks int64
-	for _, f := range fields[11:13] {
-		var n int64
-		_, err := fmt.Sscan(f, &n)
-		check(p.t, err)
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
-}
 
 var pingValue = regexp.MustCompile(`"PleaseReturnThisMessage":({[^}]*})`)
 
