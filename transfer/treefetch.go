@@ -204,6 +204,9 @@ func (d *Download) putPiece(s *source, w wantedPiece, data []byte, sure bool, no
 	}
 	d.lastGood = now
 	s.lastGot = now
+	if len(d.tree.stash) == 0 {
+		return
+	}
 	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
 		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == w.piece {
 			delete(d.tree.stash, child)
