@@ -92,7 +92,9 @@ func (l *length) outcome(now time.Time, long, lost bool) {
 func (l *length) inVain() bool {
 	q := 1 - math.Pow(1-l.was, 1./(fragmentsFor+1))
 	fair := 1 - (1-q)*(1-q)
-	return l.brief.all >= vainSamples && l.brief.of() > (fair+l.was)/2
+	p := l.brief.of()
+	sure := p - math.Sqrt(p*(1-p)/max(l.brief.all, 1)) // by a standard deviation: one short one lost more is no evidence
+	return l.brief.all >= vainSamples && sure > (fair+l.was)/2
 }
 
 // worthLong says whether long answers would do better now: few fragments are lost, and
