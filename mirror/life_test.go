@@ -25,11 +25,11 @@ func TestWhileFetching(t *testing.T) {
 			inner := filepath.Join(dir, "mirrors", "m", "tree")
 			set, m := open(t, s, dir, func(spec *Spec) { spec.Dir = inner })
 			mustSync(t, m)
-			s.publish(2, texts(3, "two"))
 			begun := make(chan struct{}, 10)
 			s.mu.Lock()
-			s.begun = begun
+			s.begun = begun // before there is something to fetch: the mirror's own loop may be the one that does
 			s.mu.Unlock()
+			s.publish(2, texts(3, "two"))
 			ended := make(chan error)
 			go func() {
 				_, err := m.Sync(t.Context(), false)
