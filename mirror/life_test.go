@@ -218,6 +218,7 @@ func TestReoffer(t *testing.T) {
 	s.publish(1, texts(20, "one"))
 	set, m := open(t, s, dir, func(*Spec) {})
 	mustSync(t, m)
+	ownLook(m)
 	s.mu.Lock()
 	was := s.offered
 	s.offered = map[string]Kept{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -238,6 +239,13 @@ func texts(n int, version string) map[string]string {
 }
 
 func same(a, b map[string]string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+
+// ownLook waits until the mirror's own loop has had its first look: from then on, for an hour, who syncs is the test alone.
+func ownLook(m *Mirror) {
+	for m.Look().Next.IsZero() {
+		runtime.Gosched()
+	}
+}
 
 // endHooks waits until all commands of a mirror have run.
 func endHooks(m *Mirror) {
