@@ -183,20 +183,12 @@ func (m *many) begin(g *giver) bool {
 	if m.blocked() {
 		return false
 	}
-	item := -1
-	for k, i := range m.again {
-		if m.tried[i]>>g.bit&1 == 0 {
-			item = i
-			m.again = append(m.again[:k], m.again[k+1:]...)
-			break
-		}
+	item, ok := m.item(g)
+	if !ok && g.answers && m.relieve() {
+		item, ok = m.item(g)
 	}
-	if item < 0 {
-		if m.next == len(m.cfg.Items) {
-			return m.relieve(g)
-		}
-		item = m.next
-		m.next++
+	if !ok {
+		return false
 	}
 	for m.coming[m.seq] != nil {
 		m.seq++
@@ -212,17 +204,30 @@ func (m *many) begin(g *giver) bool {
 	return true
 }
 
-// relieve has g take what those were asked for who have never answered, when nothing else is left. False: that is nothing.
-func (m *many) relieve(g *giver) bool {
-	if !g.answers {
-		return false
+// item takes one that g may be asked for.
+func (m *many) item(g *giver) (item int, ok bool) {
+	for k, i := range m.again {
+		if m.tried[i]>>g.bit&1 == 0 {
+			m.again = append(m.again[:k], m.again[k+1:]...)
+			return i, true
+		}
 	}
+	if m.next == len(m.cfg.Items) {
+		return 0, false
+	}
+	m.next++
+	return m.next - 1, true
+}
+
+// relieve ends it with those who were asked and have never answered, when nothing else is left to be asked for. False: there are none.
+func (m *many) relieve() (some bool) {
 	for _, o := range m.givers {
 		if !o.gone && !o.answers && o.flights.live > 0 {
 			m.drop(o)
+			some = true
 		}
 	}
-	return len(m.again) > 0 && m.begin(g)
+	return some
 }
 
 // span is how many parts one question is for: on this machine one, which is as long as an answer can be; else so
