@@ -217,8 +217,10 @@ _sharer() {
     while IFS= read -r line; do
         if [[ $line == :files ]]; then files=1; else found+=("${${line%%$'\t'*}//:/\\:}${${(M)line%$'\t'*}:+:${line#*$'\t'}}"); fi
     done < <(sharer __complete "${(@)words[2,CURRENT]}" 2>/dev/null)
-    (( $#found )) && _describe sharer found
-    [[ -n $files ]] && _files
+    local none=1 # what zsh goes by: with 1 it tries its other completers
+    (( $#found )) && _describe sharer found && none=0
+    [[ -n $files ]] && _files && none=0
+    return none
 }
 if [ "$funcstack[1]" = "_sharer" ]; then _sharer "$@"; else compdef _sharer sharer; fi
 `,
