@@ -2,28 +2,14 @@
 
 package control
 
-import (
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// peerUID asks the kernel who is at the other end.
-func peerUID(conn net.Conn) (uid int, ok bool) {
-	c, ok := conn.(*net.UnixConn)
-	if !ok {
-		return 0, false
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
+// uidAt is the user at the other end of a unix socket.
+func uidAt(fd int) (uint32, error) {
 	const solLocal = 0 // SOL_LOCAL, the level of options of unix sockets
-	var cred *unix.Xucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptXucred(int(fd), solLocal, unix.LOCAL_PEERCRED) })
-	if err != nil || credErr != nil {
-		return 0, false
+	cred, err := unix.GetsockoptXucred(fd, solLocal, unix.LOCAL_PEERCRED)
+	if err != nil {
+		return 0, err
 	}
-	return int(cred.Uid), true
+	return cred.Uid, nil
 }

@@ -1,26 +1,12 @@
 package control
 
-import (
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// peerUID asks the kernel who is at the other end.
-func peerUID(conn net.Conn) (uid int, ok bool) {
-	c, ok := conn.(*net.UnixConn)
-	if !ok {
-		return 0, false
-	}
-	raw, err := c.SyscallConn()
+// uidAt is the user at the other end of a unix socket.
+func uidAt(fd int) (uint32, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil || credErr != nil {
-		return 0, false
-	}
-	return int(cred.Uid), true
+	return cred.Uid, nil
 }
