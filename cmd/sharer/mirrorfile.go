@@ -125,11 +125,19 @@ func (s mirrorSaid) spec(hooks bool) (spec mirror.Spec, err error) {
 	read("every", s.Every, span(&r.Every))
 	read("grace", s.Grace, span(&r.Grace))
 	if err == nil {
-		if failed := r.Check(); failed != nil {
-			err = usagef("%s: %v", escape(shorten(s.Name, 80)), failed)
+		if failed := whole(spec).Check(); failed != nil {
+			err = usagef("%s: %s", escape(shorten(s.Name, 80)), escape(failed.Error()))
 		}
 	}
 	return spec, err
+}
+
+// whole is a mirror as it will be: the daemon chooses the folder of one that names none.
+func whole(spec mirror.Spec) mirror.Spec {
+	if spec.Dir == "" {
+		spec.Dir = os.TempDir()
+	}
+	return spec
 }
 
 func (m *mirroring) export(ctx context.Context) error {
@@ -191,13 +199,18 @@ func (m *mirroring) imports(ctx context.Context, file mirrorFile) error {
 		return err
 	}
 	specs := make([]mirror.Spec, 0, len(file.Mirrors))
+	names := map[string]bool{}
 	for _, said := range file.Mirrors {
 		spec, err := said.spec(m.o.withHooks)
 		if err != nil {
 			return err
 		}
+		if names[spec.Name] {
+			return usagef("%s is in the file twice", spec.Name)
+		}
+		names[spec.Name] = true
 		if said.Hooks != nil && !m.o.withHooks {
-			m.scr.note("left out: the hooks of %s, which are commands; --hooks takes them too", escape(spec.Name))
+			m.scr.note("left out: the hooks of %s, which are commands; --hooks takes them too", spec.Name)
 		}
 		specs = append(specs, spec)
 	}
