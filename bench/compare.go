@@ -63,6 +63,11 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	t := &task{scene: s, tools: c.tools, work: work, source: filepath.Join(work, "file")}
+	if s.tags != "" {
+		if t.sharer, err = build(ctx, work, s.tags); err != nil {
+			return r, err
+		}
+	}
 	if t.place, err = s.path.open(ctx, c.wary()); err != nil {
 		return r, err
 	}

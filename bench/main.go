@@ -130,7 +130,7 @@ func (c *config) run(ctx context.Context, names, sizeText string, out, progress 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.work)) }()
 	if c.sharer == "" {
-		if c.sharer, err = build(ctx, c.work); err != nil {
+		if c.sharer, err = build(ctx, c.work, ""); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ type scene struct {
 	servers int // that the one who fetches knows; of programs that take one alone there is one
 	clients int // that fetch at the same time
 	path    path
+	tags    string // ours is built with these from this tree, whatever binary was given
 }
 
 // path is what lies between both sides; the zero value is loopback.
@@ -44,6 +45,7 @@ func scenes(size int64) []scene {
 	return []scene{
 		with("one", "one to one, loopback", nil),
 		with("mtu1500", "one to one, namespaces, MTU 1500", func(s *scene) { s.path.mtu = 1500 }),
+		with("nogso", "one to one, loopback, a system call a datagram", func(s *scene) { s.tags = "nooffload" }),
 		with("sources", "four to one, loopback", func(s *scene) { s.servers = 4 }),
 		with("crowd", "one to four, loopback", func(s *scene) { s.clients = 4; s.size = max(size/4, 1) }),
 		with("small", "10,000 files of 20 KiB, loopback", func(s *scene) { s.files, s.size = 10_000, 20<<10 }),

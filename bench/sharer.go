@@ -11,9 +11,10 @@ import (
 	"path/filepath"
 )
 
-func build(ctx context.Context, work string) (string, error) {
-	path := filepath.Join(work, "sharer")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "sharer/cmd/sharer").CombinedOutput(); err != nil {
+// build builds sharer, with tags or none.
+func build(ctx context.Context, work, tags string) (string, error) {
+	path := filepath.Join(work, "sharer"+tags)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-tags", tags, "-o", path, "sharer/cmd/sharer").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build sharer: %w: %s", err, out)
 	}
 	return path, nil

@@ -1,4 +1,4 @@
-//go:build !linux || purego
+//go:build !linux || purego || nooffload
 
 package udp
 
@@ -8,7 +8,7 @@ import (
 	"sharer/wire"
 )
 
-// offload is nothing here, or is left out by the tag purego: each datagram is one system call.
+// offload is nothing here, or is left out by the tags purego and nooffload: each datagram is one system call.
 type offload struct{}
 
 // writeRun sends the first of ds.
