@@ -204,11 +204,16 @@ func (d *Download) putPiece(s *source, w wantedPiece, data []byte, sure bool, no
 	}
 	d.lastGood = now
 	s.lastGot = now
-	if len(d.tree.stash) == 0 {
-		return
+	var room [maxStash]int // of the pieces that wait few are its own
+	children := room[:0]
+	for piece := range d.tree.stash {
+		if d.tree.shape.Parent(piece) == w.piece {
+			children = append(children, piece)
+		}
 	}
-	for _, child := range slices.Sorted(maps.Keys(d.tree.stash)) {
-		if st, ok := d.tree.stash[child]; ok && d.tree.shape.Parent(child) == w.piece {
+	slices.Sort(children)
+	for _, child := range children {
+		if st, ok := d.tree.stash[child]; ok {
 			delete(d.tree.stash, child)
 			d.putPiece(st.from, wantedPiece{child, st.block}, st.data, st.sure, now)
 		}
