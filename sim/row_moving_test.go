@@ -29,7 +29,7 @@ type asking struct {
 func rowVanish(t *testing.T, r *result) {
 	link := netsim.Link{Rate: 125_000, Queue: 25_000, Delay: 20 * time.Millisecond, MTU: 1500}
 	inBubble(t, Options{Link: link}, func(w *World) {
-		a := w.Seeder(node.Config{}, 24_000_000)
+		a := w.Seeder(node.Config{}, 28_000_000) // three minutes and more of what is left of the two lines, in raw answers
 		b := w.SeederOf(node.Config{}, a.Contents[0])
 		n := w.Node(node.Config{Peers: []netip.AddrPort{a.At, b.At}})
 		open := map[int64]asking{} // of the one that vanishes
