@@ -20,9 +20,18 @@ func packetsOf(payload, mtu int, v6 bool) (packets, bytes int) {
 	if mtu == 0 || load+header <= mtu {
 		return 1, load + header
 	}
-	each := max((mtu-header-ext)&^7, 8)
+	each := fragmentOf(mtu, v6) - header - ext
 	packets = (load + each - 1) / each
 	return packets, load + packets*(header+ext)
+}
+
+// fragmentOf is the bytes of all fragments but the last.
+func fragmentOf(mtu int, v6 bool) int {
+	header, ext := ip4Header, 0
+	if v6 {
+		header, ext = ip6Header, ip6FragExt
+	}
+	return max((mtu-header-ext)&^7, 8) + header + ext
 }
 
 // The reassembly pool of a host, as Linux has it (net.ipv4.ipfrag_high_thresh, ipfrag_time), and what one

@@ -41,6 +41,6 @@ func (l *Line) Pass(now time.Duration, size int, fragment bool) Passage {
 	if l.link.dark(now) {
 		return Passage{Outcome: Down}
 	}
-	r := l.pipe.pass(&l.link, now, size, 1, fragment)
+	r := l.pipe.pass(&l.link, now, size, 1, size, fragment)
 	return Passage{r.outcome, r.left, max(r.due, now), r.inBurst, r.reordered, r.twice}
 }

@@ -103,7 +103,7 @@ func (p *pipe) enqueue(l *Link, now time.Duration, size int) (left time.Duration
 
 // passage is what a link does to a datagram, or to a single packet.
 type passage struct {
-	outcome   Outcome // Delivered, Lost, Overflow, Blocked
+	outcome   Outcome // Delivered, Lost, Overflow (of some packet), Blocked
 	left, due time.Duration
 	lost      int // of its packets
 	inBurst   bool
@@ -111,18 +111,28 @@ type passage struct {
 	twice     bool
 }
 
-// pass takes so many packets of size bytes together into the queue at a time, and decides their fate. The order in which
-// chance is asked is part of what makes a seed the same in every run.
-func (p *pipe) pass(l *Link, now time.Duration, size, packets int, fragments bool) (r passage) {
-	left, room := p.enqueue(l, now, size)
-	if !room {
-		return passage{outcome: Overflow}
+// pass takes so many packets of size bytes together into the queue at a time, all but the last of them of each bytes, and decides
+// their fate. A queue that is full drops packets: what fits of a datagram takes its time on the link though the rest does not. The
+// order in which chance is asked is part of what makes a seed the same in every run.
+func (p *pipe) pass(l *Link, now time.Duration, size, packets, each int, fragments bool) (r passage) {
+	left, fit := now, 0
+	for i := range packets {
+		n := each
+		if i == packets-1 {
+			n = size - i*each
+		}
+		if at, room := p.enqueue(l, now, n); room {
+			left, fit = at, fit+1
+		}
+	}
+	if fit == 0 {
+		return passage{outcome: Overflow, lost: packets}
 	}
 	if fragments && l.NoFrags {
 		return passage{outcome: Blocked, left: left}
 	}
 	r.outcome, r.left = Delivered, left
-	r.lost, r.inBurst = p.lose(l, packets)
+	r.lost, r.inBurst = p.lose(l, fit)
 	r.due = left + l.Delay
 	if l.Jitter > 0 {
 		r.due = max(r.due+time.Duration(p.rng.Int64N(int64(l.Jitter))), p.last)
@@ -134,7 +144,10 @@ func (p *pipe) pass(l *Link, now time.Duration, size, packets int, fragments boo
 		p.last = r.due
 	}
 	r.twice = chance(p.rng, l.Duplicate)
-	if r.lost > 0 {
+	switch {
+	case fit < packets:
+		r.outcome, r.lost = Overflow, r.lost+packets-fit
+	case r.lost > 0:
 		r.outcome = Lost
 	}
 	return r
@@ -150,8 +163,8 @@ func (n *Network) carryLocked(e *event) {
 		n.dropLocked(e, e.sent, Down)
 		return
 	}
-	r := p.pass(link, e.sent, size, e.packets, e.packets > 1)
-	if r.outcome != Delivered && r.outcome != Lost {
+	r := p.pass(link, e.sent, size, e.packets, fragmentOf(link.MTU, e.to.Addr().Is6()), e.packets > 1)
+	if r.outcome != Delivered && r.outcome != Lost && (r.outcome != Overflow || r.lost == e.packets) {
 		n.dropLocked(e, e.sent, r.outcome)
 		return
 	}
@@ -164,7 +177,7 @@ func (n *Network) carryLocked(e *event) {
 		if inBurst {
 			c.InBurst++
 		}
-		n.fateLocked(e, e.sent, Lost)
+		n.fateLocked(e, e.sent, r.outcome)
 		if lost == e.packets {
 			n.store.give(e)
 			return
