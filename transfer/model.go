@@ -61,7 +61,11 @@ const (
 	oldModel   = 30 * time.Second // silence after which the path is unknown again
 )
 
-func newModel(most int) *modelControl { return &modelControl{tally: opened(most)} }
+func newModel(most int) *modelControl {
+	m := &modelControl{tally: opened(most)}
+	m.noise.strict = true
+	return m
+}
 
 func (m *modelControl) sent(now time.Time, n, inFlight int) stamp {
 	st := m.noteSent(now, n, inFlight)
@@ -267,6 +271,9 @@ func (m *modelControl) judgeWhole(at time.Duration) {
 // judge takes in what a group has shown, and forgets it.
 func (m *modelControl) judge(at time.Duration, g *group) {
 	rate, excess := g.rate(&m.noise), m.noise.excess(g.lost, g.got+g.lost)
+	if g.phase == drain || g.phase == down || g.phase == look {
+		m.noise.quiet(g.lost, g.got+g.lost)
+	}
 	if g.limited && rate < m.rate() {
 		rate = 0
 	}

@@ -11,11 +11,13 @@ import (
 // long as it gets on this path. A full queue that is short is told from jitter by
 // its length, which is always the same.
 type noise struct {
-	batch batch             // being filled
-	kept  [noiseKept]sample // the last ones without a queue, the newest at next-1
-	next  int
-	full  int           // batches since the last one that was kept
-	top   time.Duration // longest queue lately
+	batch  batch             // being filled
+	kept   [noiseKept]sample // the last ones without a queue, the newest at next-1
+	next   int
+	strict bool          // quiet will be told: until then little is believed
+	calm   sample        // of what was asked more slowly than the path bears: see quiet
+	full   int           // batches since the last one that was kept
+	top    time.Duration // longest queue lately
 }
 
 // batch is at least noiseLeast requests, and at least a round trip's worth.
@@ -31,6 +33,9 @@ type sample struct{ lost, all float64 }
 const (
 	noiseKept   = 8
 	noiseLeast  = 24
+	calmLeast   = 12                   // outcomes from which on they count,
+	noiseFirst  = 0.1                  // with strict, until then
+	calmMost    = 96                   // and that are remembered, about
 	noiseMost   = 0.75                 // beyond, nothing is credited: one answer in four is no path
 	queueFull   = 0.6                  // of the longest: more on the mean is a standing queue
 	noQueue     = 2 * time.Millisecond // delay that jitter explains
@@ -71,6 +76,15 @@ func (n *noise) turn() {
 	*b = batch{}
 }
 
+// quiet is told what became of requests that were sent at three quarters of the path's rate. On a path with a short queue these
+// alone show noise: at its full rate what overflows is lost beside it all the time, without a delay that would tell.
+func (n *noise) quiet(lost, all int) {
+	if n.calm.all >= calmMost {
+		n.calm.lost, n.calm.all = n.calm.lost/2, n.calm.all/2
+	}
+	n.calm.lost, n.calm.all = n.calm.lost+float64(lost), n.calm.all+float64(all)
+}
+
 // known says that there was something to learn from.
 func (n *noise) known() bool { return n.next > 0 || n.full > 1 }
 
@@ -87,6 +101,12 @@ func (n *noise) share() float64 {
 		least = min(least, p+1.4*math.Sqrt(p*(1-p)/s.all))
 	}
 	p := min(least, sum.lost/max(sum.all, 1), noiseMost)
+	if c := n.calm; c.all >= calmLeast {
+		q := (c.lost + 1) / (c.all + 1)
+		p = min(p, q+math.Sqrt(q*(1-q)/c.all))
+	} else if n.strict {
+		p = min(p, noiseFirst)
+	}
 	return p * math.Pow(staleFade, float64(max(n.full-1, 0)))
 }
 
