@@ -30,7 +30,7 @@ func ParseCap(text string) (Cap, error) {
 	if r.Up < 0 || r.Down < 0 {
 		return Cap{}, fmt.Errorf("%q: a month of nothing; 0 is for --bwlimit", text)
 	}
-	return Cap{r.Up, r.Down}, nil
+	return Cap(r), nil
 }
 
 // String is c as ParseCap reads it.
@@ -38,7 +38,7 @@ func (c Cap) String() string {
 	if c == (Cap{}) {
 		return "off"
 	}
-	return Rates{c.Up, c.Down}.String() + perMonth
+	return Rates(c).String() + perMonth
 }
 
 // Spent is what has passed in a month.
