@@ -92,6 +92,66 @@ func TestFloodWithinQuota(t *testing.T) {
 	}
 }
 
+// TestLessQuota: earlier versions go when the operator gives less than they take, though no version comes; the current one stays
+// whole, also when it is too much by itself.
+func TestLessQuota(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, map[string]string{"f": strings.Repeat("1", 400)})
+	set, m := open(t, s, dir, func(spec *Spec) { spec.Rules.Grace, spec.Rules.Keep = 24*time.Hour, 4 })
+	mustSync(t, m)
+	s.publish(2, map[string]string{"f": strings.Repeat("2", 400)})
+	mustSync(t, m)
+	if _, bytes := stored(t, set); bytes < 800 {
+		t.Fatalf("two versions have %d bytes", bytes)
+	}
+	for _, quota := range []int64{500, 100} {
+		rules := m.Look().Spec.Rules
+		rules.Quota = quota
+		if err := set.SetRules("m", rules); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Sync(t.Context(), false); err != nil && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		if _, bytes := stored(t, set); bytes > 500 {
+			t.Errorf("a quota of %d leaves %d bytes", quota, bytes)
+		}
+		if !same(tree(t, m), map[string]string{"f": strings.Repeat("2", 400)}) {
+			t.Fatalf("the tree is %v", tree(t, m))
+		}
+	}
+}
+
+// TestAddedAgain: a mirror that was removed has left its tree, and its contents have gone; one that is added there again brings
+// them, and does not call the tree up to date.
+func TestAddedAgain(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	set, m := open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	spec := m.Look().Spec
+	if err := set.Remove(t.Context(), "m", false); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := stored(t, set); n != 0 {
+		t.Fatalf("%d contents are left", n)
+	}
+	if err := set.Add(spec); err != nil {
+		t.Fatal(err)
+	}
+	m, err := set.Find("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSync(t, m)
+	if n, _ := stored(t, set); n != 4 || !same(tree(t, m), texts(3, "one")) {
+		t.Errorf("%d contents are there, want 4; the tree is %v", n, tree(t, m))
+	}
+	if look := m.Look(); look.Trace.Files != 4 {
+		t.Errorf("%d files are told of, want 4", look.Trace.Files)
+	}
+}
+
 // TestFullDiskInTheMiddle lets each step of a switch that a mirror does fail once for want of room: the version before, or the new
 // one, is there whole and is what is served; the mirror says what is wrong, and the next sync is good.
 func TestFullDiskInTheMiddle(t *testing.T) {

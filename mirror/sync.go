@@ -261,7 +261,10 @@ func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err erro
 	if goes, err := m.judge(ctx, h, plan); err != nil || !goes {
 		return r, err
 	}
-	if plan.Same && h.Gen > 0 {
+	if plan.Same && plan.Fetch == 0 && h.Gen > 0 { // a tree that an earlier mirror has left may have no contents any more
+		if err := m.makeRoom(ctx, None); err != nil { // the quota may be less than it was
+			return r, err
+		}
 		m.mu.Lock()
 		m.again = false
 		m.mu.Unlock()
