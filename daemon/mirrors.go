@@ -15,6 +15,7 @@ import (
 	"sharer/index"
 	"sharer/mirror"
 	"sharer/node"
+	"sharer/seed"
 )
 
 const (
@@ -274,11 +275,38 @@ func (d *Daemon) seededAround(path string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.seeds {
-		if rel, err := filepath.Rel(string(s.Path), path); err == nil && filepath.IsLocal(rel) {
+		if _, is := under(string(s.Path), path); is {
 			return string(s.Path)
 		}
 	}
 	return ""
+}
+
+// mirrorsBelow refuses to seed a folder that would take the tree of a mirror with it. Trees in the state folder are left out of
+// what is seeded around that.
+func (d *Daemon) mirrorsBelow(o seed.Options) error {
+	state, err := filepath.Abs(d.cfg.Node.StateDir)
+	if err != nil {
+		return err
+	}
+	for _, l := range d.Mirrors() {
+		for _, root := range o.Paths {
+			rel, below := under(root, l.Spec.Dir)
+			_, ours := under(state, l.Spec.Dir)
+			if _, inside := under(state, root); !below || l.Remote || ours && !inside || o.Passes(filepath.ToSlash(rel)) {
+				continue
+			}
+			return fmt.Errorf("%w: in %s is %s, where the mirror %s has its tree: each of its versions would be one of that folder. Leave it out (--exclude), or seed another",
+				control.ErrBad, root, l.Spec.Dir, l.Spec.Name)
+		}
+	}
+	return nil
+}
+
+// under says whether a path is a folder or lies in it, and where.
+func under(dir, path string) (rel string, is bool) {
+	rel, err := filepath.Rel(dir, path)
+	return rel, err == nil && filepath.IsLocal(rel)
 }
 
 // mirror finds one by its name.

@@ -86,6 +86,9 @@ func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)
 		}
 	}
 	o.Paths = roots
+	if err := d.mirrorsBelow(o); err != nil {
+		return seed.Report{}, err
+	}
 	fresh, err := d.addSeeds(o)
 	if err != nil {
 		return seed.Report{}, err

@@ -49,6 +49,21 @@ func (o *Options) private(dir fs.FileInfo) bool {
 	return err == nil && os.SameFile(fi, dir)
 }
 
+// Passes says whether a path below the folder, with slashes, is left out, by its name or by a pattern, or a folder on the way
+// to it is. The folder itself (.) never is.
+func (o *Options) Passes(rel string) bool {
+	if rel == "." {
+		return false
+	}
+	parts := strings.Split(rel, "/")
+	for i := range parts {
+		if skipName(parts[i]) != "" || o.excluded(strings.Join(parts[:i+1], "/"), parts[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // excluded says whether a pattern fits the relative path or the base name.
 func (o *Options) excluded(rel, name string) bool {
 	for _, glob := range o.Exclude {

@@ -125,6 +125,9 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 	if v := mirrorVerbs[at]; len(args) < v.min || len(args) > v.max {
 		return usagef("mirror %s takes %s, not %d; see sharer help mirror", verb, wanted(v.min, v.max), len(args))
 	}
+	if err := o.checkFlags(verb); err != nil {
+		return err
+	}
 	spec := mirror.Spec{}
 	if verb == "add" || verb == "join" {
 		var err error

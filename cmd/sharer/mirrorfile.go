@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"sharer/limit"
@@ -180,18 +181,41 @@ func readMirrorFile(path string, in io.Reader) (file mirrorFile, err error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	switch err := d.Decode(&file); {
+	err = d.Decode(&file)
+	_, more := d.Token()
+	switch {
 	case len(text) > maxMirrorFile:
 		return file, usagef("%s is longer than %d bytes", path, maxMirrorFile)
 	case err != nil:
 		return file, usagef("%s is not what sharer mirror export writes: %v", path, err)
+	case more != io.EOF:
+		return file, usagef("%s has something behind what sharer mirror export writes; give import one file at a time", path)
 	case file.V != 1:
 		return file, usagef("%s is not what sharer mirror export writes, or of a newer sharer (%d)", path, file.V)
 	}
 	return file, nil
 }
 
-// imports adds the mirrors of a file that are not there, and gives those that are their rules. All of the file is read and
+// unlike names what a file says of a mirror that is there, and import does not change.
+func (m *mirroring) unlike(l mirror.Look, said mirrorSaid) (other []string) {
+	is, _ := saidOf(l, string(m.c.About().State), true) // names and passwords are in no file
+	for _, part := range []struct {
+		name string
+		same bool
+	}{
+		{"dir", said.Dir == "" || said.Dir == l.Spec.Dir},
+		{"group", slices.Equal(is.Group, said.Group)},
+		{"http-source", slices.Equal(is.HTTP, said.HTTP)},
+		{"hooks", !m.o.withHooks || said.Hooks == nil || *said.Hooks == l.Spec.Hooks},
+	} {
+		if !part.same {
+			other = append(other, part.name)
+		}
+	}
+	return other
+}
+
+// imports adds the mirrors of a file that are not there, and gives those that are their rules, and says what else is not as the file has it. All of the file is read and
 // understood before anything is changed.
 func (m *mirroring) imports(ctx context.Context, file mirrorFile) error {
 	looks, err := m.c.Mirrors(ctx)
@@ -215,11 +239,14 @@ func (m *mirroring) imports(ctx context.Context, file mirrorFile) error {
 		specs = append(specs, spec)
 	}
 	var failed []exit
-	for _, spec := range specs {
+	for i, spec := range specs {
 		at := slices.IndexFunc(looks, func(l mirror.Look) bool { return l.Spec.Name == spec.Name && l.Link == spec.Link() })
 		what := "added"
 		if at >= 0 {
 			what, err = "changed", m.c.SetMirrorRules(ctx, spec.Name, spec.Rules)
+			if other := m.unlike(looks[at], file.Mirrors[i]); len(other) > 0 {
+				m.scr.note("left as it is: %s of %s, which is no rule; remove the mirror and import it anew", strings.Join(other, ", "), spec.Name)
+			}
 		} else {
 			_, err = m.c.AddMirror(ctx, spec)
 		}

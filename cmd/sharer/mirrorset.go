@@ -18,6 +18,24 @@ var addFlags = []string{
 	"name", "group", "http-source", "hook-update", "hook-hold", "hook-full", "hook-scrub-error", "hook-timeout",
 }
 
+// verbFlags are the flags that only some of what mirror can do takes. That set takes none of addFlags it says itself.
+var verbFlags = map[string][]string{
+	"add": slices.Concat(ruleFlags, addFlags), "set": slices.Concat(ruleFlags, addFlags), "join": slices.Concat(ruleFlags, addFlags, []string{"yes"}),
+	"sync": {"dry-run"}, "rm": {"delete-data"}, "status": {"fewer"}, "log": {"lines"}, "export": {"hooks"}, "import": {"hooks"},
+}
+
+// checkFlags refuses flags that would do nothing: who says rm --dry-run wants nothing removed.
+func (o *mirrorOptions) checkFlags(verb string) error {
+	for _, flags := range verbFlags {
+		for _, flag := range flags {
+			if o.given(flag) && !slices.Contains(verbFlags[verb], flag) {
+				return usagef("mirror %s takes no --%s; see sharer help mirror", verb, flag)
+			}
+		}
+	}
+	return nil
+}
+
 // rules are others with what the flags say in their place.
 func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
 	var err error

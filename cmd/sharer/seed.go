@@ -151,13 +151,22 @@ func (o *seedOptions) seed(ctx context.Context, p peer, paths []string, emit fun
 	options := seed.Options{Paths: paths, Exclude: o.exclude, FollowLinks: o.followLinks, Rehash: o.rehash}
 	if o.publish == "" {
 		_, err := p.Seed(ctx, options, emit)
-		return nil, err
+		return nil, explainSeed(err)
 	}
 	pub, ok := p.(publisher)
 	if !ok {
 		return nil, errors.New("nothing can be published from here")
 	}
-	return pub.PublishPath(ctx, o.publish, options, emit)
+	rs, err := pub.PublishPath(ctx, o.publish, options, emit)
+	return rs, explainSeed(err)
+}
+
+// explainSeed gives an error about what may not be seeded its exit code.
+func explainSeed(err error) error {
+	if errors.Is(err, control.ErrBad) {
+		return usagef("%s", strings.TrimPrefix(err.Error(), control.ErrBad.Error()+": "))
+	}
+	return err
 }
 
 // until says who seeds what was handed over, and how long.
