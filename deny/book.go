@@ -229,7 +229,8 @@ func (b *Book) Add(e Entry, now time.Time) error {
 	return b.replace(append(lines, e.Line()), "add", e, now)
 }
 
-// Remove takes an entry out of the own list; false: it is not there.
+// Remove takes an entry out of the own list, also where only its hash is there: who takes it out wants it carried again. false: it
+// is not there.
 func (b *Book) Remove(e Entry, now time.Time) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,7 +239,7 @@ func (b *Book) Remove(e Entry, now time.Time) (bool, error) {
 		return false, err
 	}
 	n := len(lines)
-	lines = slices.DeleteFunc(lines, func(line string) bool { return sameEntry(line, e) })
+	lines = slices.DeleteFunc(lines, func(line string) bool { return sameEntry(line, e) || hashOf(line, e) })
 	if len(lines) == n {
 		return false, nil
 	}
@@ -248,6 +249,12 @@ func (b *Book) Remove(e Entry, now time.Time) (bool, error) {
 func sameEntry(line string, e Entry) bool {
 	other, ok, _ := Parse(line)
 	return ok && other.String() == e.String()
+}
+
+// hashOf says whether a line is the hash that stands for an entry.
+func hashOf(line string, e Entry) bool {
+	other, ok, _ := Parse(line)
+	return ok && other.Kind == Double && e.Kind != Double && other.Hash == DoubleOf(e.String())
 }
 
 func (b *Book) own() (lines []string, err error) {

@@ -180,6 +180,8 @@ func explainMirror(err error, name string) error {
 		return &codedError{exitFailed, fmt.Errorf("%w. sharer mirror sync %s --dry-run shows it, sharer mirror approve %s takes it", err, name, name)}
 	case errors.Is(err, mirror.ErrExists):
 		return &codedError{exitExists, fmt.Errorf("%w. Give this one another: --name NAME", err)}
+	case exitOf(context.Background(), err) == exitNotFound:
+		return &codedError{exitNotFound, fmt.Errorf("%w. Name a peer that has it: sharer peers add HOST:PORT", err)}
 	}
 	return err
 }

@@ -175,13 +175,18 @@ func (h Handler) serve(w http.ResponseWriter, r *http.Request, v *mirror.View, f
 	return nil
 }
 
+// ids are those of a file's content.
+func ids(f folder.File) []chunk.ID {
+	all := []chunk.ID{{Kind: chunk.BLAKE3, Hash: f.BLAKE3}}
+	if f.SHA256 != (chunk.Hash{}) {
+		all = append(all, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
+	}
+	return all
+}
+
 func (h Handler) file(w http.ResponseWriter, r *http.Request, v *mirror.View, f folder.File) {
 	if h.Deny != nil {
-		ids := []chunk.ID{{Kind: chunk.BLAKE3, Hash: f.BLAKE3}}
-		if f.SHA256 != (chunk.Hash{}) {
-			ids = append(ids, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
-		}
-		if legal, reason, denied := h.Deny(ids...); denied {
+		if legal, reason, denied := h.Deny(ids(f)...); denied {
 			refuse(w, legal, reason)
 			return
 		}
@@ -222,6 +227,11 @@ func (h Handler) sums(w http.ResponseWriter, r *http.Request, v *mirror.View, bl
 		}
 		if sum == (chunk.Hash{}) || !v.Carries(f) {
 			return true
+		}
+		if h.Deny != nil {
+			if _, _, denied := h.Deny(ids(f)...); denied {
+				return true // a list of what is not carried would tell where to look
+			}
 		}
 		// No path has a line's end in it. A backslash is doubled, and one in front of the line says so.
 		name, mark := f.Path, ""

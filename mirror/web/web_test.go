@@ -202,9 +202,12 @@ func TestDeniedFolder(t *testing.T) {
 	}
 }
 
-// TestSums: a name with a backslash is written as sha256sum and b3sum read it.
+// TestSums: a name with a backslash is written as sha256sum and b3sum read it; what is denied is not listed.
 func TestSums(t *testing.T) {
-	s := serve(t, map[string]string{`b\c`: "hello"}, nil)
+	denied := chunk.RootOfBlock([]byte("denied"))
+	s := serve(t, map[string]string{`b\c`: "hello", "no": "denied"}, func(ids ...chunk.ID) (legal bool, reason string, is bool) {
+		return false, "", ids[0].Hash == denied
+	})
 	want := `\` + chunk.RootOfBlock([]byte("hello")).String() + `  b\\c` + "\n"
 	if _, body, _ := get(t, s.URL+"/mirror/m/B3SUMS"); body != want {
 		t.Errorf("%q, want %q", body, want)
