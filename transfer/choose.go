@@ -61,7 +61,7 @@ func (d *Download) asksTree(s *source) bool {
 		return true
 	}
 	for _, o := range d.sources {
-		if !o.also && o.noTree < s.noTree && o.usable(d.size, d.proven) {
+		if !o.also && o.noTree < s.noTree && !o.quiet() && o.usable(d.size, d.proven) {
 			return false
 		}
 	}
