@@ -164,8 +164,8 @@ func TestFullDiskInTheMiddle(t *testing.T) {
 	}
 	s.publish(1, texts(4, last))
 	_, m := open(t, s, dir, func(spec *Spec) { spec.Rules.Keep = 1 })
-	mustSync(t, m)
 	ownLook(m)
+	mustSync(t, m)
 	served := func() map[string]string {
 		v, err := m.set.View(t.Context(), "m")
 		if err != nil || v == nil {

@@ -217,8 +217,8 @@ func TestReoffer(t *testing.T) {
 	s, dir := newSwarm(t), t.TempDir()
 	s.publish(1, texts(20, "one"))
 	set, m := open(t, s, dir, func(*Spec) {})
-	mustSync(t, m)
 	ownLook(m)
+	mustSync(t, m)
 	s.mu.Lock()
 	was := s.offered
 	s.offered = map[string]Kept{}
