@@ -72,8 +72,7 @@ func (d *Download) closeAsk(now time.Time) {
 		return
 	}
 	if size := d.cfg.Batch.Close(wire.AppendMessage(a.buf, &a.msg), a.pad); size > 0 {
-		d.cfg.Up.TakeAll(now, size+wire.HeaderBytes)
-		d.cfg.Up.TakePeer(now, a.to.addr, size+wire.HeaderBytes)
+		d.limits.asked(now, a.to.addr, size)
 	}
 	a.to, a.buf = nil, nil
 }

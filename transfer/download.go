@@ -146,6 +146,7 @@ type Stats struct {
 // Download fetches one content. Its loop owns everything below the channels.
 type Download struct {
 	cfg    Config
+	limits limits
 	inbox  *inbox
 	hints  chan hint
 	gained chan netip.AddrPort
@@ -212,6 +213,7 @@ func newDownload(c Config, share func() int) *Download {
 	}
 	d := &Download{
 		cfg:     c,
+		limits:  limits{up: c.Up, down: c.Down, share: c.Share},
 		share:   share,
 		inbox:   newInbox(),
 		hints:   make(chan hint, 16),

@@ -66,7 +66,7 @@ type ManyProgress struct {
 // It returns the indices of those items, in order, and how many bytes of others were fetched.
 func (ds *Downloads) RunMany(ctx context.Context, c Many) (left []int, fetched int64) {
 	m := &many{
-		cfg: c, share: ds.share, inbox: newInbox(), gained: make(chan netip.AddrPort, 16), plain: make(chan netip.AddrPort, 16),
+		cfg: c, limits: limits{up: c.Up, down: c.Down, share: c.Share}, share: ds.share, inbox: newInbox(), gained: make(chan netip.AddrPort, 16), plain: make(chan netip.AddrPort, 16),
 		byAddr: map[netip.AddrPort]*giver{}, coming: map[uint16]*coming{}, tried: map[int]uint8{},
 		work: make(chan *coming, manyOut), bad: make(chan *coming, manyOut), freed: make(chan struct{}, 1),
 	}
@@ -93,6 +93,7 @@ func (ds *Downloads) RunMany(ctx context.Context, c Many) (left []int, fetched i
 // many is one RunMany. Its loop owns all but what is between it and the workers.
 type many struct {
 	cfg    Many
+	limits limits
 	prefix wire.Handle // of the handles of its answers; the lowest 16 bits say which content
 	inbox  *inbox
 	gained chan netip.AddrPort
@@ -162,10 +163,8 @@ type giver struct {
 }
 
 func (g *giver) report(p Peers) {
-	switch {
-	case g.lastSent.IsZero():
-	case g.rtt.Smoothed() > 0:
-		p.Answered(g.addr, g.rtt.Smoothed())
+	if rtt := g.rtt.Smoothed(); rtt > 0 {
+		p.Answered(g.addr, rtt)
 	}
 }
 
@@ -312,14 +311,8 @@ func (m *many) arriveOne(g *giver, a *arrival) {
 	if fl.stamp.late = g.trip(fl, a.at); fl.stamp.late {
 		g.cameLate(fl, a.at)
 	}
-	if !fl.lost {
-		m.giveBack(a.at, g, int(fl.cost)-a.size-wire.HeaderBytes)
-	}
-	m.cfg.Share.Charge(a.at, g.addr, a.size+wire.HeaderBytes)
-	g.control.answered(a.at, fl.stamp, int(fl.cost), g.flights.bytes)
-	g.learnRaw(fl, a)
-	g.learnCost(a.n, a.size)
-	g.via, g.silent, g.answered, g.answers = a.via, 0, a.at, true
+	g.took(m.limits, fl, a)
+	g.answers = true
 	c := m.coming[uint16(a.offset>>slotShift)]
 	if c == nil || c.of != g {
 		return

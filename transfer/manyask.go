@@ -56,24 +56,12 @@ func (m *many) wakeAt(t time.Time) {
 	}
 }
 
-// expire gives up what is overdue, as Download.expire does.
+// expire gives up what is overdue, and those who answer nothing.
 func (m *many) expire(g *giver, now time.Time) {
-	if g.flights.live == 0 && g.flights.given.empty() {
+	if !g.source.expire(m.limits, now, func(r request, _ flight, _ bool) { m.missing(g, r, now) }) {
 		return
 	}
-	if g.overtaken > 0 && now.Sub(g.overtakenAt) > calmAfter {
-		g.overtaken = 0
-	}
-	timedOut := g.flights.expire(now, g.reorder(), g.rto(now), lateMemory, func(r request, fl flight, _ bool) {
-		m.giveBack(now, g, int(fl.cost))
-		g.control.lost(now, fl.stamp, int(fl.cost), g.flights.bytes)
-		m.missing(g, r, now)
-	})
-	if !timedOut || now.Sub(g.lastOut) < g.rto(now) {
-		return
-	}
-	g.lastOut = now
-	if g.silent++; g.silent >= manySilent || !g.answers && g.silent >= manyNever {
+	if g.silent >= manySilent || !g.answers && g.silent >= manyNever {
 		m.drop(g)
 	} else if g.quiet() {
 		g.control.timeout(now)
@@ -258,20 +246,12 @@ func (m *many) mayAsk(g *giver, cost int, now time.Time) bool {
 			m.wakeAt(g.nextAsk)
 			return false
 		}
-		if !g.lastSent.IsZero() && now.Sub(g.lastSent) > max(g.rto(now), time.Second) {
-			g.control.restart(now)
-		}
 	}
-	if g.flights.live > 0 && g.flights.bytes+cost > g.control.window() {
+	g.restart(now)
+	if g.windowFull(cost) {
 		return false
 	}
-	ok, wait := g.pacer.allows(now, g.control.pace(), cost)
-	if ok {
-		if wait = max(m.cfg.Down.WaitPeer(now, g.addr, cost), m.cfg.Up.WaitPeer(now, g.addr, requestCost)); wait > 0 {
-			g.control.starved(now)
-			ok = false
-		}
-	}
+	ok, wait := g.paced(m.limits, cost, now)
 	if !ok {
 		m.wakeAt(now.Add(wait))
 	}
@@ -280,17 +260,12 @@ func (m *many) mayAsk(g *giver, cost int, now time.Time) bool {
 
 // withinLimit says whether the limits of all peers together let another question out and its answers come.
 func (m *many) withinLimit(cost int, now time.Time) bool {
-	if wait := max(m.cfg.Down.WaitAll(now, cost), m.cfg.Share.WaitAll(now, cost), m.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
+	if wait := m.limits.wait(now, cost); wait > 0 {
 		m.stop = now.Add(wait)
 		m.wakeAt(m.stop)
 		return false
 	}
 	return true
-}
-
-func (m *many) giveBack(now time.Time, g *giver, n int) {
-	m.cfg.Down.Return(now, g.addr, n)
-	m.cfg.Share.Return(now, g.addr, n)
 }
 
 // write puts a question into the datagram that is being written, or into a new one. To who has not answered raw yet one goes alone.
@@ -330,23 +305,12 @@ func (m *many) closeAsk(now time.Time) {
 		return
 	}
 	if size := m.cfg.Batch.Close(a.buf, 0); size > 0 {
-		m.cfg.Up.TakeAll(now, size+wire.HeaderBytes)
-		m.cfg.Up.TakePeer(now, a.to.addr, size+wire.HeaderBytes)
+		m.limits.asked(now, a.to.addr, size)
 	}
 	a.to, a.buf = nil, nil
 }
 
 // sent notes that a part was asked for; next: not as the first one of its question.
 func (m *many) sent(g *giver, c *coming, part int, next bool, now time.Time) {
-	n := len(c.part(part))
-	cost := g.cost(n)
-	m.cfg.Down.TakeAll(now, cost)
-	m.cfg.Down.TakePeer(now, g.addr, cost)
-	m.cfg.Share.TakeAll(now, cost)
-	g.flights.add(c.request(part), flight{
-		sent: now, n: int32(n), cost: int32(cost), part: true, each: int32(c.each), next: next, raw: true,
-		stamp: g.control.sent(now, cost, g.flights.bytes+cost),
-	})
-	g.pacer.spend(cost)
-	g.lastSent = now
+	g.sent(m.limits, c.request(part), flight{n: int32(len(c.part(part))), part: true, each: int32(c.each), next: next, raw: true}, now)
 }

@@ -37,10 +37,10 @@ func (d *Download) askPaths(room int, now time.Time) int {
 				break
 			}
 			cost := s.cost(sp.n)
-			if room < cost || s.windowFull(cost) || !d.withinLimit(s, cost, now) {
+			if room < cost || s.windowFull(cost) || !d.withinLimit(cost, now) {
 				break
 			}
-			if wait := d.peerWait(s, cost, now); wait > 0 {
+			if wait := d.limits.peerWait(now, s.addr, cost); wait > 0 {
 				d.wakeAt(now.Add(wait))
 				break
 			}
@@ -158,7 +158,7 @@ func (d *Download) followPath(s *source, p *path, now time.Time) {
 		}
 	}
 	p.good = true
-	d.tryStash(now)
+	d.unstash(now, func(int) bool { return true }) // the path may verify any
 }
 
 // laterEvery is one of how many questions for a block or piece that may be for a piece nobody waits for, while there is other work.

@@ -76,16 +76,8 @@ func (d *Download) onlyAlso() bool {
 // expire gives up requests whose answer is overdue.
 func (d *Download) expire(now time.Time) {
 	for _, s := range d.sources {
-		if s.flights.live == 0 && s.flights.given.empty() {
-			continue
-		}
-		if s.overtaken > 0 && now.Sub(s.overtakenAt) > calmAfter {
-			s.overtaken = 0
-		}
-		timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
+		timedOut := s.expire(d.limits, now, func(r request, fl flight, byOrder bool) {
 			d.stats.Lost++
-			d.giveBack(now, s, int(fl.cost))
-			s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 			fl.lost = true
 			if byOrder {
 				s.length.outcome(now, fl.long(), true)
@@ -101,14 +93,8 @@ func (d *Download) expire(now time.Time) {
 	}
 }
 
-// timedOut is told that requests were given up for their age; it counts at most once
-// for each timeout.
+// timedOut is told of a timeout.
 func (d *Download) timedOut(s *source, now time.Time) {
-	if now.Sub(s.lastOut) < s.rto(now) {
-		return
-	}
-	s.lastOut = now
-	s.silent++
 	s.run = noRun
 	if s.answers {
 		s.length.silent(now, s.silent)

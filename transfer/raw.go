@@ -31,34 +31,44 @@ func (d *Download) handleOf(tree, also bool) wire.Handle {
 
 // rawContent hands a raw answer to the download that gave the handle.
 func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
-	ds.mu.RLock()
-	d := ds.handles[m.For&^handleMask]
-	together := ds.manys[m.For>>16]
-	ds.mu.RUnlock()
+	d, together := ds.gave(m.For)
 	if together != nil {
 		together.raw(from, m, data)
 		return
 	}
-	which := m.For & handleMask
 	if d == nil {
 		return
 	}
-	if len(data) != m.Raw || m.Raw > maxAnswer || which == handleMask {
+	a, ok := rawAnswer(from, m)
+	if !ok || len(data) != m.Raw {
 		d.strays.Add(1)
 		return
 	}
-	a := answered(from, m)
-	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
 	d.deliver(&a, data)
+}
+
+// gave is who gave a handle: a download, or many at once; both are nil where nobody did.
+func (ds *Downloads) gave(h wire.Handle) (*Download, *many) {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	return ds.handles[h&^handleMask], ds.manys[h>>16]
+}
+
+// rawAnswer is the arrival of a raw answer to a download. False: it is none.
+func rawAnswer(from wire.Sender, m wire.Content) (a arrival, ok bool) {
+	which := m.For & handleMask
+	if m.Raw > maxAnswer || which == handleMask {
+		return a, false
+	}
+	a = answered(from, m)
+	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
+	return a, true
 }
 
 // Sequel hands on the raw answers that followed one which was handled, each the bytes behind those of the one before, and else
 // like it: from one sender, of one length.
 func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
-	ds.mu.RLock()
-	d := ds.handles[m.For&^handleMask]
-	together := ds.manys[m.For>>16]
-	ds.mu.RUnlock()
+	d, together := ds.gave(m.For)
 	if together != nil {
 		for _, data := range parts {
 			m.Offset += int64(m.Raw)
@@ -66,16 +76,14 @@ func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
 		}
 		return
 	}
-	which := m.For & handleMask
 	if d == nil {
 		return
 	}
-	if m.Raw == 0 || m.Raw > maxAnswer || which == handleMask {
+	a, ok := rawAnswer(from, m)
+	if !ok || m.Raw == 0 {
 		d.strays.Add(int64(len(parts)))
 		return
 	}
-	a := answered(from, m)
-	a.raw, a.tree, a.also = true, which == handleTree, which == handleAlso
 	a.offset, a.each, a.size = m.Offset+int64(m.Raw), m.Raw, from.Size*len(parts)
 	if !d.inbox.put(&a, parts...) {
 		d.over.Add(int64(len(parts)))

@@ -79,19 +79,11 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 		}
 		return ok
 	}
-	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(now), time.Second) {
-		s.control.restart(now)
-	}
+	s.restart(now)
 	if s.windowFull(cost) {
 		return false
 	}
-	ok, wait := s.pacer.allows(now, s.control.pace(), cost)
-	if ok {
-		if wait = d.peerWait(s, cost, now); wait > 0 {
-			s.control.starved(now)
-			ok = false
-		}
-	}
+	ok, wait := s.paced(d.limits, cost, now)
 	if !ok {
 		d.wakeAt(now.Add(wait))
 	}
@@ -134,7 +126,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	if !s.proven {
 		pad = unprovenPad
 	}
-	if d.withinLimit(s, s.cost(int(fl.n)), now) && d.send(s, r, fl, pad, now) {
+	if d.withinLimit(s.cost(int(fl.n)), now) && d.send(s, r, fl, pad, now) {
 		return true
 	}
 	d.lost(s, r, fl)
@@ -162,33 +154,17 @@ func (d *Download) more(s *source, block int64) (size int) {
 	return size
 }
 
-// windowFull says whether a request whose answer costs so much must wait for others of s. One may always be out.
-func (s *source) windowFull(cost int) bool {
-	return s.flights.live > 0 && s.flights.bytes+cost > s.control.window()
-}
-
-// peerWait is how long the limits of one peer keep a request to it back, whose answer costs so much.
-func (d *Download) peerWait(s *source, cost int, now time.Time) time.Duration {
-	return max(d.cfg.Down.WaitPeer(now, s.addr, cost), d.cfg.Up.WaitPeer(now, s.addr, requestCost))
-}
-
 // withinLimit says whether the limits of all peers together let another request out and its answer
 // come.
-func (d *Download) withinLimit(s *source, cost int, now time.Time) bool {
+func (d *Download) withinLimit(cost int, now time.Time) bool {
 	if now.Before(d.stopLim) {
 		return false
 	}
-	if wait := max(d.cfg.Down.WaitAll(now, cost), d.cfg.Share.WaitAll(now, cost), d.cfg.Up.WaitAll(now, requestCost)); wait > 0 {
+	if wait := d.limits.wait(now, cost); wait > 0 {
 		d.stopLim = now.Add(wait)
 		return false
 	}
 	return true
-}
-
-// giveBack takes back what the limits were promised of an answer and does not come.
-func (d *Download) giveBack(now time.Time, s *source, n int) {
-	d.cfg.Down.Return(now, s.addr, n)
-	d.cfg.Share.Return(now, s.addr, n)
 }
 
 // send opens a datagram for one request. One request a datagram: an answer of
@@ -199,18 +175,11 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 	if !d.asking.extend(s, r, &fl, now) && !d.openAsk(s, r, &fl, pad, now) {
 		return false
 	}
-	cost := s.cost(int(fl.n))
 	if s.flights.live == 0 {
-		s.granted = cost // one may always be out
+		s.granted = s.cost(int(fl.n)) // one may always be out
 	}
-	d.cfg.Down.TakeAll(now, cost)
-	d.cfg.Down.TakePeer(now, s.addr, cost)
-	d.cfg.Share.TakeAll(now, cost)
 	s.granted = max(s.granted, s.control.window())
-	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
-	s.flights.add(r, fl)
-	s.pacer.spend(cost)
-	s.lastSent = now
+	s.sent(d.limits, r, fl, now)
 	d.stats.Requests++
 	return true
 }

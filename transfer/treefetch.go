@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -204,25 +203,20 @@ func (d *Download) putPiece(s *source, w wantedPiece, data []byte, sure bool, no
 	}
 	d.lastGood = now
 	s.lastGot = now
-	var room [maxStash]int // of the pieces that wait few are its own
-	children := room[:0]
-	for piece := range d.tree.stash {
-		if d.tree.shape.Parent(piece) == w.piece {
-			children = append(children, piece)
-		}
-	}
-	slices.Sort(children)
-	for _, child := range children {
-		if st, ok := d.tree.stash[child]; ok {
-			delete(d.tree.stash, child)
-			d.putPiece(st.from, wantedPiece{child, st.block}, st.data, st.sure, now)
-		}
-	}
+	d.unstash(now, func(piece int) bool { return d.tree.shape.Parent(piece) == w.piece })
 }
 
-// tryStash looks at what waits, once a path has come that may verify it.
-func (d *Download) tryStash(now time.Time) {
-	for _, piece := range slices.Sorted(maps.Keys(d.tree.stash)) {
+// unstash looks again at those of the pieces that wait which may be verified now.
+func (d *Download) unstash(now time.Time, which func(piece int) bool) {
+	var room [maxStash]int
+	pieces := room[:0]
+	for piece := range d.tree.stash {
+		if which(piece) {
+			pieces = append(pieces, piece)
+		}
+	}
+	slices.Sort(pieces)
+	for _, piece := range pieces {
 		if st, ok := d.tree.stash[piece]; ok {
 			delete(d.tree.stash, piece)
 			d.putPiece(st.from, wantedPiece{piece, st.block}, st.data, st.sure, now)

@@ -1,0 +1,142 @@
+package transfer
+
+import (
+	"time"
+
+	"sharer/chunk"
+)
+
+// lost is told that a request is not out any more and brought nothing of use. A part is
+// asked for again, of the same peer; a whole by whoever comes first.
+func (d *Download) lost(s *source, r request, fl flight) {
+	if fl.part {
+		s.parts.lost(r)
+		return
+	}
+	d.back(s, r)
+	for at := int64(chunk.BlockSize); at < int64(fl.n); at += chunk.BlockSize {
+		d.back(s, request{at: r.at + at}) // the rest of a run
+	}
+}
+
+// back gives a block or piece to whoever comes first, s being done with it, and with it all blocks of
+// the unit in which it is asked for.
+func (d *Download) back(s *source, whole request) {
+	u := s.parts.unit(whole)
+	s.parts.drop(whole)
+	switch {
+	case whole.path:
+		d.tree.lostSpan(whole.at)
+	case whole.tree:
+		d.tree.lost(whole.at)
+	case u == nil:
+		d.pick.lost(whole.at/chunk.BlockSize, d.inFlightElsewhere(s, whole))
+	default:
+		for b := range u.blocks {
+			d.pick.lost(b.at/chunk.BlockSize, d.inFlightElsewhere(s, b))
+		}
+	}
+}
+
+func (d *Download) inFlightElsewhere(s *source, r request) bool {
+	for _, o := range d.sources {
+		if o != s && (o.flights.hasWhole(r) || o.parts.unit(r) != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasNothing is told of a MaybeTheyHaveSome. From a peer that sends content too
+// it may ride along with that, so only a second one without content between
+// counts. Then what was asked of it is asked elsewhere, and it again later.
+func (d *Download) hasNothing(s *source, a *arrival) {
+	s.nones++
+	if s.flights.live == 0 || s.answers && s.nones < 2 && a.have == nil {
+		return
+	}
+	s.silent = 0
+	s.answered = a.at
+	if a.tree { // it has the content, or some of it, and not the tree
+		s.noTree++
+		d.giveUp(s, func(r request) bool { return r.tree })
+		return
+	}
+	if a.have == nil {
+		d.giveUp(s, func(request) bool { return true })
+		d.rest(s, a.at)
+		if s.answers {
+			s.front.shut()
+			s.nextAsk = a.at.Add(min(s.idle, frontIdle))
+		}
+		return
+	}
+	s.answers = true
+	s.polled = a.at
+	if d.size < 0 {
+		d.giveUp(s, func(request) bool { return true })
+		return
+	}
+	// What it said before is not so: this is all that is known now.
+	d.pick.rarity.lose(s.reach.have)
+	s.reach, s.run = holding(), noRun
+	d.pick.rarity.gain(s.reach.have, blocksOf(a.have, d.size))
+	d.giveUp(s, func(r request) bool { return !r.tree && !s.reach.has(r.at/chunk.BlockSize) })
+}
+
+// rest leaves a peer alone for a while that has nothing for us now.
+func (d *Download) rest(s *source, now time.Time) {
+	s.short = 0
+	s.run = noRun
+	s.idle = min(max(2*s.idle, time.Second), 15*time.Second)
+	s.nextAsk = now.Add(s.idle)
+}
+
+// giveUp ends those requests to s that are out and that which names: their blocks
+// are asked for elsewhere.
+func (d *Download) giveUp(s *source, which func(request) bool) {
+	s.flights.drop(which, func(r request, fl flight) {
+		if !fl.part {
+			d.lost(s, r, fl)
+		}
+	})
+	for _, whole := range s.parts.wholes() {
+		if which(whole) {
+			d.back(s, whole)
+		}
+	}
+}
+
+// strike is told that s sent what contradicts the id at the size that s claims
+// itself: its own fault, whatever the true size is. sure says that it came with the
+// cookie of s; what did not may be somebody else's, and costs s no more than
+// this download.
+func (d *Download) strike(s *source, sure bool) {
+	d.stats.Bad++
+	s.bad++
+	d.contradicted = d.contradicted || s.also
+	if sure && !s.also { // by its own id it may be right, and the two ids may not belong together
+		s.badSure++
+	}
+	if s.bad >= strikes {
+		d.exclude(s, s.badSure >= strikes)
+	}
+}
+
+// exclude ends a download's dealings with a liar. Only an address that was
+// proven loses its standing elsewhere too.
+func (d *Download) exclude(s *source, sure bool) {
+	if s.excluded {
+		return
+	}
+	s.excluded = true
+	d.stats.Excluded++
+	if !d.found() {
+		d.started = time.Now() // nobody is left: another search
+	}
+	d.giveUp(s, func(request) bool { return true })
+	d.holdsAll(s) // and counts nowhere
+	if sure && d.cfg.Peers.Proven(s.addr) {
+		d.cfg.Peers.Punish(s.addr)
+	}
+}
