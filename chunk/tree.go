@@ -169,8 +169,11 @@ func (t *Tree) Has(piece int) bool {
 func (t *Tree) HasLeaf(block int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.hasLeafLocked(block) {
+		return true
+	}
 	_, early := t.earlyLocked(0, block)
-	return early || t.hasLeafLocked(block)
+	return early
 }
 
 func (t *Tree) hasLeafLocked(block int64) bool {

@@ -57,6 +57,30 @@ type File struct {
 	Hidden     bool // to be skipped unless asked for; always so when a part of Path starts with a dot
 }
 
+// ID is the content's id by its BLAKE3.
+func (f File) ID() chunk.ID { return chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3} }
+
+// Also is the content's id by its SHA-256, the zero ID where that is not said.
+func (f File) Also() chunk.ID {
+	if f.SHA256 == (chunk.Hash{}) {
+		return chunk.ID{}
+	}
+	return chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256}
+}
+
+// IDs are all that are said of the content.
+func (f File) IDs() []chunk.ID {
+	if also := f.Also(); also != (chunk.ID{}) {
+		return []chunk.ID{f.ID(), also}
+	}
+	return []chunk.ID{f.ID()}
+}
+
+// Is says whether hashes are those of the content.
+func (f File) Is(s chunk.Sums) bool {
+	return s.BLAKE3 == f.BLAKE3 && (f.SHA256 == chunk.Hash{} || f.SHA256 == s.SHA256)
+}
+
 // Folder is a whole folder, its files in the order of the bytes of their paths.
 type Folder struct {
 	Name  string // for display and as a default; "" if not said

@@ -59,13 +59,7 @@ func relativeSlash(u *url.URL) string {
 
 // part is a file of a folder as a target.
 func part(t target, f folder.File) target {
-	p := target{
-		id: chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}, size: f.Size, name: path.Base(f.Path), peers: t.peers, within: t.page(),
-	}
-	if f.SHA256 != (chunk.Hash{}) {
-		p.also = chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256}
-	}
-	return p
+	return target{id: f.ID(), also: f.Also(), size: f.Size, name: path.Base(f.Path), peers: t.peers, within: t.page()}
 }
 
 // search finds where in the order of the paths this one is, or would be.

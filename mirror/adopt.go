@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"sync"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -68,22 +67,14 @@ func (r *Remote) adopt(ctx context.Context, files []folder.File) (kept []Kept, e
 		return nil, err
 	}
 	defer list.Close()
-	var wg sync.WaitGroup
-	turns := make(chan struct{}, putJobs)
 	sums := make([]chunk.Sums, len(files))
 	errs := make([]error, len(files))
-	for i, f := range files {
-		if there, err := foundIn(list, f); err != nil {
-			errs[i] = err
-		} else if there {
-			turns <- struct{}{}
-			wg.Go(func() {
-				sums[i], errs[i] = r.readAll(ctx, f)
-				<-turns
-			})
+	someAtOnce(len(files), func(i int) {
+		var there bool
+		if there, errs[i] = foundIn(list, files[i]); there && errs[i] == nil {
+			sums[i], errs[i] = r.readAll(ctx, files[i])
 		}
-	}
-	wg.Wait()
+	})
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -144,7 +135,7 @@ func (r *Remote) readAll(ctx context.Context, f folder.File) (sums chunk.Sums, e
 		err = nil
 	case err != nil:
 		return chunk.Sums{}, err
-	case sums.BLAKE3 == f.BLAKE3 && (f.SHA256 == chunk.Hash{} || f.SHA256 == sums.SHA256):
+	case f.Is(sums):
 		return sums, nil
 	}
 	return chunk.Sums{}, os.Remove(path)

@@ -5,9 +5,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+
 	"sharer/chunk"
 	"sharer/folder"
-	"slices"
 )
 
 // turn waits until no other mirror brings contents.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,9 +68,8 @@ func (q *hookQueue) push(c hookCall) (left *hookCall) {
 		return &c
 	}
 	if len(q.waiting) == maxHooks {
-		left = &hookCall{}
-		*left = q.waiting[0]
-		q.waiting = append(q.waiting[:0], q.waiting[1:]...)
+		first := q.waiting[0]
+		left, q.waiting = &first, slices.Delete(q.waiting, 0, 1)
 	}
 	q.waiting = append(q.waiting, c)
 	q.wake()
@@ -98,7 +98,7 @@ func (q *hookQueue) next() (c hookCall, ok bool) {
 		n, closed := len(q.waiting), q.closed
 		if n > 0 && q.ctx.Err() == nil {
 			c = q.waiting[0]
-			q.waiting = append(q.waiting[:0], q.waiting[1:]...)
+			q.waiting = slices.Delete(q.waiting, 0, 1)
 			q.mu.Unlock()
 			return c, true
 		}

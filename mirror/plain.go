@@ -154,7 +154,7 @@ var errUnknown = errors.New("no tree")
 
 // fill brings what is missing in the partial file that the swarm has left, each block checked against the tree.
 func (m *Mirror) fill(ctx context.Context, p Plain, f folder.File, to string) (err error) {
-	id := chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}
+	id := f.ID()
 	target := filepath.Join(m.set.cfg.Blobs.New(), folder.Stage, f.BLAKE3.String()) // where a Fetcher that goes on with partial files has them
 	if there, _ := chunk.PartialIDs(target); there != id {
 		return errUnknown
@@ -296,7 +296,7 @@ func (m *Mirror) resume(ctx context.Context, p Plain, f folder.File, part string
 // checkWhole reads a file and compares its hashes.
 func checkWhole(ctx context.Context, path string, f folder.File) error {
 	sums, err := sumFile(ctx, path, f.Size)
-	if err == nil && (sums.BLAKE3 != f.BLAKE3 || f.SHA256 != (chunk.Hash{}) && sums.SHA256 != f.SHA256) {
+	if err == nil && !f.Is(sums) {
 		err = fmt.Errorf("%w: %s", errWrong, f.Path)
 	}
 	return err

@@ -30,7 +30,7 @@ func (s *Set) Purge(ctx context.Context) (contents int, bytes int64, err error) 
 		}
 		for _, v := range vs {
 			err := m.pages.known(ctx, v.Head)(func(f folder.File) error {
-				if !s.cfg.Deny.DeniesContent(ids(f)...) {
+				if !s.cfg.Deny.DeniesContent(f.IDs()...) {
 					return nil
 				}
 				denied[f.BLAKE3] = f.Size

@@ -29,7 +29,7 @@ type Remote struct {
 }
 
 const (
-	putJobs    = 8 // contents that are written to the store at the same time
+	putJobs    = 8 // contents that are written to the store, or read, at the same time
 	trailerLen = 8 // bytes behind a tree: the size, big endian
 )
 
@@ -76,17 +76,8 @@ func (r *Remote) Has(h chunk.Hash) bool { return r.trees.Has(h) }
 
 // Keep hashes what has arrived, writes it to the store, and syncs the trees of the group together.
 func (r *Remote) Keep(ctx context.Context, fetched []folder.File) (kept []Kept, err error) {
-	var wg sync.WaitGroup
-	turns := make(chan struct{}, putJobs)
 	errs := make([]error, len(fetched))
-	for i, f := range fetched {
-		turns <- struct{}{}
-		wg.Go(func() {
-			errs[i] = r.put(ctx, f)
-			<-turns
-		})
-	}
-	wg.Wait()
+	someAtOnce(len(fetched), func(i int) { errs[i] = r.put(ctx, fetched[i]) })
 	if err := syncTree(r.trees.New()); err != nil {
 		return nil, err
 	}
@@ -100,6 +91,20 @@ func (r *Remote) Keep(ctx context.Context, fetched []folder.File) (kept []Kept, 
 		}
 	}
 	return kept, errors.Join(errs...)
+}
+
+// someAtOnce calls do for each i below n, for putJobs of them at the same time.
+func someAtOnce(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, putJobs)
+	for i := range n {
+		turns <- struct{}{}
+		wg.Go(func() {
+			do(i)
+			<-turns
+		})
+	}
+	wg.Wait()
 }
 
 // put writes one content to the store, and its tree into the folder for new ones.
@@ -116,7 +121,7 @@ func (r *Remote) put(ctx context.Context, f folder.File) (err error) {
 	if err != nil {
 		return err
 	}
-	if sums.BLAKE3 != f.BLAKE3 || f.SHA256 != (chunk.Hash{}) && sums.SHA256 != f.SHA256 {
+	if !f.Is(sums) {
 		return fmt.Errorf("%s is not what was fetched: it is not written to the store", f.BLAKE3)
 	}
 	if _, err := in.Seek(0, io.SeekStart); err != nil {

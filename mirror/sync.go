@@ -324,7 +324,7 @@ func (m *Mirror) makePlan(ctx context.Context, h Head) (*Plan, error) {
 		Has:    m.set.contents.Has, Pinned: m.set.cfg.Pinned, Disk: disk, TreeDisk: tree, Links: m.set.links(spec.Dir), Allowed: allowed,
 	}
 	if d := m.set.cfg.Deny; d != nil {
-		s.Denied = func(f folder.File) bool { return d.DeniesContent(ids(f)...) }
+		s.Denied = func(f folder.File) bool { return d.DeniesContent(f.IDs()...) }
 		if d.DeniesContent(chunk.ID{Kind: chunk.BLAKE3, Hash: h.ID}) {
 			return nil, errors.New("the folder is on a deny list")
 		}
@@ -349,15 +349,6 @@ func (m *Mirror) old(ctx context.Context, h Head) (Files, error) {
 		return None, nil
 	}
 	return m.pages.files(ctx, h), nil
-}
-
-// ids are those of a file's content.
-func ids(f folder.File) []chunk.ID {
-	out := []chunk.ID{{Kind: chunk.BLAKE3, Hash: f.BLAKE3}}
-	if f.SHA256 != (chunk.Hash{}) {
-		out = append(out, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
-	}
-	return out
 }
 
 // judge writes the verdict down; goes: the plan may be carried out.

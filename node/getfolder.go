@@ -325,7 +325,7 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
 	defer stop(nil)
 	begun := time.Now()
 	get := Get{
-		ID: chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}, Size: f.Size, Peers: r.Peers,
+		ID: f.ID(), Also: f.Also(), Size: f.Size, Peers: r.Peers,
 		Path: filepath.Join(r.Dir, folder.Stage, f.BLAKE3.String()), Force: true, // what lies there is ours
 		FindTimeout: r.FindTimeout, StallTimeout: r.StallTimeout, own: true, share: r.share,
 		Progress: func(p Progress) {
@@ -337,9 +337,6 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
 			r.running[f.BLAKE3] = p
 			r.lookLocked(time.Now())
 		},
-	}
-	if f.SHA256 != (chunk.Hash{}) {
-		get.Also = chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256}
 	}
 	got, err := r.node.Get(ctx, get)
 	if err == nil && got.Size != f.Size {

@@ -60,13 +60,13 @@ func (l *landing) put(f folder.File, data []byte) error {
 	if err == nil {
 		err = l.place(stage, name, f)
 	}
-	if err == nil || errors.Is(err, ErrExists) {
-		if err != nil {
-			_ = unix.Unlinkat(stage, name, 0)
-		}
-		return err
+	if err == nil {
+		return nil
 	}
 	_ = unix.Unlinkat(stage, name, 0) // what is left of it is worthless, and its name this run's own
+	if errors.Is(err, ErrExists) {
+		return err
+	}
 	return &fs.PathError{Op: "write", Path: filepath.Join(l.r.Dir, filepath.FromSlash(f.Path)), Err: err}
 }
 

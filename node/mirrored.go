@@ -101,7 +101,7 @@ func (n *Node) CopyHere(ctx context.Context, f folder.File, to string) bool {
 	if n.state == nil {
 		return false
 	}
-	s := n.library.seeded(chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3})
+	s := n.library.seeded(f.ID())
 	if s == nil || s.content.Size != f.Size || f.SHA256 != (chunk.Hash{}) && s.content.SHA256 != f.SHA256 {
 		return false
 	}

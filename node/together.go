@@ -61,8 +61,7 @@ func (r *folderRun) startsSmall(files []folder.File, begun map[chunk.Hash]bool, 
 	if f.Size <= 0 || f.Size > smallContent || begun[f.BLAKE3] {
 		return false
 	}
-	id, also := idsOf(f)
-	if r.node.DeniesContent(id, also) || r.node.library.whole(id) != nil {
+	if r.node.DeniesContent(f.IDs()...) || r.node.library.whole(f.ID()) != nil {
 		return false
 	}
 	if fresh {
@@ -74,15 +73,6 @@ func (r *folderRun) startsSmall(files []folder.File, begun map[chunk.Hash]bool, 
 		}
 	}
 	return true
-}
-
-// idsOf are those of a file's content; the second one may be invalid.
-func idsOf(f folder.File) (id, also chunk.ID) {
-	id = chunk.ID{Kind: chunk.BLAKE3, Hash: f.BLAKE3}
-	if f.SHA256 != (chunk.Hash{}) {
-		also = chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256}
-	}
-	return id, also
 }
 
 // together fetches contents at once, and returns those that have to be fetched by themselves.
@@ -119,7 +109,7 @@ func (r *folderRun) together(ctx context.Context, groups [][]folder.File) (left 
 				refused = append(refused, i)
 			}
 		},
-		Batch: batch, Peers: peers{n.swarm, n.deny}, Find: r.finder(items[0]), Up: n.up, Down: n.down, Share: r.share,
+		Batch: batch, Peers: peers{n.swarm, n.deny}, Find: r.finder(groups[0][0]), Up: n.up, Down: n.down, Share: r.share,
 		Rand: n.random(), Congestion: n.cfg.Congestion,
 		Progress: func(p transfer.ManyProgress) {
 			r.mu.Lock()
@@ -141,8 +131,8 @@ func (r *folderRun) together(ctx context.Context, groups [][]folder.File) (left 
 const maxLanders = 4
 
 // finder names peers that may have the folder, as Node.finder does for one content.
-func (r *folderRun) finder(first transfer.Small) func(int) []netip.AddrPort {
-	of := r.node.finder(chunk.ID{Kind: chunk.BLAKE3, Hash: first.BLAKE3}, r.Peers)
+func (r *folderRun) finder(first folder.File) func(int) []netip.AddrPort {
+	of := r.node.finder(first.ID(), r.Peers)
 	return func(most int) []netip.AddrPort {
 		return append(r.node.swarm.Holders.Of(chunk.ID{Kind: chunk.BLAKE3, Hash: r.ID.Hash}), of(most)...)
 	}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sharer/mirror"
 	"text/tabwriter"
 	"time"
+
+	"sharer/mirror"
 )
 
 // mirrorDocument is the answer of mirror ls and status; the table is made from it too.

@@ -148,7 +148,7 @@ func onlyPublic(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if a := at.Addr().Unmap(); !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+	if a := at.Addr().Unmap(); !a.IsGlobalUnicast() || a.IsPrivate() {
 		return fmt.Errorf("a redirect to %s, which is not public", a)
 	}
 	return nil

@@ -175,18 +175,9 @@ func (h Handler) serve(w http.ResponseWriter, r *http.Request, v *mirror.View, f
 	return nil
 }
 
-// ids are those of a file's content.
-func ids(f folder.File) []chunk.ID {
-	all := []chunk.ID{{Kind: chunk.BLAKE3, Hash: f.BLAKE3}}
-	if f.SHA256 != (chunk.Hash{}) {
-		all = append(all, chunk.ID{Kind: chunk.SHA256, Hash: f.SHA256})
-	}
-	return all
-}
-
 func (h Handler) file(w http.ResponseWriter, r *http.Request, v *mirror.View, f folder.File) {
 	if h.Deny != nil {
-		if legal, reason, denied := h.Deny(ids(f)...); denied {
+		if legal, reason, denied := h.Deny(f.IDs()...); denied {
 			refuse(w, legal, reason)
 			return
 		}
@@ -229,7 +220,7 @@ func (h Handler) sums(w http.ResponseWriter, r *http.Request, v *mirror.View, bl
 			return true
 		}
 		if h.Deny != nil {
-			if _, _, denied := h.Deny(ids(f)...); denied {
+			if _, _, denied := h.Deny(f.IDs()...); denied {
 				return true // a list of what is not carried would tell where to look
 			}
 		}
