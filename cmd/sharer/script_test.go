@@ -49,6 +49,7 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
 			e.Setenv("ESC", "\x1b")
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			e.Setenv("SHARER_ISOLATED", "true")
 			e.Setenv("SHARER_LISTEN", "127.0.0.1:0")
 			e.Setenv("SHARER_HTTP", "off")
