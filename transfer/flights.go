@@ -21,8 +21,15 @@ const (
 	keyShift = iota
 )
 
-// key is the request as one number, which maps hash at half the cost: an offset is below 2^50.
+// keyNone is of what is no request: an offset is at most maxSize.
+const keyNone = ^uint64(0)
+
+// key is the request as one number, which maps hash at half the cost. An offset that an answer says may be any: one that does not fit
+// must not have the key of another, or that one would count as answered.
 func (r request) key() uint64 {
+	if uint64(r.at) > maxSize {
+		return keyNone
+	}
 	k := uint64(r.at) << keyShift
 	if r.tree {
 		k |= keyTree

@@ -170,10 +170,14 @@ func (s *source) trip(fl flight, now time.Time) (earlier bool) {
 // calmAfter is how long no answer must have come late until that is forgotten.
 const calmAfter = 10 * time.Second
 
-// blocksOf turns byte ranges that a peer says it holds into ranges of whole blocks.
+// blocksOf turns byte ranges that a peer says it holds into ranges of whole blocks. They may lie anywhere up to the largest number:
+// what begins behind the end is left out.
 func blocksOf(have []chunk.Range, size int64) []chunk.Range {
 	blocks := make([]chunk.Range, 0, len(have))
 	for _, h := range have {
+		if h.From >= size {
+			continue
+		}
 		from := (h.From + chunk.BlockSize - 1) / chunk.BlockSize
 		to := h.To / chunk.BlockSize
 		if h.To >= size {
