@@ -27,11 +27,13 @@ func (q *questions) Close(buf []byte, _ int) int {
 	if err != nil {
 		panic(err)
 	}
-	m, err := wire.ParsePleaseSendContent(es[0].Payload)
-	if err != nil {
-		panic(err)
+	for _, e := range es {
+		m, err := wire.ParsePleaseSendContent(e.Payload)
+		if err != nil {
+			panic(err)
+		}
+		q.asked = append(q.asked, m)
 	}
-	q.asked = append(q.asked, m)
 	return len(buf)
 }
 

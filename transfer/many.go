@@ -65,11 +65,7 @@ type ManyProgress struct {
 // does not come so, or is not what its id says, is for a Download, which looks for everybody and finds out who lied.
 // It returns the indices of those items, in order, and how many bytes of others were fetched.
 func (ds *Downloads) RunMany(ctx context.Context, c Many) (left []int, fetched int64) {
-	m := &many{
-		cfg: c, limits: limits{up: c.Up, down: c.Down, share: c.Share}, share: ds.share, inbox: newInbox(), gained: make(chan netip.AddrPort, 16), plain: make(chan netip.AddrPort, 16),
-		byAddr: map[netip.AddrPort]*giver{}, coming: map[uint16]*coming{}, tried: map[int]uint8{},
-		work: make(chan *coming, manyOut), bad: make(chan *coming, manyOut), freed: make(chan struct{}, 1),
-	}
+	m := newMany(c, ds.share)
 	ds.addMany(m)
 	var workers sync.WaitGroup
 	for range max(c.Workers, 1) {
@@ -124,6 +120,14 @@ type many struct {
 	told    time.Time
 	stop    time.Time // the limiter says: not before
 	wake    time.Time
+}
+
+func newMany(c Many, share func() int) *many {
+	return &many{
+		cfg: c, limits: limits{up: c.Up, down: c.Down, share: c.Share}, share: share, inbox: newInbox(), gained: make(chan netip.AddrPort, 16), plain: make(chan netip.AddrPort, 16),
+		byAddr: map[netip.AddrPort]*giver{}, coming: map[uint16]*coming{}, tried: map[int]uint8{},
+		work: make(chan *coming, manyOut), bad: make(chan *coming, manyOut), freed: make(chan struct{}, 1),
+	}
 }
 
 // coming is a content that is being fetched, of one peer.
@@ -288,7 +292,7 @@ func (m *many) arrive(a *arrival) {
 	if !ok {
 		return
 	}
-	if step := int(fl.each); a.n > int(fl.n) && g.takesApart(a) == step {
+	if step := int(fl.each); a.n > step && g.takesApart(a) == step {
 		around := (a.size - a.n) / (a.n / step)
 		for at := 0; at < a.n; at += step {
 			one := *a
@@ -313,11 +317,10 @@ func (m *many) arriveOne(g *giver, a *arrival) {
 	}
 	g.took(m.limits, fl, a)
 	g.answers = true
-	c := m.coming[uint16(a.offset>>slotShift)]
-	if c == nil || c.of != g {
+	c, i, ok := m.partOf(g, r)
+	if !ok {
 		return
 	}
-	i := int(a.offset&(MaxSmall-1)) / c.each
 	switch {
 	case a.eof >= 0 && a.eof != int64(len(c.data)):
 		m.miss(c) // the folder, or the peer, says what is not so
@@ -333,6 +336,19 @@ func (m *many) arriveOne(g *giver, a *arrival) {
 			m.hand(c)
 		}
 	}
+}
+
+// partOf is what a question of g was for. False: that is not asked for any more, and its slot may be another content's.
+func (m *many) partOf(g *giver, r request) (c *coming, part int, ok bool) {
+	c = m.coming[uint16(r.at>>slotShift)]
+	if c == nil || c.of != g {
+		return nil, 0, false
+	}
+	in := int(r.at & (MaxSmall - 1))
+	if part = in / c.each; in%c.each != 0 || part >= c.parts() {
+		return nil, 0, false
+	}
+	return c, part, true
 }
 
 // hand gives a content to the workers, for which there is always room: manyOut bounds what is anywhere.
@@ -358,11 +374,11 @@ func (m *many) end(c *coming) {
 
 // missing is told that an answer did not come, or not as it was asked for.
 func (m *many) missing(g *giver, r request, now time.Time) {
-	c := m.coming[uint16(r.at>>slotShift)]
-	if c == nil || c.of != g {
+	c, part, ok := m.partOf(g, r)
+	if !ok || c.has(part) {
 		return
 	}
-	first, none := r == c.request(0), c.left == c.parts()
+	first, none := part == 0, c.left == c.parts()
 	if c.lost++; first {
 		c.vain++
 	}

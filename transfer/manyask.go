@@ -152,11 +152,7 @@ func (m *many) pick(g *giver, now time.Time) (c *coming, part int, fresh bool) {
 	for k := len(g.lost) - 1; k >= 0; k-- {
 		r := g.lost[k]
 		g.lost = g.lost[:k]
-		c := m.coming[uint16(r.at>>slotShift)]
-		if c == nil || c.of != g {
-			continue
-		}
-		if i := int(r.at&(MaxSmall-1)) / c.each; !c.has(i) {
+		if c, i, ok := m.partOf(g, r); ok && !c.has(i) {
 			return c, i, false
 		}
 	}

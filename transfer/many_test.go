@@ -1,0 +1,79 @@
+package transfer
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"sharer/wire"
+)
+
+// manyOf is the fetching of contents of these sizes from one peer that has answered raw, and what it asks.
+func manyOf(addr string, sizes ...int) (*many, *giver, *questions) {
+	out := &questions{}
+	at := netip.MustParseAddrPort(addr)
+	c := Many{Batch: out, Peers: nobody{}, Find: func(int) []netip.AddrPort { return []netip.AddrPort{at} }, Rand: rand.New(rand.NewPCG(1, 2))}
+	for _, n := range sizes {
+		c.Items = append(c.Items, Small{Size: int64(n)})
+	}
+	m := newMany(c, func() int { return maxWindow })
+	m.prefix, m.started = 1<<16, time.Now()
+	m.addGivers(c.Find(1))
+	g := m.givers[0]
+	g.answers, g.raw, g.each.known, g.control = true, rawness{speaks: true, heard: true}, true, wide{g.control}
+	return m, g, out
+}
+
+// reply has a raw answer of g arrive, with n bytes from at on of the content in a slot.
+func (m *many) reply(g *giver, slot uint16, at int64, n int, now time.Time) {
+	m.raw(wire.Sender{Addr: g.addr, Proven: true, At: now, Size: n + 100}, wire.Content{For: m.prefix | wire.Handle(slot), Raw: n, Offset: at, EOF: -1}, make([]byte, n))
+	m.drain()
+}
+
+// Whatever length an answer has, what fits no question brings nothing, and ends nothing.
+func TestSmallAnswersOfAnyLength(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:5", "192.0.2.1:5"} {
+		for _, size := range []int{1, 512, 1000, 1233, 4096, 20_480, 40_961, MaxSmall} {
+			for _, more := range []int{-1, 1, 3, 4, 100, 2000, 20_000} {
+				for _, last := range []bool{false, true} {
+					m, g, _ := manyOf(addr, size)
+					now := time.Now()
+					m.plan(now)
+					c := m.coming[0]
+					part := 0
+					if last {
+						part = c.parts() - 1
+					}
+					n := len(c.part(part)) + more
+					if _, ok := g.flights.out[c.request(part).key()]; !ok || n < 0 || part*c.each+n > MaxSmall {
+						continue
+					}
+					m.reply(g, c.slot, int64(part*c.each), n, now)
+					if got := c.parts() - c.left; got > 0 && (more < 0 || len(c.part(part)) < c.each) {
+						t.Errorf("%s, %d bytes: %d of %d at part %d were taken", addr, size, n, len(c.part(part)), part)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A slot is another content's after a while. What comes late of who had it before, longer and in other parts, is not taken for that of
+// who has it now.
+func TestSlotsAreUsedAgain(t *testing.T) {
+	m, g, _ := manyOf("192.0.2.1:5", MaxSmall)
+	now := time.Now()
+	m.plan(now)
+	long := m.coming[0]
+	last := long.request(long.parts() - 1)
+	g.flights.giveUp(func(r request, _ flight) { g.lost = append(g.lost, r) })
+	m.coming[0], g.cur = &coming{of: g, data: make([]byte, 3), each: 3, left: 1}, nil
+	for _, r := range []request{last, long.request(1)} {
+		m.missing(g, r, now)
+		m.reply(g, 0, r.at, len(long.part(1)), now)
+	}
+	if c, _, fresh := m.pick(g, now); c != m.coming[0] || fresh || c.left != 1 || len(g.lost) != 0 {
+		t.Errorf("%+v is to be asked for, new %v; then %d that were lost", c, fresh, len(g.lost))
+	}
+}
