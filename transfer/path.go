@@ -167,14 +167,22 @@ func (p *path) find(at int64) int {
 	return slices.IndexFunc(p.spans, func(s span) bool { return s.at == at })
 }
 
-// spanFor is the span that begins there of a path that this peer gives, as long as it is not here.
-func (t *treeFetch) spanFor(at int64, slot uint8) (*path, *span) {
+// spanFor is the span that begins there of a path that this peer gives, as long as it is not here: the one that is out, else, as it comes
+// late, one of a path that is not over.
+func (t *treeFetch) spanFor(at int64, slot uint8) (of *path, sp *span) {
 	for _, p := range t.paths {
-		if i := p.find(at); i >= 0 && p.spans[i].data == nil && p.giver == int16(slot)+1 {
+		i := p.find(at)
+		if i < 0 || p.spans[i].data != nil || p.giver != int16(slot)+1 {
+			continue
+		}
+		if p.spans[i].out {
 			return p, &p.spans[i]
 		}
+		if of == nil && !p.over {
+			of, sp = p, &p.spans[i]
+		}
 	}
-	return nil, nil
+	return of, sp
 }
 
 // lostSpan says that a span did not come, or was of no use: it is asked for again, a few times.

@@ -55,7 +55,8 @@ func (d *Download) askPaths(room int, now time.Time) int {
 	return room
 }
 
-// giverOf is who gives a path: the nearest at first, and then the same, or nobody.
+// giverOf is who gives a path: the nearest at first, and then the same. If that is nobody, as when its blocks lie with several peers, it is
+// left to the pieces: they would not be asked for while it is awaited.
 func (d *Download) giverOf(p *path, now time.Time) *source {
 	if p.giver > 0 {
 		if s := d.sources[p.giver-1]; d.givesPath(s, p, now) {
@@ -70,6 +71,7 @@ func (d *Download) giverOf(p *path, now time.Time) *source {
 			best = s
 		}
 	}
+	p.over = best == nil
 	return best
 }
 
@@ -116,11 +118,13 @@ func (s *source) requestOf(a *arrival) request {
 // arrivePath takes nodes of a path. A path that fails is nothing lost: the pieces are asked for all the same.
 func (d *Download) arrivePath(s *source, a *arrival) {
 	p, sp := d.tree.spanFor(a.offset, s.slot)
+	if sp != nil {
+		sp.out = false // of a path that is over, too: others that begin there have waited for it
+	}
 	if p == nil || p.over {
 		d.stats.Twice++
 		return
 	}
-	sp.out = false
 	switch {
 	case a.eof >= 0 && a.eof != d.tree.shape.FileSize():
 		p.over = true
