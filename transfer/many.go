@@ -19,11 +19,12 @@ const MaxSmall = 1 << slotShift
 const (
 	slotShift  = 18
 	slotMask   = 1<<16 - 1
-	manyOut    = 4096    // contents that are asked for, or wait to be dealt with
-	manyWaits  = 8 << 20 // bytes that have come and are not dealt with yet: nothing more is asked for beyond
-	manyPeers  = 8       // a bit each
-	manyLost   = 2       // answers in vain after which a peer counts as one that has not the content
-	manyMisses = 16      // such contents, more than a quarter of what it gave, after which a peer is not asked any more
+	manyOut    = 4096     // contents that are asked for, or wait to be dealt with
+	manyWaits  = 8 << 20  // bytes that have come and are not dealt with yet: nothing more is asked for beyond
+	manyHeld   = 32 << 20 // bytes of contents that are asked for, an equal part for each peer: eleven times what is on the way at most
+	manyPeers  = 8        // a bit each
+	manyLost   = 2        // answers in vain after which a peer counts as one that has not the content
+	manyMisses = 16       // such contents, more than a quarter of what it gave, after which a peer is not asked any more
 	manyProof  = time.Second
 	manySilent = 4 // timeouts in a row that end it with a peer
 	manyNever  = 2 // the same for one that has never answered
@@ -73,17 +74,25 @@ func (ds *Downloads) RunMany(ctx context.Context, c Many) (left []int, fetched i
 	}
 	m.run(ctx)
 	ds.removeMany(m)
-	close(m.work)
-	workers.Wait()
-	close(m.bad)
-	for c := range m.bad {
-		m.left = append(m.left, c.item)
-	}
+	left = m.rest(&workers)
 	for _, g := range m.givers {
 		g.report(c.Peers)
 	}
+	return left, m.fetched.Load()
+}
+
+// rest waits for the workers, and returns what is left to be fetched, in order.
+func (m *many) rest(workers *sync.WaitGroup) []int {
+	close(m.work)
+	go func() {
+		workers.Wait() // and they for room in m.bad
+		close(m.bad)
+	}()
+	for c := range m.bad {
+		m.left = append(m.left, c.item)
+	}
 	slices.Sort(m.left)
-	return m.left, m.fetched.Load()
+	return m.left
 }
 
 // many is one RunMany. Its loop owns all but what is between it and the workers.
@@ -97,7 +106,7 @@ type many struct {
 	share  func() int
 
 	work    chan *coming // whole, to be checked and taken
-	bad     chan *coming // not what the id says
+	bad     chan *coming // not what the id says, or not dealt with at the end
 	freed   chan struct{}
 	waits   atomic.Int64 // bytes in work, or with a worker
 	dealing atomic.Int64 // contents, likewise
@@ -141,7 +150,8 @@ type coming struct {
 	came [4]uint64
 	left int // parts that have not come
 	lost int // answers that did not come
-	vain int // of the first part
+	dry  int // of them, since a part has come
+	vain int // of them, of the first part
 }
 
 func (c *coming) parts() int { return (len(c.data) + c.each - 1) / c.each }
@@ -161,6 +171,7 @@ type giver struct {
 	cur    *coming // not all of it was asked for yet
 	lost   []request
 	later  []askLater // in the order of their times, nearly
+	held   int        // bytes of contents that it is asked for
 	gone   bool       // not asked any more
 	gave   int        // contents
 	missed int        // contents that it did not give
@@ -177,8 +188,7 @@ func (m *many) deal(ctx context.Context) {
 	for c := range m.work {
 		n := int64(len(c.data))
 		switch {
-		case ctx.Err() != nil:
-		case chunk.Root(c.data) != m.cfg.Items[c.item].BLAKE3:
+		case ctx.Err() != nil || chunk.Root(c.data) != m.cfg.Items[c.item].BLAKE3:
 			m.bad <- c
 		default:
 			m.cfg.Take(c.item, c.data)
@@ -330,6 +340,7 @@ func (m *many) arriveOne(g *giver, a *arrival) {
 	default:
 		copy(c.part(i), a.data)
 		c.came[i/64] |= 1 << (i % 64)
+		c.dry = 0
 		m.partly += int64(a.n)
 		if c.left--; c.left == 0 {
 			g.gave++
@@ -362,6 +373,7 @@ func (m *many) hand(c *coming) {
 // end takes a content out of those that are asked for.
 func (m *many) end(c *coming) {
 	delete(m.coming, c.slot)
+	c.of.held -= len(c.data)
 	for i := range c.parts() {
 		if c.has(i) {
 			m.partly -= int64(len(c.part(i)))
@@ -379,11 +391,12 @@ func (m *many) missing(g *giver, r request, now time.Time) {
 		return
 	}
 	first, none := part == 0, c.left == c.parts()
-	if c.lost++; first {
+	c.lost++
+	if c.dry++; first {
 		c.vain++
 	}
 	switch {
-	case none && c.vain >= manyLost, c.lost > c.parts()*manyLost+16:
+	case none && c.vain >= manyLost, c.lost > c.parts()*manyLost+16, c.dry > c.left*manyLost+16:
 		m.miss(c)
 	case none && first && c.vain > 1: // it may be that it was overtaken, and comes
 		g.later = append(g.later, askLater{r, now.Add(g.rto(now))})
@@ -465,9 +478,9 @@ func (m *many) answersPlain(a netip.AddrPort, now time.Time) {
 }
 
 // Memory for contents, by size.
-var bytePools [4]sync.Pool
+var bytePools [7]sync.Pool
 
-var byteSizes = [len(bytePools)]int{4 << 10, 16 << 10, 64 << 10, MaxSmall}
+var byteSizes = [len(bytePools)]int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, MaxSmall}
 
 func takeBytes(n int) []byte {
 	k := 0

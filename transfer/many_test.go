@@ -3,6 +3,7 @@ package transfer
 import (
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,5 +76,59 @@ func TestSlotsAreUsedAgain(t *testing.T) {
 	}
 	if c, _, fresh := m.pick(g, now); c != m.coming[0] || fresh || c.left != 1 || len(g.lost) != 0 {
 		t.Errorf("%+v is to be asked for, new %v; then %d that were lost", c, fresh, len(g.lost))
+	}
+}
+
+// lingers drives the fetching of contents from a peer that gives all but one part of each, and returns how much of them was held at most.
+func lingers(m *many, g *giver, most time.Duration) (held int) {
+	for now, end := time.Now(), time.Now().Add(most); now.Before(end) && !g.gone; now = now.Add(20 * time.Millisecond) {
+		m.plan(now)
+		m.closeAsk(now)
+		g.silent = 0
+		sum := 0
+		for _, c := range m.coming {
+			sum += cap(c.data)
+			for i := 1; i < c.parts() && c.left > 1; i++ {
+				m.reply(g, c.slot, int64(i*c.each), len(c.part(i)), now)
+			}
+		}
+		held = max(held, sum)
+	}
+	return held
+}
+
+// Who gives all of each content but one part fills no memory, and is soon done with.
+func TestNothingWholeComes(t *testing.T) {
+	sizes := make([]int, 3000)
+	for i := range sizes {
+		sizes[i] = MaxSmall
+	}
+	m, g, _ := manyOf("192.0.2.1:5", sizes...)
+	g.control = endless{g.control}
+	m.share = func() int { return 1 << 30 }
+	held := lingers(m, g, 30*time.Second)
+	if held == 0 || held > 2*manyHeld || !g.gone {
+		t.Errorf("%d MiB are held; ended: %v", held>>20, g.gone)
+	}
+}
+
+// endless is a control that lets out whatever is to be asked.
+type endless struct{ control }
+
+func (endless) window() int   { return 1 << 30 }
+func (endless) pace() float64 { return 0 }
+
+// More contents that are wrong than the way back has room for end it all the same.
+func TestManyWrong(t *testing.T) {
+	m, _, _ := manyOf("192.0.2.1:5")
+	m.cfg.Items = []Small{{Size: 1}}
+	var workers sync.WaitGroup
+	workers.Go(func() { m.deal(t.Context()) })
+	const some = 2*manyOut + 1 // what m.work and m.bad have room for, and one with the worker
+	for range some {
+		m.work <- &coming{data: []byte{1}}
+	}
+	if left := m.rest(&workers); len(left) != some {
+		t.Errorf("%d of %d are left", len(left), some)
 	}
 }

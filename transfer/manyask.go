@@ -164,7 +164,7 @@ func (m *many) pick(g *giver, now time.Time) (c *coming, part int, fresh bool) {
 
 // begin takes the next content for g.
 func (m *many) begin(g *giver) bool {
-	if m.blocked() {
+	if g.held >= manyHeld/len(m.givers) || m.blocked() { // the first: it gives some of each, and nothing whole
 		return false
 	}
 	item, ok := m.item(g)
@@ -185,6 +185,7 @@ func (m *many) begin(g *giver) bool {
 	m.seq++
 	m.coming[c.slot] = c
 	g.cur = c
+	g.held += len(c.data)
 	return true
 }
 
