@@ -79,7 +79,7 @@ func (p path) bridge() (*impair.Bridge, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	link := netsim.Link{Rate: p.rate, Queue: int(p.rate / 10), Delay: p.rtt / 2, MTU: p.mtu}
-	return impair.NewBridge(1, a, b, link, link), nil
+	return impair.NewBridge(1, a, b, link, link)
 }
 
 func ip(ctx context.Context, args ...string) error {

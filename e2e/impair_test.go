@@ -60,7 +60,9 @@ func newImpaired(t *testing.T, l netsim.Link) *impaired {
 		n.ip("link", "set", "tun0", "up")
 		x.ends[i], devices[i] = n, f
 	}
-	x.bridge = impair.NewBridge(1, devices[0], devices[1], l, l)
+	b, err := impair.NewBridge(1, devices[0], devices[1], l, l)
+	check(t, err)
+	x.bridge = b
 	x.bridge.Tap(impair.Tap{Came: x.sent.packet, Left: x.came.packet}, impair.Tap{})
 	t.Cleanup(func() {
 		for _, n := range x.ends {
@@ -443,7 +445,8 @@ func TestImpairGone(t *testing.T) {
 			t.Skipf("skipped: %v", err)
 		}
 	}
-	b := impair.NewBridge(1, devices[0], devices[1], netsim.Link{}, netsim.Link{})
+	b, err := impair.NewBridge(1, devices[0], devices[1], netsim.Link{}, netsim.Link{})
+	check(t, err)
 	for _, n := range ends {
 		n.ip("link", "set", "tun0", "up")
 		n.ip("link", "set", "tun0", "down")

@@ -27,6 +27,7 @@ type way struct {
 	start time.Time
 	from  *os.File
 	to    *os.File
+	alarm *alarm // of who writes
 
 	mu     sync.Mutex
 	lane   *Lane
@@ -34,6 +35,7 @@ type way struct {
 	tap    Tap
 	ended  bool
 	failed error // why nothing is read any more
+	stuck  error // why nothing is written any more
 }
 
 // Tap hears of the packets of one direction, by one goroutine at a time; a nil function hears nothing. Packets are valid during the call.
@@ -87,19 +89,28 @@ func openTUN(namespace, device string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), device), nil
 }
 
-// NewBridge carries packets between a and b, and owns them from now on. There is one link each way.
-func NewBridge(seed uint64, a, b *os.File, aToB, bToA netsim.Link) *Bridge {
+// NewBridge carries packets between a and b, and owns them from now on: where it fails they are closed. There is one link each way.
+func NewBridge(seed uint64, a, b *os.File, aToB, bToA netsim.Link) (*Bridge, error) {
 	x := &Bridge{start: time.Now()}
+	var err error
 	for i, l := range []netsim.Link{aToB, bToA} {
 		w := &way{start: x.start, from: a, to: b, lane: NewLane(seed+uint64(i), l)}
 		w.some = sync.NewCond(&w.mu)
+		if w.alarm, err = newAlarm(); err != nil {
+			if i > 0 {
+				err = errors.Join(err, x.ways[0].alarm.close())
+			}
+			return nil, errors.Join(err, a.Close(), b.Close())
+		}
 		x.ways[i] = w
+		a, b = b, a
+	}
+	for _, w := range x.ways {
 		x.wait.Add(2)
 		go func() { defer x.wait.Done(); w.read() }()
 		go func() { defer x.wait.Done(); w.write() }()
-		a, b = b, a
 	}
-	return x
+	return x, nil
 }
 
 // Set changes the links: a to b, and b to a.
@@ -146,7 +157,10 @@ func (x *Bridge) Close() error {
 		w.some.Signal()
 	}
 	x.wait.Wait()
-	return errors.Join(err, x.ways[0].failed, x.ways[1].failed)
+	for _, w := range x.ways {
+		err = errors.Join(err, w.failed, w.stuck, w.alarm.close())
+	}
+	return err
 }
 
 func (w *way) read() {
@@ -179,8 +193,6 @@ func (w *way) read() {
 const nap = 50 * time.Millisecond
 
 func (w *way) write() {
-	runtime.LockOSThread() // sleeps are the kernel's, to some tens of microseconds; the runtime's end on milliseconds
-	defer runtime.UnlockOSThread()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.ended {
@@ -192,9 +204,12 @@ func (w *way) write() {
 		now := time.Since(w.start)
 		if due > now {
 			w.mu.Unlock()
-			t := unix.NsecToTimespec(int64(min(due-now, nap)))
-			_ = unix.Nanosleep(&t, nil) // shorter, when a signal came
+			err := w.alarm.wait(min(due-now, nap))
 			w.mu.Lock()
+			if err != nil && !w.ended {
+				w.stuck = err
+				return
+			}
 			continue
 		}
 		b := w.lane.Next(now)
