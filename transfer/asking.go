@@ -44,6 +44,7 @@ func (d *Download) openAsk(s *source, r request, fl *flight, pad int, now time.T
 	d.closeAsk(now)
 	buf, ok := d.cfg.Batch.Open(s.addr, s.via, swarm.Request)
 	if !ok {
+		d.refused(s, now)
 		return false
 	}
 	d.asking = asking{also: fl.also, tree: r.tree, to: s, pad: pad, buf: buf, msg: wire.PleaseSendContent{ID: d.contID, Offset: r.at, Length: int64(fl.n)}}

@@ -92,6 +92,16 @@ func (d *Download) rest(s *source, now time.Time) {
 	s.nextAsk = now.Add(s.idle)
 }
 
+// refused is told that nothing may go to s now, as when it was banned for what it did in another download: what it was to be asked for is asked
+// of others.
+func (d *Download) refused(s *source, now time.Time) {
+	s.nextAsk = now.Add(idleWait)
+	if ok, next := d.cfg.Peers.MayRequest(s.addr, now); !ok {
+		s.nextAsk = orLater(next, now)
+	}
+	d.giveUp(s, func(request) bool { return true })
+}
+
 // giveUp ends those requests to s that are out and that which names: their blocks
 // are asked for elsewhere.
 func (d *Download) giveUp(s *source, which func(request) bool) {

@@ -2,10 +2,12 @@ package transfer
 
 import (
 	"math"
+	"net/netip"
 	"testing"
 	"time"
 
 	"sharer/chunk"
+	"sharer/swarm"
 )
 
 // Answers that no peer has a reason to give change nothing: what was asked for is still awaited, and nothing panics.
@@ -54,5 +56,52 @@ func TestFarRanges(t *testing.T) {
 		if got := s.reach.mask(0); got != tc.want {
 			t.Errorf("%v: it holds %b, want %b", tc.have, got, tc.want)
 		}
+	}
+}
+
+// refusing is a Batch that lets nothing out to an address.
+type refusing struct {
+	written
+	to netip.AddrPort
+}
+
+func (r *refusing) Open(to netip.AddrPort, via uint8, why swarm.Reason) ([]byte, bool) {
+	if to == r.to {
+		return nil, false
+	}
+	return r.written.Open(to, via, why)
+}
+
+// What a peer was to be asked for in parts, when it is banned or denied for what it did elsewhere, is asked of others.
+func TestNothingWaitsForWhoIsBanned(t *testing.T) {
+	d, _ := near(6, "192.0.2.1:5")
+	other := netip.MustParseAddrPort("192.0.2.2:5")
+	d.addSources([]netip.AddrPort{other})
+	for _, s := range d.sources {
+		s.answers, s.claim, s.raw, s.proven, s.noTree = true, d.size, rawness{speaks: true, heard: true}, true, 4
+		s.control = wide{s.control}
+	}
+	banned, honest := d.sources[0], d.sources[1]
+	now := time.Now()
+	banned.parts.begin(request{}, chunk.BlockSize, rawPartBytes)
+	if !d.pick.takeBlock(0) || !d.pick.takeBlock(1) || !d.send(banned, request{at: chunk.BlockSize}, flight{n: chunk.BlockSize}, 0, now) {
+		t.Fatal("not asked")
+	}
+	d.cfg.Batch, d.cfg.Find = &refusing{to: banned.addr}, func(int) []netip.AddrPort { return nil }
+	for range 10 {
+		d.plan(now)
+		d.closeAsk(now)
+		for _, r := range d.pick.active {
+			for i := range 6 {
+				if b := (request{at: int64(i) * chunk.BlockSize}); r.asked>>i&1 == 1 && honest.flights.hasWhole(b) {
+					data := make([]byte, d.blockLen(int64(i)))
+					d.arrive(&arrival{from: other, proven: true, at: now.Add(time.Millisecond), size: len(data) + 100, raw: true, offset: b.at, data: data, n: len(data), eof: -1})
+				}
+			}
+		}
+		now = now.Add(300 * time.Millisecond)
+	}
+	if st := d.pick.active[0]; st.got != 63 {
+		t.Errorf("of 6 blocks came %b; %d are out to who is banned", st.got, banned.flights.live)
 	}
 }

@@ -239,7 +239,10 @@ func (m *many) mayAsk(g *giver, cost int, now time.Time) bool {
 	}
 	if g.flights.live == 0 {
 		if ok, next := m.cfg.Peers.MayRequest(g.addr, now); !ok {
-			g.nextAsk = orLater(next, now)
+			if g.nextAsk = orLater(next, now); g.nextAsk.Sub(now) > time.Second {
+				m.drop(g) // it was banned, or is denied, since: nothing waits for it
+				return false
+			}
 			m.wakeAt(g.nextAsk)
 			return false
 		}

@@ -143,7 +143,7 @@ func (d *Download) probes(s *source, n int, now time.Time) bool {
 // returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
 func (d *Download) more(s *source, block int64) (size int) {
 	window := s.control.window()
-	most := min(window/8, window-s.flights.bytes, maxAnswer)/chunk.BlockSize - 1
+	most := min(window/8, window-s.flights.bytes-s.extra, maxAnswer)/chunk.BlockSize - 1
 	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd || most <= 0 {
 		return 0
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -131,7 +130,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 	task := g.scr.task(view{name: it.label(), job: it.job, id: id, state: string(node.LookingForPeers), total: -1})
 	var codes []exit
 	existed := 0
-	within, room := g.room(ctx, filepath.Join(filepath.Dir(it.path), "any"))
+	within, room := g.room(ctx, it.path)
 	err := g.peer.GetFolder(within, node.GetFolder{
 		ID: it.link.ID, Name: it.manifest, Files: it.files, Dir: it.path, Peers: it.link.Peers, Force: force, Jobs: g.o.jobs, FindTimeout: g.o.findTimeout, StallTimeout: g.o.stallTimeout,
 		Progress: func(p node.FolderProgress) {
