@@ -155,3 +155,33 @@ func (t *task) openTorrent(ctx context.Context, sv *service) (file string, annou
 	}
 	return file, announced, announced(0)
 }
+
+// serveTorrent seeds with a program of BitTorrent, so many times as there are servers, to clients that find it, and one another, by a tracker.
+// seed and fetch are its commands, each at a port of its own.
+func (t *task) serveTorrent(ctx context.Context, seed func(file string, port int) []string, fetch func(file string, port int, target string) []string) (sv service, err error) {
+	file, announced, err := t.openTorrent(ctx, &sv)
+	if err != nil {
+		return sv, err
+	}
+	for i := range t.servers {
+		port, err := freePort()
+		if err != nil {
+			return sv, err
+		}
+		if err := sv.start(t.command(ctx, seed(file, port)...)); err != nil {
+			return sv, err
+		}
+		if err := announced(i + 1); err != nil {
+			return sv, err
+		}
+	}
+	ports := make([]int, t.clients)
+	for k := range ports {
+		if ports[k], err = freePort(); err != nil {
+			return sv, err
+		}
+	}
+	sv.inside = filepath.Base(t.source)
+	sv.fetch = func(k int) []string { return t.client(fetch(file, ports[k], t.target(k))...) }
+	return sv, nil
+}
