@@ -120,16 +120,10 @@ type fetcher struct{ n *node.Node }
 var _ mirror.Fetcher = fetcher{}
 
 func (f fetcher) Page(ctx context.Context, blake3, sha256 chunk.Hash) ([]byte, error) {
-	var ids []chunk.ID
-	if blake3 != (chunk.Hash{}) {
-		ids = append(ids, chunk.ID{Kind: chunk.BLAKE3, Hash: blake3})
-	}
-	if sha256 != (chunk.Hash{}) {
-		ids = append(ids, chunk.ID{Kind: chunk.SHA256, Hash: sha256})
-	}
-	g := node.Get{ID: ids[0], FindTimeout: mirrorFind, StallTimeout: mirrorStall}
-	if len(ids) > 1 {
-		g.Also = ids[1]
+	one := folder.File{BLAKE3: blake3, SHA256: sha256}
+	g := node.Get{ID: one.ID(), Also: one.Also(), FindTimeout: mirrorFind, StallTimeout: mirrorStall}
+	if blake3 == (chunk.Hash{}) {
+		g.ID, g.Also = g.Also, chunk.ID{}
 	}
 	return f.n.FetchPage(ctx, g)
 }

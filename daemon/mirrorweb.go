@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sharer/chunk"
 	"sharer/identity"
@@ -148,17 +149,13 @@ func (d *Daemon) hearMirrors() {
 func (d *Daemon) hearAll(read map[identity.PublicKey]int64) {
 	group := d.mirrors.Group()
 	seqs := make([]int64, len(group))
-	var wg sync.WaitGroup
-	jobs := make(chan struct{}, hearJobs)
+	var jobs errgroup.Group
+	jobs.SetLimit(hearJobs)
 	for i, k := range group {
-		jobs <- struct{}{}
 		was := read[k]
-		wg.Go(func() {
-			seqs[i] = d.hear(k, was)
-			<-jobs
-		})
+		jobs.Go(func() error { seqs[i] = d.hear(k, was); return nil })
 	}
-	wg.Wait()
+	_ = jobs.Wait() // none fails
 	clear(read)
 	for i, k := range group {
 		read[k] = seqs[i]

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sort"
 
+	"golang.org/x/sync/errgroup"
+
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/internal/atomicfile"
@@ -69,12 +71,18 @@ func (r *Remote) adopt(ctx context.Context, files []folder.File) (kept []Kept, e
 	defer list.Close()
 	sums := make([]chunk.Sums, len(files))
 	errs := make([]error, len(files))
-	someAtOnce(len(files), func(i int) {
-		var there bool
-		if there, errs[i] = foundIn(list, files[i]); there && errs[i] == nil {
-			sums[i], errs[i] = r.readAll(ctx, files[i])
-		}
-	})
+	var jobs errgroup.Group
+	jobs.SetLimit(putJobs)
+	for i := range files {
+		jobs.Go(func() error {
+			var there bool
+			if there, errs[i] = foundIn(list, files[i]); there && errs[i] == nil {
+				sums[i], errs[i] = r.readAll(ctx, files[i])
+			}
+			return nil
+		})
+	}
+	_ = jobs.Wait() // the errors are in errs
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

@@ -9,8 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -77,7 +78,12 @@ func (r *Remote) Has(h chunk.Hash) bool { return r.trees.Has(h) }
 // Keep hashes what has arrived, writes it to the store, and syncs the trees of the group together.
 func (r *Remote) Keep(ctx context.Context, fetched []folder.File) (kept []Kept, err error) {
 	errs := make([]error, len(fetched))
-	someAtOnce(len(fetched), func(i int) { errs[i] = r.put(ctx, fetched[i]) })
+	var jobs errgroup.Group
+	jobs.SetLimit(putJobs)
+	for i := range fetched {
+		jobs.Go(func() error { errs[i] = r.put(ctx, fetched[i]); return nil })
+	}
+	_ = jobs.Wait() // the errors are in errs
 	if err := syncTree(r.trees.New()); err != nil {
 		return nil, err
 	}
@@ -91,20 +97,6 @@ func (r *Remote) Keep(ctx context.Context, fetched []folder.File) (kept []Kept, 
 		}
 	}
 	return kept, errors.Join(errs...)
-}
-
-// someAtOnce calls do for each i below n, for putJobs of them at the same time.
-func someAtOnce(n int, do func(i int)) {
-	var wg sync.WaitGroup
-	turns := make(chan struct{}, putJobs)
-	for i := range n {
-		turns <- struct{}{}
-		wg.Go(func() {
-			do(i)
-			<-turns
-		})
-	}
-	wg.Wait()
 }
 
 // put writes one content to the store, and its tree into the folder for new ones.

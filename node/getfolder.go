@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/transfer"
@@ -90,20 +92,18 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		r.tell(FolderFile{File: g.Files[i], Err: err})
 	})
 	small, large := r.sortOut(byContent(g.Files, refused))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, r.Jobs)
+	var jobs errgroup.Group
+	jobs.SetLimit(r.Jobs)
 	each := func(groups [][]folder.File) {
-		for _, files := range groups {
-			slots <- struct{}{} // a cancelled context ends the others soon
-			wg.Go(func() {
-				defer func() { <-slots }()
-				r.content(ctx, files)
-			})
+		for _, files := range groups { // a cancelled context ends those before it soon
+			jobs.Go(func() error { r.content(ctx, files); return nil })
 		}
 	}
-	wg.Go(func() { each(r.together(ctx, small)) })
+	var beside sync.WaitGroup
+	beside.Go(func() { each(r.together(ctx, small)) })
 	each(large)
-	wg.Wait()
+	beside.Wait()
+	_ = jobs.Wait() // none fails
 	r.clearStage()
 	return ctx.Err()
 }
