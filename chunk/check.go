@@ -1,6 +1,10 @@
 package chunk
 
-import "lukechampine.com/blake3/guts"
+import (
+	"runtime"
+
+	"lukechampine.com/blake3/guts"
+)
 
 // CheckBlocks compares consecutive blocks with their leaves, leaves[i] being the one of the block number first+i, and
 // appends to bad the indices, relative to first, of those that do not match or have no leaf. Only the last block may
@@ -12,6 +16,7 @@ import "lukechampine.com/blake3/guts"
 func CheckBlocks(data []byte, first int64, leaves []Hash, bad []int) []int {
 	i := 0 // block, relative
 	for len(data) >= groupSize && i+groupBlocks <= len(leaves) {
+		warm(data[:groupSize])
 		node := compress(data, groupSize, first+int64(i))
 		for half := range 2 {
 			k := i + 2*half
@@ -23,6 +28,18 @@ func CheckBlocks(data []byte, first int64, leaves []Hash, bad []int) []int {
 		data, i = data[groupSize:], i+groupBlocks
 	}
 	return checkSingly(data, first, i, leaves, bad)
+}
+
+// warm brings data into the cache in the order of its addresses, which the processor reads ahead of. The vector code looks at
+// sixteen places of a group at a time, and waits for memory at each line where others have written the data: 8.3 µs a
+// group, 5.3 with this, 4.5 where the data was there already.
+func warm(data []byte) {
+	const line = 64
+	var sum byte
+	for i := 0; i < len(data); i += line {
+		sum += data[i]
+	}
+	runtime.KeepAlive(sum) // or the compiler leaves the reads out
 }
 
 // checkSingly is CheckBlocks for data that begins with relative block i, by one or two blocks a call.
