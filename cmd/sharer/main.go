@@ -43,6 +43,7 @@ func main() { os.Exit(int(process())) }
 // process runs the command line of this process and returns its exit code.
 func process() exit {
 	boundGarbage()
+	beBatch()
 	ctx, stop := catchSignals()
 	defer stop()
 	tell, untell := catchTell()

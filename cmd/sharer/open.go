@@ -100,7 +100,7 @@ func (o *openOptions) show(ctx context.Context, scr *screen, at netip.AddrPort, 
 		return play(ctx, scr, o.player, url)
 	case !o.print:
 		b := browser(url)
-		if err := exec.CommandContext(ctx, b[0], b[1:]...).Run(); err != nil && ctx.Err() == nil {
+		if err := runProgram(exec.CommandContext(ctx, b[0], b[1:]...)); err != nil && ctx.Err() == nil {
 			scr.note("no browser could be started (%v); open the address yourself", err)
 		}
 	}
@@ -122,11 +122,19 @@ func browser(url string) []string {
 	return []string{"xdg-open", url}
 }
 
+// runProgram runs a program that is for people to look at.
+func runProgram(cmd *exec.Cmd) error {
+	if err := interactive(cmd.Start); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
 // play runs a player until it ends.
 func play(ctx context.Context, scr *screen, player, url string) error {
 	cmd := exec.CommandContext(ctx, player, url)
 	cmd.Stdout, cmd.Stderr = scr.s.err, scr.s.err // standard output is the address
-	err := cmd.Run()
+	err := runProgram(cmd)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
