@@ -70,6 +70,9 @@ const (
 	askAfter = time.Second // nobody waits longer before he asks again: the rate may be another then
 )
 
+// On says whether there is any.
+func (l *Limit) On() bool { return l != nil && l.on.Load() }
+
 // Set changes the rates while they hold, in bytes a second; 0: no limit, below 0: nothing passes but what is never held up.
 func (l *Limit) Set(now time.Time, all, each int64) {
 	l.mu.Lock()

@@ -84,7 +84,11 @@ type UploadStats struct {
 type Uploads struct {
 	cfg     UploadConfig
 	wake    chan struct{}
-	serving *upPeer // of the loop: whose answers are in the batch
+	loop    sync.Mutex // whoever has it answers: Run, or the receive path for one request
+	at      *answerer  // of the loop, nil: Run does not run
+	ctx     context.Context
+	looks   time.Time // of the loop: Run looks then whether those who asked steadily have fallen silent
+	serving *upPeer   // of the loop: whose answers are in the batch
 
 	asked, unknown, answered, bytes, failed, waited atomic.Int64
 
@@ -142,11 +146,36 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 	if news {
 		u.cfg.Holders.Asked(contentID(id), from.Addr, now)
 	}
-	select {
-	case u.wake <- struct{}{}:
-	default: // it is awake
+	if !u.answerNow(now) {
+		select {
+		case u.wake <- struct{}{}:
+		default: // it is awake
+		}
 	}
 	return nil
+}
+
+// answerNow answers on the receive path what waits, where the loop does nothing: most of what an answer costs on a machine with
+// a fast link is waking others for it. It never waits: what a limit holds up, or is not in memory, is left to the
+// loop. False: the loop has something to do.
+func (u *Uploads) answerNow(now time.Time) bool {
+	if u.cfg.Limit.On() || !u.loop.TryLock() {
+		return false
+	}
+	defer u.loop.Unlock()
+	a := u.at
+	if a == nil {
+		return false
+	}
+	u.mu.Lock()
+	p, ws, _ := u.turns.next(a.wants[:0], now)
+	u.mu.Unlock()
+	if p == nil || !a.answer(u.ctx, p, ws) {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.turns.ring) == 0 && (u.turns.look.IsZero() || !u.looks.IsZero() && !u.turns.look.Before(u.looks))
 }
 
 // eachOf is how long the datagrams are in which an answer is wanted, 0: one is.
@@ -232,6 +261,10 @@ func (u *Uploads) Run(ctx context.Context) {
 	defer a.reads.stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	u.loop.Lock()
+	defer u.loop.Unlock()
+	u.at, u.ctx = &a, ctx
+	defer func() { u.at = nil }()
 	for {
 		now := time.Now()
 		u.mu.Lock()
@@ -257,21 +290,32 @@ func (u *Uploads) Run(ctx context.Context) {
 		if wait < 0 {
 			wait = time.Hour
 		}
-		if !look.IsZero() {
+		if u.looks = look; !look.IsZero() {
 			wait = min(wait, look.Sub(now))
 		}
 		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
+		if !u.wait(ctx, timer.C) {
 			return
-		case <-u.wake:
-		case j := <-a.reads.done:
-			if !a.ready(ctx, j) {
-				return
-			}
-		case <-timer.C:
 		}
 	}
+}
+
+// wait lets others be the loop until something is there for it. False: ctx has ended.
+func (u *Uploads) wait(ctx context.Context, timer <-chan time.Time) bool {
+	u.loop.Unlock()
+	select {
+	case <-ctx.Done():
+		u.loop.Lock()
+		return false
+	case <-u.wake:
+		u.loop.Lock()
+	case j := <-u.at.reads.done:
+		u.loop.Lock()
+		return u.at.ready(ctx, j)
+	case <-timer:
+		u.loop.Lock()
+	}
+	return true
 }
 
 func wireRanges(have []chunk.Range) []wire.Range {
