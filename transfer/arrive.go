@@ -36,24 +36,44 @@ type arrival struct {
 // arrive takes one answer. Whatever is not an answer to a request that is out,
 // from the address that was asked, changes nothing.
 func (d *Download) arrive(a *arrival) {
-	step := chunk.BlockSize
-	s := d.byAddr[a.from]
-	if s != nil {
+	step := a.each
+	if s := d.byAddr[a.from]; s != nil && step == 0 {
 		step = s.takesApart(a)
-	} else if a.each > 0 {
-		step = a.each
+	} else if step == 0 {
+		step = chunk.BlockSize
 	}
 	if a.n <= step || a.tree && step == chunk.BlockSize && a.each == 0 {
 		d.arriveOne(a)
 		return
 	}
-	around := (a.size - a.n) / (a.n / step)
+	d.pieces = d.pieces[:0]
+	for at := 0; at < a.n; at += step {
+		d.pieces = append(d.pieces, a.data[at:min(at+step, a.n)])
+	}
+	d.arriveParts(a, d.pieces)
+}
+
+// arriveParts takes several answers with content that lies behind that of the one before. They are like a but for that.
+func (d *Download) arriveParts(a *arrival, parts [][]byte) {
+	s, around := d.byAddr[a.from], (a.size-a.n)/len(parts)
 	one := *a
-	for at := 0; at < a.n; at, one.at = at+step, one.at.Add(apart) {
-		one.data = a.data[at:min(at+step, a.n)]
-		one.n = len(one.data)
-		one.offset, one.size = a.offset+int64(at), one.n+around
-		d.arriveOne(&one)
+	one.each = 0
+	for len(parts) > 0 {
+		one.data, one.n = parts[0], len(parts[0])
+		one.size = one.n + around
+		taken := 0
+		if s != nil {
+			taken = d.follow(s, &one, parts)
+		}
+		if taken == 0 {
+			taken = 1
+			d.arriveOne(&one)
+		}
+		for _, part := range parts[:taken] {
+			one.offset += int64(len(part))
+		}
+		one.at = one.at.Add(time.Duration(taken) * apart)
+		parts = parts[taken:]
 	}
 }
 
@@ -80,6 +100,10 @@ func (d *Download) arriveOne(a *arrival) {
 		d.hasNothing(s, a)
 		return
 	}
+	if u := s.parts.unitOut(a); u != nil {
+		d.arriveInUnit(s, u, a)
+		return
+	}
 	r := s.requestOf(a)
 	fl, ok := s.flights.answer(r)
 	if !ok {
@@ -90,6 +114,7 @@ func (d *Download) arriveOne(a *arrival) {
 		d.stats.Late++
 		s.length.found(fl.long())
 		s.cameLate(fl, a.at)
+		s.lostPart = time.Time{} // it was not
 	} else if long := a.n > rawPartBytes; long == fl.long() {
 		s.length.outcome(a.at, long, false)
 	}
@@ -108,9 +133,15 @@ func (d *Download) arriveOne(a *arrival) {
 		d.lost(s, r, fl)
 		return
 	}
-	d.heardOf(s, a)
 	first := !s.answers
-	if first || !a.also || a.blake3 == d.cfg.ID.Hash {
+	d.learn(s, a)
+	d.arriveBlock(s, a, r, fl, first)
+}
+
+// learn takes what an answer says of its peer.
+func (d *Download) learn(s *source, a *arrival) {
+	d.heardOf(s, a)
+	if !s.answers || !a.also || a.blake3 == d.cfg.ID.Hash {
 		s.also = a.also && a.blake3 != d.cfg.ID.Hash // it knows the content by the id that has a tree
 	}
 	s.answers = true
@@ -121,7 +152,6 @@ func (d *Download) arriveOne(a *arrival) {
 		s.front.came()
 		s.run.dry = 0 // what it may be asked for has moved
 	}
-	d.arriveBlock(s, a, r, fl, first)
 }
 
 // believes says whether an answer is taken for that of s. One without our cookie, from an address that has
@@ -343,7 +373,11 @@ func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now 
 		st.since = now.UnixNano()
 	}
 	if st.full() || block == d.pick.urgent || s.gave == 0 || s.bad > 0 || d.pick.jumpedTo(block) {
-		d.handIfReady(st)
+		if d.taking && !st.leaves {
+			d.unchecked = append(d.unchecked, st)
+		} else {
+			d.handIfReady(st)
+		}
 	}
 }
 

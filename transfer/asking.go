@@ -22,7 +22,7 @@ type asking struct {
 
 // extend makes a request for what follows a part of the one that is being written, if it may be.
 func (a *asking) extend(s *source, r request, fl *flight, now time.Time) bool {
-	if a.to != s || !s.raw.speaks || fl.also != a.also || r.tree != a.tree || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+int64(fl.n) > maxAnswer {
+	if r.unit || a.to != s || !s.raw.speaks || fl.also != a.also || r.tree != a.tree || r.at != a.msg.Offset+a.msg.Length || a.msg.Length+int64(fl.n) > maxAnswer {
 		return false
 	}
 	if !fl.part || int64(fl.each) != a.msg.Each || fl.each < leastEach || a.msg.Length%a.msg.Each != 0 {

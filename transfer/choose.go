@@ -80,14 +80,20 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	}
 	reach := d.reachOf(s)
 	b, ok := d.pick.take(asker{slot: s.slot, reach: reach, cur: &s.run, slow: s.slow, busy: d.busy})
-	if !ok {
-		b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) })
+	if !ok && now.Sub(s.twiceAt) >= twiceEvery {
+		if b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) }); !ok {
+			s.twiceAt = now
+		}
 	}
 	if ok {
 		d.pick.stripeOf(b).by[b%stripeBlocks] = s.slot
 	}
 	return b, ok
 }
+
+// twiceEvery is between two looks for what another peer was asked for and is worth asking for again: all that is out is looked at, and
+// where the disk is slower than the peers nothing else can be asked for most of the time.
+const twiceEvery = time.Millisecond
 
 // busy says whether a peer is at work.
 func (d *Download) busy(slot uint8) bool {

@@ -68,7 +68,7 @@ func (s *source) paced(l limits, cost int, now time.Time) (ok bool, wait time.Du
 
 // sent notes a request as out; fl says what was asked for.
 func (s *source) sent(l limits, r request, fl flight, now time.Time) {
-	cost := s.cost(int(fl.n))
+	cost := s.costOf(fl)
 	l.promise(now, s.addr, cost)
 	fl.sent, fl.cost, fl.stamp = now, int32(cost), s.control.sent(now, cost, s.flights.bytes+cost)
 	s.flights.add(r, fl)
@@ -98,7 +98,7 @@ func (s *source) expire(l limits, now time.Time, gone func(r request, fl flight,
 		s.overtaken = 0
 	}
 	timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
-		l.giveBack(now, s.addr, int(fl.cost))
+		l.giveBack(now, s.addr, int(fl.cost)-s.parts.paid(r))
 		s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 		gone(r, fl, byOrder)
 	})

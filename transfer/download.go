@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"sharer/chunk"
@@ -140,6 +142,7 @@ type Stats struct {
 	Passes      int64 // times a whole sha256 content was hashed
 	Excluded    int64 // peers that lied
 	Asked       int64 // peers asked
+	Direct      int64 // answers that the receive path took itself
 	Unsent      int64 // batches that the socket did not take whole
 }
 
@@ -148,6 +151,7 @@ type Download struct {
 	cfg    Config
 	limits limits
 	inbox  *inbox
+	aside  *inbox // what only run takes, while others may be the loop
 	hints  chan hint
 	gained chan netip.AddrPort
 	vain   chan vain
@@ -155,7 +159,10 @@ type Download struct {
 	ended  chan struct{}    // closed when the loop has ended
 	jobs   chan job
 	wrote  chan *outcome
-	share  func() int // how many bytes of answers may be in flight, of all downloads' budget
+	direct atomic.Bool // others than run may be the loop; set by the loop
+	wanted atomic.Bool // run wants to be the loop
+	loop   sync.Mutex  // whoever has it is the loop: see direct.go
+	share  func() int  // how many bytes of answers may be in flight, of all downloads' budget
 	over   counter
 	strays counter
 
@@ -180,8 +187,12 @@ type Download struct {
 	only       *source // sha256: after that the whole is asked of one peer
 	onlySince  time.Time
 
-	lump         lump // taken from the inbox, up to next
+	armed        time.Time // run wakes then
+	taking       bool      // the receive path is it
+	unchecked    []*stripe // have come that far meanwhile that they are to be checked, if their leaves are there
+	lump         lump      // taken from the inbox, up to next
 	next         int
+	pieces       [][]byte // scratch of arrive
 	asking       asking
 	contID       []byte
 	alsoID       []byte // nil: none
@@ -216,13 +227,14 @@ func newDownload(c Config, share func() int) *Download {
 		limits:  limits{up: c.Up, down: c.Down, share: c.Share},
 		share:   share,
 		inbox:   newInbox(),
+		aside:   newInbox(),
 		hints:   make(chan hint, 16),
 		gained:  make(chan netip.AddrPort, 64),
 		vain:    make(chan vain, 16),
 		looks:   make(chan chan<- Look),
 		ended:   make(chan struct{}),
-		jobs:    make(chan job, maxStripes), // a stripe is queued once at most
-		wrote:   make(chan *outcome, maxStripes),
+		jobs:    make(chan job, maxStripes+readerStripes+1), // a stripe is queued once at most, and the whole
+		wrote:   make(chan *outcome, maxStripes+readerStripes+1),
 		byAddr:  make(map[netip.AddrPort]*source),
 		stalled: make(map[int64]int),
 		size:    -1,
@@ -237,6 +249,9 @@ func newDownload(c Config, share func() int) *Download {
 
 // run is the loop. It returns nil when the content is complete and verified.
 func (d *Download) run(ctx context.Context) error {
+	d.loop.Lock()
+	defer d.loop.Unlock()
+	defer func() { d.direct.Store(false) }()
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)
@@ -266,37 +281,82 @@ func (d *Download) run(ctx context.Context) error {
 			d.tell(now, true)
 			return nil
 		}
-		next := d.plan(now)
-		d.closeAsk(now)
-		if err := d.cfg.Batch.Flush(); err != nil {
-			d.stats.Unsent++ // asked again after its timeout
-		}
+		next := d.step(now)
 		if d.err != nil {
 			d.settle()
 			return d.err
 		}
 		d.tell(now, false)
 		timer.Reset(next)
-		select {
-		case <-ctx.Done():
+		d.armed = now.Add(next)
+		d.direct.Store(d.speed.fast && d.treeID != nil && d.proven && !d.cfg.TreeOnly)
+		if err := d.wait(ctx, timer.C, news); err != nil {
 			d.settle()
-			return ctx.Err()
-		case <-d.inbox.ready:
-			d.drain()
-		case o := <-d.wrote:
-			d.written(*o)
-		case h := <-d.hints:
-			d.hinted(h)
-		case a := <-d.gained:
-			d.addSources([]netip.AddrPort{a})
-		case v := <-d.vain:
-			d.askedInVain(v)
-		case answer := <-d.looks:
-			answer <- d.look()
-		case <-news:
-		case <-timer.C:
+			return err
 		}
 	}
+}
+
+// step does what is due now, and returns how long nothing more will be.
+func (d *Download) step(now time.Time) time.Duration {
+	for _, s := range d.unchecked {
+		d.handIfReady(s)
+	}
+	d.unchecked = d.unchecked[:0]
+	next := d.plan(now)
+	d.flush(now)
+	return next
+}
+
+// flush lets out what was asked.
+func (d *Download) flush(now time.Time) {
+	d.closeAsk(now)
+	if err := d.cfg.Batch.Flush(); err != nil {
+		d.stats.Unsent++ // asked again after its timeout
+	}
+}
+
+// wait gives the turn away until something is there, and takes it.
+func (d *Download) wait(ctx context.Context, timer <-chan time.Time, news <-chan struct{}) error {
+	d.loop.Unlock()
+	select {
+	case <-ctx.Done():
+		d.takeBack()
+		return ctx.Err()
+	case <-d.inbox.ready:
+		d.takeBack()
+		d.drain()
+	case <-d.aside.ready:
+		d.takeBack()
+		d.lookAside()
+	case o := <-d.wrote:
+		d.takeBack()
+		d.written(*o)
+	case h := <-d.hints:
+		d.takeBack()
+		d.hinted(h)
+	case a := <-d.gained:
+		d.takeBack()
+		d.addSources([]netip.AddrPort{a})
+	case v := <-d.vain:
+		d.takeBack()
+		d.askedInVain(v)
+	case answer := <-d.looks:
+		d.takeBack()
+		answer <- d.look()
+	case <-news:
+		d.takeBack()
+	case <-timer:
+		d.takeBack()
+	}
+	return nil
+}
+
+// takeBack makes run the loop again: others stand back.
+func (d *Download) takeBack() {
+	d.wanted.Store(true)
+	d.loop.Lock()
+	d.wanted.Store(false)
 }
 
 // report tells the swarm how those who were asked did.
@@ -337,6 +397,16 @@ func (d *Download) drain() {
 		default:
 			return
 		}
+	}
+}
+
+// lookAside is drain for what was put aside.
+func (d *Download) lookAside() {
+	l := d.aside.take(lump{})
+	for i := range l.answers {
+		a := &l.answers[i]
+		a.data = l.bytes[a.begin : a.begin+a.n]
+		d.arrive(a)
 	}
 }
 

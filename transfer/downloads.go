@@ -249,7 +249,7 @@ func (ds *Downloads) maybe(from wire.Sender, e wire.Element) []wire.Message {
 // deliver queues an arrival, or drops it when the loop is behind: what is
 // dropped is asked again.
 func (d *Download) deliver(a *arrival, data []byte) {
-	if !d.inbox.put(a, data) {
+	if !d.boxFor(a).put(a, data) {
 		d.over.Add(1)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type request struct {
 	tree bool
 	path bool // of the tree: some nodes, not a piece
+	unit bool // all parts of a unit with one flight, which begins there
 	at   int64
 }
 
@@ -18,6 +19,7 @@ type request struct {
 const (
 	keyTree = 1 << iota
 	keyPath
+	keyUnit
 	keyShift = iota
 )
 
@@ -37,6 +39,9 @@ func (r request) key() uint64 {
 	if r.path {
 		k |= keyPath
 	}
+	if r.unit {
+		k |= keyUnit
+	}
 	return k
 }
 
@@ -51,6 +56,7 @@ type flight struct {
 	part  bool  // of blocks, or of a piece, that are asked for in parts
 	each  int32 // then: bytes of each part but the last
 	next  bool  // then: not the first part of its request
+	unit  bool  // then: all parts of a unit
 	also  bool  // asked for by the other hash of the content
 	raw   bool  // asked for raw
 	stamp stamp // of the congestion control

@@ -9,6 +9,10 @@ import (
 // lost is told that a request is not out any more and brought nothing of use. A part is
 // asked for again, of the same peer; a whole by whoever comes first.
 func (d *Download) lost(s *source, r request, fl flight) {
+	if r.unit {
+		s.parts.lostUnit(r)
+		return
+	}
 	if fl.part {
 		s.parts.lost(r)
 		return

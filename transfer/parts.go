@@ -38,6 +38,8 @@ type unit struct {
 	run   *runBuf
 	each  int    // bytes of a part, the last one apart
 	left  uint64 // parts that have not come, as bits
+	asOne bool   // one flight is for all of them: see unit.go
+	wire  int    // then: bytes of the wire that have come
 	weak  bool   // some part came without the peer's cookie
 }
 
@@ -97,6 +99,15 @@ func evenly(size, most int) int {
 
 // begin splits what is size bytes long, at most maxAnswer, into parts of at most so many bytes that are to be asked.
 func (p *parts) begin(whole request, size, most int) {
+	u := p.add(whole, size, most)
+	for i := 0; i*u.each < size; i++ {
+		r, _ := u.part(i)
+		p.queue.push(r)
+	}
+}
+
+// add is begin but for the asking.
+func (p *parts) add(whole request, size, most int) *unit {
 	if p.units == nil {
 		p.units = make(map[uint64]*unit)
 	}
@@ -112,9 +123,8 @@ func (p *parts) begin(whole request, size, most int) {
 	}
 	for i := 0; i*u.each < size; i++ {
 		u.left |= 1 << i
-		r, _ := u.part(i)
-		p.queue.push(r)
 	}
+	return u
 }
 
 // of returns the unit that lacks a part, or nil.

@@ -28,6 +28,7 @@ type picker struct {
 	vain    int           // of them, those that were asked for before
 	crowd   bool          // others fetch it too and give what they have: see takeRare
 	rng     *rand.Rand    // for crowd
+	opened  uint64        // stripes so far
 	news    uint64        // grows when what nobody could be asked for may be asked for
 }
 
@@ -37,7 +38,7 @@ func (p *picker) reset(size int64, done chunk.Ranges) {
 	blocks := (size + chunk.BlockSize - 1) / chunk.BlockSize
 	*p = picker{
 		size: size, blocks: blocks, limit: maxStripes, done: done, urgent: -1, first: p.first, readers: p.readers, rarity: newRarity(blocks),
-		crowd: p.crowd, rng: p.rng, news: p.news + 1,
+		crowd: p.crowd, rng: p.rng, news: p.news + 1, opened: p.opened,
 	}
 }
 
@@ -88,6 +89,7 @@ func (p *picker) open(index int64, limit int) *stripe {
 		}
 	}
 	p.active = slices.Insert(p.active, i, s)
+	p.opened++
 	p.orphans += bits.OnesCount64(s.want)
 	return s
 }

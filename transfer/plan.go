@@ -1,6 +1,9 @@
 package transfer
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 const (
 	idleWait = time.Second
@@ -79,6 +82,9 @@ func (d *Download) expire(now time.Time) {
 		timedOut := s.expire(d.limits, now, func(r request, fl flight, byOrder bool) {
 			d.stats.Lost++
 			fl.lost = true
+			if fl.part {
+				s.lostPart = now
+			}
 			if byOrder {
 				s.length.outcome(now, fl.long(), true)
 			}
@@ -123,7 +129,8 @@ func (d *Download) flushStale(now time.Time) {
 			patience = shareAfter
 			d.wakeAt(now.Add(patience))
 		}
-		if s.full() || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(patience) {
+		onTrial := d.untrusted(d.sources[s.from[bits.TrailingZeros64(s.got)]]) // it is asked for more when that has been checked
+		if s.full() || onTrial || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(patience) {
 			d.handIfReady(s)
 		}
 	}

@@ -44,7 +44,9 @@ func (ds *Downloads) rawContent(from wire.Sender, m wire.Content, data []byte) {
 		d.strays.Add(1)
 		return
 	}
-	d.deliver(&a, data)
+	if !d.straight(&a, data) {
+		d.over.Add(1)
+	}
 }
 
 // gave is who gave a handle: a download, or many at once; both are nil where nobody did.
@@ -85,7 +87,7 @@ func (ds *Downloads) Sequel(from wire.Sender, m wire.Content, parts [][]byte) {
 		return
 	}
 	a.offset, a.each, a.size = m.Offset+int64(m.Raw), m.Raw, from.Size*len(parts)
-	if !d.inbox.put(&a, parts...) {
+	if !d.straight(&a, parts...) {
 		d.over.Add(int64(len(parts)))
 	}
 }
@@ -186,6 +188,10 @@ func (e *eachness) more(now time.Time, parts int64) bool {
 func (s *source) takesApart(a *arrival) int {
 	if a.each > 0 {
 		return a.each
+	}
+	if u := s.parts.unitOut(a); u != nil && a.n > u.each {
+		s.each.known, s.each.never = false, true
+		return u.each
 	}
 	fl, ok := s.flights.out[request{tree: a.tree, at: a.offset}.key()]
 	if ok && fl.run() {

@@ -111,14 +111,18 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 			if !r.tree {
 				size += d.more(s, r.at/chunk.BlockSize)
 			}
-			s.parts.begin(r, size, s.part())
-			r, u, n, _ = s.parts.next()
+			if !r.tree && d.wantsUnit(s, now) {
+				r, u, n = s.parts.beginAsOne(r, size, s.part())
+			} else {
+				s.parts.begin(r, size, s.part())
+				r, u, n, _ = s.parts.next()
+			}
 		}
 	}
 	fl := flight{n: int32(n), also: s.also}
 	switch {
 	case u != nil:
-		fl.part, fl.each = true, int32(u.each)
+		fl.part, fl.unit, fl.each = true, r.unit, int32(u.each)
 	case s.near && !r.tree && n == chunk.BlockSize:
 		fl.n += int32(d.more(s, r.at/chunk.BlockSize)+chunk.BlockSize-1) &^ (chunk.BlockSize - 1) // the last one in full
 	}
@@ -126,7 +130,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	if !s.proven {
 		pad = unprovenPad
 	}
-	if d.withinLimit(s.cost(int(fl.n)), now) && d.send(s, r, fl, pad, now) {
+	if d.withinLimit(s.costOf(fl), now) && d.send(s, r, fl, pad, now) {
 		return true
 	}
 	d.lost(s, r, fl)
@@ -176,7 +180,7 @@ func (d *Download) send(s *source, r request, fl flight, pad int, now time.Time)
 		return false
 	}
 	if s.flights.live == 0 {
-		s.granted = s.cost(int(fl.n)) // one may always be out
+		s.granted = s.costOf(fl) // one may always be out
 	}
 	s.granted = max(s.granted, s.control.window())
 	s.sent(d.limits, r, fl, now)

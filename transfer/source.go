@@ -71,6 +71,8 @@ type source struct {
 	idle     time.Duration // how long it was left alone last time
 	seeks    int           // times it was asked whether it has any
 	lastSent time.Time
+	lostPart time.Time // when a part was last lost
+	twiceAt  time.Time // when it was last looked what another was asked for and is worth asking it too
 	probe    int64     // offset at which little was asked, to learn size and ranges; -1: none
 	polled   time.Time // when it last said what it holds without being of use
 	lastGot  time.Time // when something of use came

@@ -16,17 +16,18 @@ type speed struct {
 
 const (
 	speedSpan = 50 * time.Millisecond
-	fastFrom  = 32e6 // bytes a second, more than home lines and most wireless ones have
+	speedLump = 4 << 20 // bytes, or as soon as so many have come: a rate above 80 MB/s
+	fastFrom  = 32e6    // bytes a second, more than home lines and most wireless ones have
 	slowFrom  = fastFrom / 2
 )
 
 // came is told of an answer of n bytes.
 func (s *speed) came(now time.Time, n int) {
 	span := now.Sub(s.since)
-	if s.bytes += n; span < speedSpan {
+	if s.bytes += n; span < speedSpan && s.bytes < speedLump {
 		return
 	}
-	switch rate := float64(s.bytes) / span.Seconds(); {
+	switch rate := float64(s.bytes) / max(span, time.Millisecond).Seconds(); {
 	case rate > fastFrom:
 		s.fast = true
 	case rate < slowFrom:

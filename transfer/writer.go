@@ -38,8 +38,25 @@ func (d *Download) writeLoop(ctx context.Context) {
 		} else {
 			o.good, o.bad, o.err = writeBlocks(d.cfg.File, j)
 		}
-		d.wrote <- &o
+		if !d.wroteDirect(&o) {
+			d.wrote <- &o
+		}
 	}
+}
+
+// wroteDirect is told of a result on the writer's goroutine: it is the loop for that long, where the receive path is at other times.
+func (d *Download) wroteDirect(o *outcome) bool {
+	if !d.beLoop() {
+		return false
+	}
+	defer d.loop.Unlock()
+	d.written(*o)
+	now := time.Now()
+	next := d.step(now)
+	if d.err != nil || d.complete() || now.Add(next).Before(d.armed) {
+		d.inbox.signal()
+	}
+	return true
 }
 
 // writeBlocks writes the runs of blocks that are set in m.
@@ -66,7 +83,7 @@ func writeBlocks(f *chunk.Partial, j job) (good, bad uint64, err error) {
 
 // canCheck are the blocks of a stripe that came and whose leaves are there.
 func (d *Download) canCheck(s *stripe) uint64 {
-	if d.cfg.ID.Kind == chunk.SHA256 || d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks) {
+	if d.cfg.ID.Kind == chunk.SHA256 || s.leaves || d.tree.wantLeaf(d.cfg.File.Tree(), s.index*stripeBlocks) {
 		return s.got
 	}
 	return s.got & d.tree.earlyIn(d.cfg.File.Tree(), s.index)
