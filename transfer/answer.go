@@ -27,6 +27,7 @@ type answerer struct {
 	hex    [2 * len(chunk.Hash{})]byte
 	again  repeater // nil: none
 	digits [20]byte
+	sent   int // bytes of content since the last flush
 }
 
 // repeater is what a Batch can do that queues datagrams which differ in a number and in what follows the array.
@@ -45,7 +46,7 @@ func hintOf(dst []byte, id chunk.ID, c Content) []byte {
 	return nil
 }
 
-// Failed is told of datagrams that the socket refused, on the goroutine of Run: it is for the Failed of its Batch.
+// Failed is told of datagrams that the socket refused, on the goroutine that answers: it is for the Failed of its Batch.
 func (u *Uploads) Failed(e *swarm.SendError) {
 	if e.Fault == swarm.FaultTooLarge && u.serving != nil && u.serving.addr == e.To {
 		u.serving.fit.refused(e.Size, time.Now())
@@ -71,7 +72,10 @@ func (a *answerer) flush() {
 	if err := a.u.cfg.Batch.Flush(); err != nil {
 		a.u.failed.Add(1) // the asker asks again
 	}
-	a.u.serving.fit.flushed(time.Now())
+	now := time.Now()
+	a.u.serving.fit.flushed(now)
+	a.u.speed.came(now, a.sent)
+	a.sent = 0
 }
 
 // runLength counts the requests at the head of ws that follow one another in
@@ -149,9 +153,7 @@ func (a *answerer) sendAgain(p *upPeer, offset int64, at, width int, part []byte
 	if len(digits) != width || !a.again.Again(at, digits, part) {
 		return false
 	}
-	p.answers++
-	a.u.answered.Add(1)
-	a.u.bytes.Add(int64(len(part)))
+	a.count(p, len(part))
 	return true
 }
 
@@ -201,11 +203,17 @@ func (a *answerer) send(p *upPeer, w want, part []byte) (at, width int) {
 		at = start + bytes.Index(buf[start:], offsetKey) + len(offsetKey)
 		width = len(strconv.AppendInt(a.digits[:0], w.offset, 10))
 	}
-	p.answers++
 	u.cfg.Batch.CloseWith(buf, 0, rest)
-	u.answered.Add(1)
-	u.bytes.Add(int64(len(part)))
+	a.count(p, len(part))
 	return at, width
+}
+
+// count counts an answer with n bytes of content.
+func (a *answerer) count(p *upPeer, n int) {
+	p.answers++
+	a.sent += n
+	a.u.answered.Add(1)
+	a.u.bytes.Add(int64(n))
 }
 
 // offsetKey is what an offset follows in a raw answer.

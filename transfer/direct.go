@@ -54,7 +54,7 @@ func (d *Download) beLoop() bool {
 	return true
 }
 
-// askDirect asks for more where so much of a window is free that it is worth a system call.
+// askDirect asks for more where so much of a window is free that it is worth a system call, and wakes run for what is its own.
 func (d *Download) askDirect() {
 	opened := d.pick.opened
 	d.wake = time.Time{}
@@ -66,7 +66,7 @@ func (d *Download) askDirect() {
 			d.inbox.signal()
 		}
 	}
-	if d.err != nil || d.pick.opened != opened || len(d.unchecked) > 0 {
+	if d.err != nil || d.pick.remaining() == 0 || d.pick.opened != opened || len(d.unchecked) > 0 {
 		d.inbox.signal()
 	}
 }

@@ -55,7 +55,7 @@ type Holders interface {
 type UploadConfig struct {
 	Source  Source
 	Holders Holders
-	Batch   Batch  // used by the loop only
+	Batch   Batch  // used by one goroutine at a time
 	Limit   *Limit // of what leaves, charged by its owner for all that is sent; nil: none
 
 	// InVain is told of requests of proven peers for what is being fetched and not here yet, and must not wait; nil: nobody is.
@@ -79,16 +79,17 @@ type UploadStats struct {
 }
 
 // Uploads answers PleaseSendContent. Requests from proven addresses are queued,
-// bounded, and answered by one loop in fair turns at the limits' pace; the
+// bounded, and answered in fair turns at the limits' pace, by Run or, where
+// it has nothing to do and nothing is limited, where they were read; the
 // unproven get at once what their budget allows.
 type Uploads struct {
 	cfg     UploadConfig
 	wake    chan struct{}
 	loop    sync.Mutex // whoever has it answers: Run, or the receive path for one request
-	at      *answerer  // of the loop, nil: Run does not run
-	ctx     context.Context
-	looks   time.Time // of the loop: Run looks then whether those who asked steadily have fallen silent
-	serving *upPeer   // of the loop: whose answers are in the batch
+	memory  *answerer  // of the loop, nil: Run does not run
+	looks   time.Time  // of the loop: Run looks then whether those who asked steadily have fallen silent
+	serving *upPeer    // of the loop: whose answers are in the batch
+	speed   speed      // of the loop: of all answers
 
 	asked, unknown, answered, bytes, failed, waited atomic.Int64
 
@@ -155,22 +156,30 @@ func (u *Uploads) request(from wire.Sender, e wire.Element) []wire.Message {
 	return nil
 }
 
+// noTime has ended: who would have to wait does not, and who asked asks again.
+var noTime = func() context.Context {
+	ctx, end := context.WithCancel(context.Background())
+	end()
+	return ctx
+}()
+
 // answerNow answers on the receive path what waits, where the loop does nothing: most of what an answer costs on a machine with
 // a fast link is waking others for it. It never waits: what a limit holds up, or is not in memory, is left to the
-// loop. False: the loop has something to do.
+// loop, and so is everything where answers do not leave fast, as a full buffer of the socket would be waited for. False: the loop has
+// something to do.
 func (u *Uploads) answerNow(now time.Time) bool {
 	if u.cfg.Limit.On() || !u.loop.TryLock() {
 		return false
 	}
 	defer u.loop.Unlock()
-	a := u.at
-	if a == nil {
+	a := u.memory
+	if a == nil || !u.speed.fast {
 		return false
 	}
 	u.mu.Lock()
 	p, ws, _ := u.turns.next(a.wants[:0], now)
 	u.mu.Unlock()
-	if p == nil || !a.answer(u.ctx, p, ws) {
+	if p == nil || !a.answer(noTime, p, ws) {
 		return false
 	}
 	u.mu.Lock()
@@ -263,8 +272,8 @@ func (u *Uploads) Run(ctx context.Context) {
 	defer timer.Stop()
 	u.loop.Lock()
 	defer u.loop.Unlock()
-	u.at, u.ctx = &a, ctx
-	defer func() { u.at = nil }()
+	u.memory = &a
+	defer func() { u.memory = nil }()
 	for {
 		now := time.Now()
 		u.mu.Lock()
@@ -309,9 +318,9 @@ func (u *Uploads) wait(ctx context.Context, timer <-chan time.Time) bool {
 		return false
 	case <-u.wake:
 		u.loop.Lock()
-	case j := <-u.at.reads.done:
+	case j := <-u.memory.reads.done:
 		u.loop.Lock()
-		return u.at.ready(ctx, j)
+		return u.memory.ready(ctx, j)
 	case <-timer:
 		u.loop.Lock()
 	}
