@@ -19,7 +19,7 @@ import (
 )
 
 // Wild answers what is asked for raw with whatever comes to its mind, and then what the behaviours behind it say: other offsets and
-// lengths, many datagrams for one, other handles, sizes and ranges, the right bytes and others.
+// lengths, many datagrams for one, other handles, sizes and ranges, the right bytes and others, now and then in base64, or none.
 func Wild(contents ...*Content) Behaviour {
 	return Behaviour{Name: "wild", Heard: func(e *Evil, d wire.Datagram) bool {
 		es, _, err := wire.Split(nil, d.Data)
@@ -72,6 +72,13 @@ func (e *Evil) wild(to netip.AddrPort, q wire.PleaseSendContent, contents []*Con
 		data[e.Draw(len(data))] ^= 1
 	}
 	m.Data = data
+	switch e.Draw(8) {
+	case 0: // in base64
+		m.For, m.ID, m.Data = 0, q.ID, data[:min(n, 40_000)]
+		return e.array(to, m)
+	case 1:
+		return e.array(to, wire.MaybeTheyHaveSome{ID: q.ID, Have: m.Have})
+	}
 	return append(e.array(to, m), data...)
 }
 

@@ -132,3 +132,22 @@ func TestManyWrong(t *testing.T) {
 		t.Errorf("%d of %d are left", len(left), some)
 	}
 }
+
+// banned is a swarm that lets nothing be asked of anybody for an hour.
+type banned struct{ nobody }
+
+func (banned) MayRequest(_ netip.AddrPort, now time.Time) (bool, time.Time) {
+	return false, now.Add(time.Hour)
+}
+
+// Who is banned for what it did elsewhere is done with at once, and so is what it was to be asked for.
+func TestManyOfWhoIsBanned(t *testing.T) {
+	m, g, out := manyOf("192.0.2.1:5", 3, 5)
+	m.cfg.Peers = banned{}
+	now := time.Now()
+	m.plan(now)
+	m.closeAsk(now)
+	if len(out.asked) > 0 || !g.gone || len(m.left) != 1 || m.next != 1 || !m.over(now.Add(manyProof)) {
+		t.Errorf("%d questions, gone %v, %v left, %d begun", len(out.asked), g.gone, m.left, m.next)
+	}
+}
