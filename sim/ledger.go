@@ -150,7 +150,7 @@ func answersTo(e *wire.Element) int {
 		return 1
 	}
 	const most = 40960 // of content for one question (wire.md section 5)
-	return int((min(m.Length, most) + m.Each - 1) / m.Each)
+	return int((min(m.Length, most)-1)/m.Each + 1)
 }
 
 // invitation is how long after an announcement a neighbour may introduce himself.

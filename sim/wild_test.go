@@ -82,6 +82,27 @@ func (e *Evil) wild(to netip.AddrPort, q wire.PleaseSendContent, contents []*Con
 	return append(e.array(to, m), data...)
 }
 
+// Asking asks others, for as long as it lives, for whatever of contents a datagram can ask for.
+func Asking(to func() []netip.AddrPort, contents ...*Content) Behaviour {
+	return Behaviour{Name: "asking", Run: func(e *Evil) {
+		for e.Sleep(time.Millisecond) {
+			e.mu.Lock()
+			one := func(of ...int64) int64 { return of[e.Draw(len(of))] }
+			for _, at := range to() {
+				i, k := e.Draw(len(contents)), e.Draw(3)
+				c, kind := contents[i], []chunk.Kind{chunk.BLAKE3, chunk.SHA256, chunk.BLAKE3Tree}[k]
+				size := int64(len(c.Bytes(kind)))
+				e.Note("asking")
+				e.sendLocked(at, wire.PleaseSendContent{
+					ID: []byte(c.ID(kind).String()), Offset: max(0, one(0, 4096, 8192, size-1, size, size+1, 1<<50, 1<<62)),
+					Length: one(1, 64, 832, 4096, 4097, 40_960, 40_961, math.MaxInt64), Raw: wire.Handle(one(0, int64(3*i+k+1))), Each: one(0, 1, 511, 512, 1205, 4096, 40_959, math.MaxInt64),
+				}, wire.PleaseAlwaysReturnThisMessage{Value: e.own(at)})
+			}
+			e.mu.Unlock()
+		}
+	}}
+}
+
 // Beside a peer whose answers are anything a datagram can say, an honest one is enough, for a large file as for a folder of small ones, over
 // a network as on this machine. It is not taken for the one who lied, and nothing panics.
 func TestWildAnswers(t *testing.T) {
@@ -114,7 +135,12 @@ func TestWildAnswers(t *testing.T) {
 					s := w.Node(node.Config{StateDir: w.Path("state")}, at(1000)...)
 					s.SeedContents(contents...)
 					evil := w.EvilAt(at(2000)[0], Wild(contents...), Raw(), Truth(contents...))
+					asked := []netip.AddrPort{s.At}
+					asker := w.EvilAt(at(2001)[0], Asking(func() []netip.AddrPort { return asked }, contents...))
 					n := w.Node(node.Config{Peers: []netip.AddrPort{evil.At, s.At}}, at(3000)...)
+					asker.mu.Lock()
+					asked = append(asked, n.At)
+					asker.mu.Unlock()
 					for _, a := range []netip.AddrPort{evil.At, s.At} {
 						_, _ = n.Ping(t.Context(), a)
 					}
@@ -133,7 +159,7 @@ func TestWildAnswers(t *testing.T) {
 					if took := time.Since(start); took > 30*time.Second {
 						t.Errorf("it took %v", took)
 					} else {
-						t.Logf("it took %v, with %d wild answers", took, evil.Count("wild"))
+						t.Logf("it took %v, with %d wild answers and %d questions", took, evil.Count("wild"), asker.Count("asking"))
 					}
 					for i, f := range g.Files {
 						if data, err := os.ReadFile(filepath.Join(g.Dir, f.Path)); err != nil || !bytes.Equal(data, contents[i].Data) {
