@@ -82,7 +82,9 @@ func (s *source) took(l limits, fl flight, a *arrival) {
 		l.giveBack(a.at, s.addr, int(fl.cost)-a.size-wire.HeaderBytes)
 	}
 	l.share.Charge(a.at, s.addr, a.size+wire.HeaderBytes)
-	s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
+	if !fl.mute {
+		s.control.answered(a.at, fl.stamp, int(fl.cost), s.flights.bytes)
+	}
 	s.learnRaw(fl, a)
 	s.learnCost(a.n, a.size)
 	s.via, s.silent, s.answered = a.via, 0, a.at

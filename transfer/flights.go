@@ -57,6 +57,7 @@ type flight struct {
 	each  int32 // then: bytes of each part but the last
 	next  bool  // then: not the first part of its request
 	unit  bool  // then: all parts of a unit
+	mute  bool  // of a unit that was given up, and another part of it stands for it: it tells the congestion control nothing
 	also  bool  // asked for by the other hash of the content
 	raw   bool  // asked for raw
 	stamp stamp // of the congestion control
@@ -65,8 +66,8 @@ type flight struct {
 // run says whether it is for several blocks, whose answer is one datagram.
 func (fl *flight) run() bool { return !fl.part && fl.n > chunk.BlockSize }
 
-// long says whether the answer is more than a packet: that asked for is then no part.
-func (fl *flight) long() bool { return fl.n > rawPartBytes }
+// long says whether the answer is a datagram of more than a packet: that asked for is then no part, nor a unit.
+func (fl *flight) long() bool { return !fl.unit && fl.n > rawPartBytes }
 
 // flights is the table of what one peer was asked. An answer that is not in it
 // was not asked for. Pure: it is told the time.
@@ -125,6 +126,17 @@ func (f *flights) add(r request, fl flight) {
 	fl.seq = f.seq
 	f.out[r.key()] = fl
 	f.order.push(sentRequest{r, f.seq})
+}
+
+// gaveUp notes a part of a unit that was given up, as if it had been asked for by itself: what comes of it late is known for what it is.
+func (f *flights) gaveUp(r request, fl flight) {
+	if f.has(r) {
+		return
+	}
+	f.seq++
+	fl.lost, fl.seq = true, f.seq
+	f.out[r.key()] = fl
+	f.given.push(sentRequest{r, f.seq})
 }
 
 // answer takes r out of the table.

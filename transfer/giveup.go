@@ -10,7 +10,7 @@ import (
 // asked for again, of the same peer; a whole by whoever comes first.
 func (d *Download) lost(s *source, r request, fl flight) {
 	if r.unit {
-		s.parts.lostUnit(r)
+		s.lostUnit(r, fl)
 		return
 	}
 	if fl.part {

@@ -189,7 +189,7 @@ func (s *source) takesApart(a *arrival) int {
 	if a.each > 0 {
 		return a.each
 	}
-	if u := s.parts.unitOut(a); u != nil && a.n > u.each {
+	if u := s.parts.unitOut(a); u != nil && a.proven && a.offset == u.whole.at && a.n == len(u.data) && a.n > u.each {
 		s.each.known, s.each.never = false, true
 		return u.each
 	}

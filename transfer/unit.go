@@ -37,16 +37,20 @@ func (p *parts) unitOut(a *arrival) *unit {
 	return nil
 }
 
-// lostUnit has what has not come of a unit asked for part by part, before others.
-func (p *parts) lostUnit(r request) {
-	u := p.unit(request{at: r.at})
+// lostUnit has what has not come of a unit asked for part by part, before others. If it was out, each part counts as given up from here on.
+func (s *source) lostUnit(r request, whole flight) {
+	u := s.parts.unit(request{at: r.at})
 	if u == nil || !u.asOne {
 		return
 	}
 	u.asOne = false
 	for m := u.left; m != 0; m &= m - 1 {
-		part, _ := u.part(bits.TrailingZeros64(m))
-		p.again.push(part)
+		part, n := u.part(bits.TrailingZeros64(m))
+		s.parts.again.push(part)
+		if fl := whole; fl.lost {
+			fl.unit, fl.mute, fl.n, fl.cost = false, m != u.left, int32(n), int32(s.cost(n))
+			s.flights.gaveUp(part, fl)
+		}
 	}
 }
 
@@ -85,6 +89,9 @@ func (d *Download) arriveInUnit(s *source, u *unit, a *arrival) {
 	}
 	d.learn(s, a)
 	s.nones, s.short = 0, 0
+	if s.parts.unitOut(a) != u { // at another size all has begun anew, and its memory is somebody else's
+		return
+	}
 	if !s.usable(d.size, d.proven) || !u.take(a.offset, a.data[:a.n]) {
 		d.stats.Unrequested++
 		return
