@@ -60,13 +60,14 @@ func (d *Download) askDirect() {
 	d.wake = time.Time{}
 	if d.err == nil && d.wantsLump() {
 		now := time.Now()
+		d.expire(now) // what these answers show to be lost, as nothing else may come
 		d.request(now)
 		d.flush(now)
 		if now.Add(d.nextWake(now)).Before(d.armed) {
 			d.inbox.signal()
 		}
 	}
-	if d.err != nil || d.pick.remaining() == 0 || d.pick.opened != opened || len(d.unchecked) > 0 {
+	if d.err != nil || !d.speed.fast || d.pick.remaining() == 0 || d.pick.opened != opened || len(d.unchecked) > 0 {
 		d.inbox.signal()
 	}
 }

@@ -134,6 +134,12 @@ func (d *Download) drain() {
 		a := &d.lump.answers[d.next]
 		a.data = d.lump.bytes[a.begin : a.begin+a.n]
 		d.next++
+		if d.taking && (a.tree || a.none) { // it came before others were the loop, or in base64
+			if !d.aside.put(a, a.data) {
+				d.over.Add(1)
+			}
+			continue
+		}
 		d.arrive(a)
 	}
 	for {

@@ -129,6 +129,9 @@ func (d *Download) written(o outcome) {
 		d.sources[s.from[bits.TrailingZeros64(m)]].gave++
 	}
 	d.pick.wrote(s, o.good, o.bad|retry)
+	if d.taking && s.got != 0 { // it came meanwhile
+		d.unchecked = append(d.unchecked, s)
+	}
 	if d.cfg.ID.Kind == chunk.BLAKE3 && !d.proven && d.pick.done.Has(d.pick.blocks-1) {
 		d.prove()
 	}
