@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 )
 
@@ -43,6 +44,9 @@ func (s *Sequel) Begin(data []byte, es []Element) bool {
 func (s *Sequel) Next(data []byte) (content []byte, ok bool) {
 	h := len(s.head)
 	if len(data) != h+s.Content.Raw || !bytes.Equal(data[s.end:h], s.head[s.end:]) || !bytes.Equal(data[:s.at], s.head[:s.at]) {
+		return nil, false
+	}
+	if s.next > math.MaxInt64-MaxDatagram { // ParseContent refuses it
 		return nil, false
 	}
 	if digits := strconv.AppendInt(s.digits[:0], s.next, 10); !bytes.Equal(data[s.at:s.end], digits) {

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 )
 
@@ -38,6 +39,7 @@ func TestSequel(t *testing.T) {
 		{"a word more", answer(8192, n, "", `,{"PleaseSendPeers":{}}`), answer(8192+n, n, "", `,{"PleaseSendPeers":{}}`), false},
 		{"spelled otherwise", append([]byte(" "), first...), append([]byte(" "), answer(8192+n, n, "", cookie)...), false},
 		{"two offsets", answer(8192, n, `,"offset":8192`, cookie), answer(8192+n, n, `,"offset":8192`, cookie), false},
+		{"an offset that is refused", answer(math.MaxInt64-MaxDatagram, n, "", cookie), answer(math.MaxInt64-MaxDatagram+n, n, "", cookie), false},
 		{"nothing behind it", answer(8192, 0, "", ""), answer(8192, 0, "", ""), false},
 	} {
 		es, _, err := Split(nil, tc.first)
