@@ -118,6 +118,44 @@ func TestSmallFilesTogether(t *testing.T) {
 	}
 }
 
+// A link that is dark for a while costs a folder of small contents about as much, and not that all of it comes one by one from then on.
+func TestSmallFilesOverDarkLink(t *testing.T) {
+	t.Parallel()
+	const dark = 2500 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{
+			Delay: 10 * time.Millisecond, Rate: 2.5e6, Queue: 256 << 10, Dark: []netsim.Window{{From: 400 * time.Millisecond, To: 400*time.Millisecond + dark}},
+		}})
+		defer w.Close()
+		sizes := make([]int, 1000)
+		for i := range sizes {
+			sizes[i] = 5000 + i
+		}
+		s := w.Seeder(node.Config{}, sizes...)
+		n := w.Node(node.Config{Peers: s.peers()})
+		_, _ = n.Ping(t.Context(), s.At)
+		g := node.GetFolder{Dir: t.TempDir(), Done: func(f node.FolderFile) {
+			if f.Err != nil {
+				t.Error(f.Err)
+			}
+		}}
+		for i, c := range s.Contents {
+			g.Files = append(g.Files, folder.File{Path: fmt.Sprint(i), Size: c.Size(), BLAKE3: c.BLAKE3().Hash})
+		}
+		asked := w.asked(n.At)
+		start := time.Now()
+		if err := n.GetFolder(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(start) // 2.6 s without
+		questions, datagrams := asked()
+		t.Logf("%v, %d questions in %d datagrams", took, questions, datagrams)
+		if took > 4*time.Second+dark {
+			t.Errorf("it took %v, of which %v were dark", took, dark)
+		}
+	})
+}
+
 func besideSmall(bs ...Behaviour) func(w *World, s *Host) []netip.AddrPort {
 	return func(w *World, s *Host) []netip.AddrPort {
 		return []netip.AddrPort{w.Evil(append([]Behaviour{Truth(s.Contents...)}, bs...)...).At}

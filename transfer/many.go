@@ -17,17 +17,18 @@ import (
 const MaxSmall = 1 << slotShift
 
 const (
-	slotShift  = 18
-	slotMask   = 1<<16 - 1
-	manyOut    = 4096     // contents that are asked for, or wait to be dealt with
-	manyWaits  = 8 << 20  // bytes that have come and are not dealt with yet: nothing more is asked for beyond
-	manyHeld   = 32 << 20 // bytes of contents that are asked for, an equal part for each peer: eleven times what is on the way at most
-	manyPeers  = 8        // a bit each
-	manyLost   = 2        // answers in vain after which a peer counts as one that has not the content
-	manyMisses = 16       // such contents, more than a quarter of what it gave, after which a peer is not asked any more
-	manyProof  = time.Second
-	manySilent = 4 // timeouts in a row that end it with a peer
-	manyNever  = 2 // the same for one that has never answered
+	slotShift    = 18
+	slotMask     = 1<<16 - 1
+	manyOut      = 4096     // contents that are asked for, or wait to be dealt with
+	manyWaits    = 8 << 20  // bytes that have come and are not dealt with yet: nothing more is asked for beyond
+	manyHeld     = 32 << 20 // bytes of contents that are asked for, an equal part for each peer: eleven times what is on the way at most
+	manyPeers    = 8        // a bit each
+	manyLost     = 2        // answers in vain after which a peer counts as one that has not the content
+	manyMisses   = 16       // such contents, more than a quarter of what it gave, after which a peer is not asked any more
+	manyProof    = time.Second
+	manySilent   = 4               // timeouts in a row that end it with a peer, not before
+	manyPatience = 5 * time.Second // since it answered: a shadow on the path, or a busy machine, is less
+	manyNever    = 2               // the same for one that has never answered
 )
 
 // Small is a content of 1 to MaxSmall bytes.

@@ -61,7 +61,7 @@ func (m *many) expire(g *giver, now time.Time) {
 	if !g.source.expire(m.limits, now, func(r request, _ flight, _ bool) { m.missing(g, r, now) }) {
 		return
 	}
-	if g.silent >= manySilent || !g.answers && g.silent >= manyNever {
+	if g.silent >= manySilent && now.Sub(g.answered) >= manyPatience || !g.answers && g.silent >= manyNever {
 		m.drop(g)
 	} else if g.quiet() {
 		g.control.timeout(now)
