@@ -116,7 +116,7 @@ func (d *Download) arriveOne(a *arrival) {
 		s.cameLate(fl, a.at)
 		s.lostPart = time.Time{} // it was not
 	} else if long := a.n > rawPartBytes; long == fl.long() {
-		s.length.outcome(a.at, long, false)
+		s.outcome(a.at, long, false)
 	}
 	s.took(d.limits, fl, a)
 	d.speed.came(a.at, a.size)

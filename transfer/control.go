@@ -22,6 +22,8 @@ type control interface {
 	restart(now time.Time)
 	// starved is told that the window was open and there was nothing to ask.
 	starved(now time.Time)
+	// fits is how many bytes the path holds without a queue, about; 0: not known yet, more may be asked for than it bears.
+	fits() int
 	// window is how many bytes may be in flight.
 	window() int
 	// pace is how many bytes a second may be asked for; 0: as the window allows.
@@ -196,6 +198,7 @@ type base struct {
 	is   time.Duration // 0: not known
 	next time.Duration // smallest since the last turn
 	seen time.Duration // when a round trip last came as close to it as jitter allows
+	own  time.Duration // that a large answer takes on the path by itself, as far as is known: the smallest round trip is that of a short one
 }
 
 func (b *base) note(at, rtt time.Duration) {
@@ -206,7 +209,7 @@ func (b *base) note(at, rtt time.Duration) {
 		b.is, b.seen = rtt, at
 		return
 	}
-	if rtt <= b.is+max(b.is/32, noQueue/2) {
+	if rtt <= b.is+max(b.is/32, noQueue/2)+b.own {
 		b.seen = at
 	}
 }

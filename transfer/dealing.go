@@ -42,9 +42,14 @@ func (l limits) asked(now time.Time, addr netip.AddrPort, size int) {
 	l.up.TakePeer(now, addr, size+wire.HeaderBytes)
 }
 
-// windowFull says whether a request whose answer costs so much must wait for others of s. One may always be out.
+// windowFull says whether a request whose answer costs so much must wait for others of s. One may always be out. After a timeout without
+// any answer it takes a few of them to see whether the path is there.
 func (s *source) windowFull(cost int) bool {
-	return s.flights.live > 0 && s.flights.bytes+cost > s.control.window()
+	window := s.control.window()
+	if s.silent > 0 {
+		window /= 4
+	}
+	return s.flights.live > 0 && s.flights.bytes+cost > window
 }
 
 // restart tells the congestion control that nothing was asked of s for a while.
@@ -99,7 +104,7 @@ func (s *source) expire(l limits, now time.Time, gone func(r request, fl flight,
 	if s.overtaken > 0 && now.Sub(s.overtakenAt) > calmAfter {
 		s.overtaken = 0
 	}
-	timedOut := s.flights.expire(now, s.reorder(), s.rto(now), lateMemory, func(r request, fl flight, byOrder bool) {
+	timedOut := s.flights.expire(now, s.waits(now), func(r request, fl flight, byOrder bool) {
 		l.giveBack(now, s.addr, int(fl.cost)-s.parts.paid(r))
 		s.control.lost(now, fl.stamp, int(fl.cost), s.flights.bytes)
 		gone(r, fl, byOrder)

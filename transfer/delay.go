@@ -123,6 +123,13 @@ func (d *delayControl) window() int {
 	return d.clamp(w)
 }
 
+func (d *delayControl) fits() int {
+	if d.opening {
+		return 0
+	}
+	return int(d.size)
+}
+
 func (d *delayControl) pace() float64 {
 	if d.rtt < wakeGrain || d.base.is < wakeGrain {
 		return 0

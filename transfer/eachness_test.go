@@ -96,7 +96,7 @@ func TestPeersThatDoNotKnowEach(t *testing.T) {
 				}
 			}
 			q.asked = q.asked[:0]
-			s.flights.expire(now, time.Hour, 50*time.Millisecond, time.Second, func(r request, fl flight, _ bool) { d.lost(s, r, fl) })
+			s.flights.expire(now, waits{reorder: time.Hour, rto: 50 * time.Millisecond, memory: time.Second}, func(r request, fl flight, _ bool) { d.lost(s, r, fl) })
 		}
 		if twice := seen - d.size; twice < 0 || twice > int64(tc.most) {
 			t.Errorf("%s: %d bytes too many were asked for", tc.name, twice)

@@ -156,15 +156,24 @@ func (f *flights) answer(r request) (fl flight, ok bool) {
 	return fl, true
 }
 
+// waits are how long answers are waited for.
+type waits struct {
+	reorder time.Duration // after the answer to a later request
+	tail    time.Duration // where nothing else is asked, 0: as ever
+	rto     time.Duration
+	memory  time.Duration // late ones, since they were asked for
+}
+
 // expire calls lost for every request that must be given up: one sent more than
 // reorder before another that was answered (loss by order of sending, RFC 8985),
-// or one older than rto. It returns whether any went by rto alone. What was
-// given up is forgotten memory after it was sent.
-func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost func(r request, fl flight, byOrder bool)) (timedOut bool) {
+// or one older than rto, or than tail where that is not 0 and the same was not asked
+// before; in order of sending, up to the first that is still waited for. It returns
+// whether any went by rto alone. What was given up is forgotten memory after it was sent.
+func (f *flights) expire(now time.Time, w waits, lost func(r request, fl flight, byOrder bool)) (timedOut bool) {
 	for !f.given.empty() {
 		s := f.given.first()
 		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq {
-			if now.Sub(fl.sent) <= memory {
+			if now.Sub(fl.sent) <= w.memory {
 				break
 			}
 			delete(f.out, s.key())
@@ -175,8 +184,8 @@ func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost
 		s := f.order.first()
 		fl, ok := f.out[s.key()]
 		if ok && fl.seq == s.seq {
-			byOrder := f.newest.Sub(fl.sent) > reorder
-			if !byOrder && now.Sub(fl.sent) <= rto {
+			byOrder := f.newest.Sub(fl.sent) > w.reorder || w.tail > 0 && !fl.stamp.again && now.Sub(fl.sent) > w.tail
+			if !byOrder && now.Sub(fl.sent) <= w.rto {
 				break // younger ones follow
 			}
 			timedOut = timedOut || !byOrder
@@ -192,12 +201,15 @@ func (f *flights) expire(now time.Time, reorder, rto, memory time.Duration, lost
 	return timedOut
 }
 
-// oldest returns when the oldest live request was sent.
-func (f *flights) oldest() (time.Time, bool) {
+// due returns when the oldest live request is to be given up.
+func (f *flights) due(w waits) (time.Time, bool) {
 	for i := f.order.head; i < len(f.order.items); i++ {
 		s := f.order.items[i]
 		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost {
-			return fl.sent, true
+			if w.tail > 0 && !fl.stamp.again {
+				return fl.sent.Add(min(w.tail, w.rto)), true
+			}
+			return fl.sent.Add(w.rto), true
 		}
 	}
 	return time.Time{}, false

@@ -16,16 +16,20 @@ import (
 func TestFlightsModel(t *testing.T) {
 	const (
 		reorder = 10 * time.Millisecond
+		tail    = 40 * time.Millisecond
 		rto     = 100 * time.Millisecond
 		memory  = time.Second
 	)
 	rapid.Check(t, func(t *rapid.T) {
 		type out struct {
-			sent time.Time
-			cost int
-			lost bool
+			sent  time.Time
+			order int
+			cost  int
+			lost  bool
+			again bool
 		}
 		f := newFlights()
+		order := 0
 		model := map[request]out{}
 		now := time.Unix(1000, 0)
 		var newest time.Time
@@ -44,15 +48,17 @@ func TestFlightsModel(t *testing.T) {
 				if f.live != live || f.bytes != bytes {
 					t.Fatalf("%d live with %d bytes, want %d with %d", f.live, f.bytes, live, bytes)
 				}
-				if _, ok := f.oldest(); ok != (live > 0) {
-					t.Fatalf("oldest: %v with %d live", ok, live)
+				if _, ok := f.due(waits{rto: rto}); ok != (live > 0) {
+					t.Fatalf("due: %v with %d live", ok, live)
 				}
 			},
 			"send": func(t *rapid.T) {
 				r := request{tree: rapid.Bool().Draw(t, "tree"), path: rapid.Bool().Draw(t, "path"), at: rapid.Int64Range(0, 9).Draw(t, "at")}
 				cost := rapid.IntRange(1, 5700).Draw(t, "cost")
 				f.add(r, flight{sent: now, cost: int32(cost)})
-				model[r] = out{sent: now, cost: cost}
+				order++
+				_, again := model[r]
+				model[r] = out{sent: now, order: order, cost: cost, again: again}
 			},
 			"wait": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "ms")) * time.Millisecond)
@@ -70,27 +76,40 @@ func TestFlightsModel(t *testing.T) {
 				}
 			},
 			"expire": func(t *rapid.T) {
-				var lost, want []request
-				timedOut := f.expire(now, reorder, rto, memory, func(r request, fl flight, byOrder bool) {
-					if byOrder != (newest.Sub(fl.sent) > reorder) {
-						t.Fatalf("%v by order: %v", r, byOrder)
-					}
-					lost = append(lost, r)
-				})
-				wantOut := false
+				w := waits{reorder: reorder, rto: rto, memory: memory}
+				if rapid.Bool().Draw(t, "nothing else to ask") {
+					w.tail = tail
+				}
+				type given struct {
+					request
+					byOrder bool
+				}
+				var lost, want []given
+				timedOut := f.expire(now, w, func(r request, _ flight, byOrder bool) { lost = append(lost, given{r, byOrder}) })
+				var live []request
 				for r, o := range model {
-					switch {
-					case o.lost && now.Sub(o.sent) > memory:
+					if o.lost && now.Sub(o.sent) > memory {
 						delete(model, r)
-					case !o.lost && (newest.Sub(o.sent) > reorder || now.Sub(o.sent) > rto):
-						wantOut = wantOut || newest.Sub(o.sent) <= reorder
-						model[r] = out{sent: o.sent, cost: o.cost, lost: true}
-						want = append(want, r)
+					} else if !o.lost {
+						live = append(live, r)
 					}
 				}
-				order := func(a, b request) int { return cmp.Compare(a.key(), b.key()) }
-				slices.SortFunc(lost, order)
-				slices.SortFunc(want, order)
+				slices.SortFunc(live, func(a, b request) int { return cmp.Compare(model[a].order, model[b].order) })
+				wantOut := false
+				for _, r := range live {
+					o := model[r]
+					sure := newest.Sub(o.sent) > reorder || w.tail > 0 && !o.again && now.Sub(o.sent) > tail
+					if !sure && now.Sub(o.sent) <= rto {
+						if due, ok := f.due(w); !ok || !due.After(now.Add(-1)) {
+							t.Fatalf("due %v, %v though all was given up at %v", due, ok, now)
+						}
+						break
+					}
+					wantOut = wantOut || !sure
+					o.lost = true
+					model[r] = o
+					want = append(want, given{r, sure})
+				}
 				if !slices.Equal(lost, want) || timedOut != wantOut {
 					t.Fatalf("lost %v (timed out: %v), want %v (%v)", lost, timedOut, want, wantOut)
 				}

@@ -88,8 +88,11 @@ func (d *Download) hasNothing(s *source, a *arrival) {
 	d.giveUp(s, func(r request) bool { return !r.tree && !s.reach.has(r.at/chunk.BlockSize) })
 }
 
-// rest leaves a peer alone for a while that has nothing for us now.
+// rest leaves a peer alone for a while that has nothing for us now; what it is asked for in parts is asked elsewhere.
 func (d *Download) rest(s *source, now time.Time) {
+	for _, whole := range s.parts.wholes() {
+		d.back(s, whole)
+	}
 	s.short = 0
 	s.run = noRun
 	s.idle = min(max(2*s.idle, time.Second), 15*time.Second)

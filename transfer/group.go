@@ -17,7 +17,8 @@ type group struct {
 	got, lost int
 	early     mark // of the answers in order of asking
 	late      mark
-	most      int // bytes in flight at most
+	most      int           // bytes in flight at most
+	queue     time.Duration // longest delay above the base
 }
 
 // mark is one answered request.
@@ -60,5 +61,9 @@ func (g *group) rate(n *noise) float64 {
 	if g.got < groupSpans || span <= 0 {
 		return 0
 	}
-	return float64(g.late.asked-g.early.asked) / span.Seconds() * n.carried(g.lost, g.got+g.lost)
+	carried := n.carried(g.lost, g.got+g.lost)
+	if g.phase == opening { // what is lost there has mostly found a full queue
+		carried = float64(g.got) / float64(g.got+g.lost)
+	}
+	return float64(g.late.asked-g.early.asked) / span.Seconds() * carried
 }

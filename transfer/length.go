@@ -12,8 +12,12 @@ import (
 // receiver's reassembly pool: 4 MiB for 30 s on Linux bear about 600 datagrams that
 // lack a fragment.
 const (
-	longLoss     = 0.16             // share of long answers lost from which on short ones win
+	longLoss     = 0.16 // share of long answers lost from which on short ones win,
+	rawLongLoss  = 0.12 // where answers are raw,
+	fewLongLoss  = 0.06 // and where besides few long ones fit the path: short ones show sooner how fast it is
+	fewLong      = 15
 	longSamples  = 48               // outcomes before a share says something
+	triedSamples = 96               // short ones until they decide, where many fit the path
 	vainSamples  = 100              // short ones until it shows whether they fare better
 	vainSpan     = 30 * time.Second // how long short ones are not tried again when they did not
 	poolSpan     = 30 * time.Second // how long a fragment waits for its siblings
@@ -21,7 +25,8 @@ const (
 	probeEvery   = 500 * time.Millisecond
 	cleanProbes  = 8   // long probes in a row that must come back before long ones are asked again
 	maxEvidence  = 512 // outcomes that a share remembers, roughly
-	fragmentsFor = 4   // of a long answer
+	fragmentsFor = 4   // of a long answer,
+	rawFragments = 2   // and where answers are raw: three, but most losses come in runs
 )
 
 // share counts outcomes, the older the less.
@@ -42,6 +47,9 @@ func (s share) of() float64 { return s.lost / max(s.all, 1) }
 // length decides how long the requests to one peer are. Pure: it is told the time.
 type length struct {
 	short    bool
+	raw      bool  // answers are
+	few      bool  // then: fewer than fewLong long ones are asked for at a time
+	tried    bool  // then: the first short ones have shown how many packets are lost
 	long     share // outcomes of long requests, and of probes while short
 	brief    share // outcomes of short ones
 	everLong bool  // a long answer has come at least once
@@ -63,6 +71,9 @@ func (l *length) outcome(now time.Time, long, lost bool) {
 		if !lost {
 			l.came[0] += 1. / blockParts
 		}
+		if l.unsure() {
+			l.try(now)
+		}
 		if l.short && l.inVain() {
 			l.set(now, false)
 			l.stay = now.Add(vainSpan)
@@ -78,7 +89,7 @@ func (l *length) outcome(now time.Time, long, lost bool) {
 		l.clean++
 		l.everLong = true
 	}
-	if !l.short && !now.Before(l.stay) && (l.long.all >= longSamples && l.long.of() > longLoss || sum(l.ring) > poolBears) {
+	if !l.short && !now.Before(l.stay) && (l.long.all >= longSamples && l.long.of() > l.most() || sum(l.ring) > poolBears) {
 		l.set(now, true)
 	}
 	if l.short && l.clean >= cleanProbes && l.worthLong() {
@@ -90,7 +101,7 @@ func (l *length) outcome(now time.Time, long, lost bool) {
 // is not the fragments. If each packet is lost with q, a long answer and its request are
 // fragmentsFor+1 packets, a short one and its request are two.
 func (l *length) inVain() bool {
-	q := 1 - math.Pow(1-l.was, 1./(fragmentsFor+1))
+	q := 1 - math.Pow(1-l.was, 1./(l.fragments()+1))
 	fair := 1 - (1-q)*(1-q)
 	p := l.brief.of()
 	sure := p - math.Sqrt(p*(1-p)/max(l.brief.all, 1)) // by a standard deviation: one short one lost more is no evidence
@@ -100,11 +111,11 @@ func (l *length) inVain() bool {
 // worthLong says whether long answers would do better now: few fragments are lost, and
 // at the rate of the last half minute the pool would bear it.
 func (l *length) worthLong() bool {
-	loss := fragmentsFor * l.brief.of()
+	loss := l.fragments() * l.brief.of()
 	if l.brief.all < longSamples {
 		loss = l.long.of()
 	}
-	return loss < longLoss/2 && loss*sum(l.came) < poolBears/2
+	return loss < l.most()/2 && loss*sum(l.came) < poolBears/2
 }
 
 // found takes the loss of a request back whose answer came after all.
@@ -118,10 +129,31 @@ func (l *length) found(long bool) {
 	l.ring[0] = max(l.ring[0]-1, 0)
 }
 
+// unsure says that nothing is known of the path yet: short ones are asked for until they have shown how many packets are lost. One that
+// is lost is worth as little as the third of a long one, while how fast the path is must be tried out.
+func (l *length) unsure() bool { return l.raw && !l.tried }
+
+// try decides by the first short ones, as soon as there are enough of them. Losses come in runs, so their number deviates by more
+// than that of single ones; in doubt long ones are asked for, which show more.
+func (l *length) try(now time.Time) {
+	n, p := l.brief.all, l.brief.of()
+	switch {
+	case n < longSamples || n < triedSamples && !l.few:
+		return
+	case !l.few:
+		p = max(p-math.Sqrt(2.5*p*(1-p)/n), 0)
+	}
+	l.tried = true
+	if was := 1 - math.Pow(1-p, l.fragments()); was > l.most() {
+		l.set(now, true)
+		l.was = was
+	}
+}
+
 // silent is told that n timeouts passed in a row without any answer. A path that eats
 // all fragments looks so.
 func (l *length) silent(now time.Time, n int) {
-	if !l.short && (n > 1 || !l.everLong) {
+	if !l.short && (n > 1 || !l.everLong && !l.unsure()) {
 		l.set(now, true)
 	}
 }
@@ -146,7 +178,7 @@ func (l *length) probe(now time.Time) bool {
 
 func (l *length) set(now time.Time, short bool) {
 	if short {
-		l.was = max(l.long.of(), longLoss)
+		l.was = max(l.long.of(), l.most())
 	}
 	l.short, l.clean, l.probed = short, 0, now
 	l.long = share{}
@@ -170,6 +202,25 @@ func (l *length) turn(now time.Time) {
 	if now.Sub(l.ringAt) >= span {
 		l.ringAt = now
 	}
+}
+
+// most is the share of long answers that is lost from which on short ones win.
+func (l *length) most() float64 {
+	switch {
+	case l.raw && l.few:
+		return fewLongLoss
+	case l.raw:
+		return rawLongLoss
+	}
+	return longLoss
+}
+
+// fragments is how many packets a long answer takes.
+func (l *length) fragments() float64 {
+	if l.raw {
+		return rawFragments
+	}
+	return fragmentsFor
 }
 
 func sum(ring [6]float64) (n float64) {

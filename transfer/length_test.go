@@ -95,3 +95,42 @@ func TestLengthFound(t *testing.T) {
 		t.Error("lost ones were not")
 	}
 }
+
+// TestLengthTry: of who answers raw, short ones are asked for at first; their losses, which come in runs, say what is next.
+func TestLengthTry(t *testing.T) {
+	const most = 4 * triedSamples // until it must be decided
+	for _, c := range []struct {
+		loss  float64
+		few   bool
+		short bool
+	}{
+		{0, false, false}, {0.02, false, false}, {0.2, false, true},
+		{0, true, false}, {0.01, true, false}, {0.1, true, true},
+	} {
+		wrong := 0
+		for seed := range uint64(20) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			now := time.Unix(1000, 0)
+			l := length{raw: true, few: c.few}
+			bad := false
+			for range most {
+				if !l.unsure() {
+					break
+				}
+				// Runs of 2.5 on the mean, as on the ladder.
+				bad = rng.Float64() < 0.6 && bad || rng.Float64() < c.loss*0.4/(1-c.loss)
+				now = now.Add(time.Millisecond)
+				l.outcome(now, false, bad)
+			}
+			if l.unsure() {
+				t.Fatalf("%+v: not decided after %d", c, most)
+			}
+			if l.short != c.short {
+				wrong++
+			}
+		}
+		if wrong > 5 {
+			t.Errorf("%+v: decided otherwise %d times of 20", c, wrong)
+		}
+	}
+}

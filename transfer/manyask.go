@@ -43,8 +43,8 @@ func (m *many) plan(now time.Time) time.Duration {
 		return 0
 	}
 	for _, g := range m.givers {
-		if sent, ok := g.flights.oldest(); ok && !g.gone {
-			m.wakeAt(sent.Add(g.rto(now)))
+		if at, ok := g.flights.due(g.waits(now)); ok && !g.gone {
+			m.wakeAt(at)
 		}
 	}
 	return max(m.wake.Sub(now), minWake)

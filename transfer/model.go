@@ -35,10 +35,11 @@ type modelControl struct {
 	before float64       // rate when up began
 	short  float64       // bound of the rate after losses, until the next up; 0: none
 
-	limit int // bytes in flight while it grows by what is answered; 0: none
-	high  int // bytes in flight above which up has met losses; 0: none
-	climb int // answers by which high is raised next
-	flat  int // opening: groups that brought no more than the one before
+	limit  int // bytes in flight while it grows by what is answered; 0: none
+	high   int // bytes in flight above which up has met losses; 0: none
+	climb  int // answers by which high is raised next
+	waited int // opening: answers in a row that have waited
+	flat   int // opening: groups that brought no more than the one before
 }
 
 const (
@@ -52,6 +53,7 @@ const (
 	lookGain   = 0.5 // of the product
 	growth     = 1.25
 	flatMost   = 3
+	trainLeast = 12  // answers in a row that have waited, after which opening ends
 	moreFound  = 1.1 // up has found more
 	spareUnits = 3   // answers above the product, as they come in lumps
 	cruiseMin  = 3
@@ -69,7 +71,7 @@ func newModel(most int) *modelControl {
 
 func (m *modelControl) sent(now time.Time, n, inFlight int) stamp {
 	st := m.noteSent(now, n, inFlight)
-	st.limited = st.limited || m.limit > 0 && m.phase != opening || m.phase == look
+	st.limited = st.limited || m.limit > 0 && m.phase != opening || m.phase == look || m.breaker.open()
 	st.group = m.number
 	if m.inFlight+m.unit > m.window() {
 		m.round.full = true
@@ -97,10 +99,16 @@ func (m *modelControl) answered(now time.Time, st stamp, n, inFlight int) {
 	}
 	if g := m.groupOf(st); g != nil {
 		g.answered(at, st)
+		if !st.again {
+			g.queue = max(g.queue, m.queue())
+		}
 		m.judgeWhole(at)
 	}
 	if g := m.current(); g.sent >= groupLeast && st.at >= g.begun && !st.again {
 		m.nextGroup(at)
+	}
+	if m.phase == opening && m.train(st) && m.rate() > 0 {
+		m.enter(drain, at)
 	}
 	if ended {
 		m.rounds++
@@ -201,7 +209,25 @@ func (m *modelControl) product() int {
 
 // queued says that the round's answers have waited, all of them.
 func (m *modelControl) queued() bool {
-	return m.round.got >= groupSpans && m.round.min > m.base.is+max(min(m.base.is/8, openQueue), 2*noQueue)
+	return m.round.got >= groupSpans && m.round.min > m.base.is+m.openMost()
+}
+
+// openMost is the delay above the base from which on an answer has waited.
+func (m *modelControl) openMost() time.Duration {
+	return max(min(m.base.is/8, openQueue), 2*noQueue)
+}
+
+// train is told of an answer while the path is opened, and says that so many in a row have waited that it is full: their pace is the
+// path's, and another round would only overflow the queue.
+func (m *modelControl) train(st stamp) bool {
+	switch {
+	case st.again:
+	case m.queue() > m.openMost():
+		m.waited++
+	default:
+		m.waited = 0
+	}
+	return m.waited >= trainLeast
 }
 
 func (m *modelControl) enter(p phase, at time.Duration) {
@@ -209,7 +235,7 @@ func (m *modelControl) enter(p phase, at time.Duration) {
 		m.limit = 0
 	}
 	m.phase, m.entered, m.rounds = p, at, 0
-	m.opening = p == opening
+	m.opening, m.waited = p == opening, 0
 	m.nextGroup(at)
 	m.sends = 0
 	switch p {
@@ -270,7 +296,7 @@ func (m *modelControl) judgeWhole(at time.Duration) {
 
 // judge takes in what a group has shown, and forgets it.
 func (m *modelControl) judge(at time.Duration, g *group) {
-	rate, excess := g.rate(&m.noise), m.noise.excess(g.lost, g.got+g.lost)
+	rate, excess := g.rate(&m.noise), m.noise.excess(g.lost, g.got+g.lost) && (m.phase == opening || m.mayOverflow(g))
 	if g.phase == drain || g.phase == down || g.phase == look {
 		m.noise.quiet(g.lost, g.got+g.lost)
 	}
@@ -282,6 +308,9 @@ func (m *modelControl) judge(at time.Duration, g *group) {
 	}
 	old := m.rates[0]
 	m.rates[0] = max(m.rates[0], rate)
+	if r := m.rate(); r > 0 {
+		m.base.own = time.Duration(min(float64(m.unit)/r, 1) * float64(time.Second))
+	}
 	switch {
 	case m.phase == opening:
 		m.open(at, rate, old, excess)
@@ -300,6 +329,12 @@ func (m *modelControl) judge(at time.Duration, g *group) {
 		m.enter(up, at) // there was more: go on
 	}
 	*g = group{}
+}
+
+// mayOverflow says whether a group's losses may be those of a full queue: where there is a queue at all, some of its answers have met a
+// long one then. Runs of noise, which come without, are no reason to slow down.
+func (m *modelControl) mayOverflow(g *group) bool {
+	return g.got == 0 || m.noise.top <= 4*noQueue || g.queue >= m.noise.top/2
 }
 
 // open is told of a group of opening, of its rate and the largest one before.
@@ -345,4 +380,11 @@ func (m *modelControl) leave(at time.Duration) {
 			m.enter(cruise, at)
 		}
 	}
+}
+
+func (m *modelControl) fits() int {
+	if m.phase == opening || m.phase == drain { // until the queue is empty that opening has built
+		return 0
+	}
+	return m.product()
 }

@@ -41,7 +41,6 @@ const (
 	noQueue     = 2 * time.Millisecond // delay that jitter explains
 	staleFade   = 0.8                  // for each batch with a queue after the first
 	excessLeast = 0.05                 // losses above noise that mean something
-	creditLeast = 0.02                 // losses above noise that mean nothing
 )
 
 func (n *noise) answered(queue time.Duration) {
@@ -114,7 +113,7 @@ func (n *noise) share() float64 {
 // answered, and of the lost ones as many as noise explains.
 func (n *noise) carried(lost, all int) float64 {
 	p, total := n.share(), float64(max(all, 1))
-	by := (p+creditLeast)*total + math.Sqrt(total*p*(1-p))/2
+	by := p*total + math.Sqrt(total*p*(1-p))/2
 	return 1 - max(float64(lost)-by, 0)/total
 }
 

@@ -86,7 +86,7 @@ func (d *Download) expire(now time.Time) {
 				s.lostPart = now
 			}
 			if byOrder {
-				s.length.outcome(now, fl.long(), true)
+				s.outcome(now, fl.long(), true)
 			}
 			if r.tree && !r.path {
 				s.noTree++
@@ -165,8 +165,8 @@ func (d *Download) nextWake(now time.Time) time.Duration {
 		}
 	}
 	for _, s := range d.sources {
-		if sent, ok := s.flights.oldest(); ok {
-			earlier(sent.Add(s.rto(now)))
+		if at, ok := s.flights.due(s.waits(now)); ok {
+			earlier(at)
 		} else if !s.excluded && s.nextAsk.After(now) {
 			earlier(s.nextAsk)
 		}

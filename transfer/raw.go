@@ -150,12 +150,13 @@ func (s *source) learnRaw(fl flight, a *arrival) {
 	switch {
 	case a.raw:
 		s.raw = rawness{speaks: true, heard: true}
+		s.length.raw = true
 		if fl.next && a.n == int(fl.n) && !fl.stamp.again && !s.each.never {
 			s.each.known = true
 		}
 	case fl.raw && a.n == int(fl.n) && a.n > pollBytes:
 		if s.raw.plain++; s.raw.plain >= plainLeast {
-			s.raw.speaks = false
+			s.raw.speaks, s.length.raw = false, false
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (d *Download) request(now time.Time) {
 				if room < cost && room < d.share() || !d.mayAsk(s, cost, now) {
 					break
 				}
-				if !d.askOne(s, now) {
+				if s.dry = !d.askOne(s, now); s.dry {
 					s.control.starved(now)
 					break
 				}

@@ -38,6 +38,7 @@ type source struct {
 	granted     int           // the largest window while any request that is out was sent
 	overtaken   time.Duration // by how much answers have come after such that were asked for later
 	overtakenAt time.Time
+	dry         bool // there was nothing to ask it for, though it might have been asked
 	proven      bool // its address is, as of the plan that is made
 	slow        bool // its answers take much longer than those of the best
 
@@ -109,12 +110,15 @@ func (s *source) usable(size int64, proven bool) bool {
 // sooner, by order; this is Linux's bound for TCP.
 const rtoFloor = 200 * time.Millisecond
 
+// tailFloor is what timers and the other side's processor may add to a round trip.
+const tailFloor = 10 * time.Millisecond
+
 // How long a peer that has fallen silent is left alone between two requests. For
 // contactSpan it may be a shadow on the path that ends any time; after that, longer and
 // longer, as RFC 8085 section 3.1.3 has it.
 const (
 	contactSpan = 10 * time.Second
-	contactGap  = 500 * time.Millisecond
+	contactGap  = 480 * time.Millisecond // so that half a second and a round trip after the shadow it is over
 	silentGap   = 30 * time.Second
 )
 
@@ -133,6 +137,16 @@ func (s *source) rto(now time.Time) time.Duration {
 	return max(rto, min(rto<<min(s.silent, 10), gap))
 }
 
+// waits are how long answers are waited for. What nothing follows cannot be found lost by order: at the end of a download it is asked
+// for again once it is clearly late (the probe for a lost tail of RFC 8985), without the margin that rtoFloor gives.
+func (s *source) waits(now time.Time) waits {
+	w := waits{reorder: s.reorder(), rto: s.rto(now), memory: lateMemory}
+	if rtt := s.rtt.Smoothed(); s.dry && rtt > 0 {
+		w.tail = rtt + max(4*s.rtt.Var(), w.reorder, tailFloor)
+	}
+	return w
+}
+
 // quiet says that a peer has let two timeouts pass: one may be a lost tail, two in a
 // row mean that the path or the peer is in trouble.
 func (s *source) quiet() bool { return s.silent >= 2 }
@@ -142,6 +156,16 @@ func (s *source) quiet() bool { return s.silent >= 2 }
 // have come that had been given up.
 func (s *source) reorder() time.Duration {
 	return max(s.rtt.Smoothed()/4, 2*time.Millisecond, s.overtaken)
+}
+
+// outcome notes that a request was answered or lost. While too much is asked for, to find out how fast the path is, that tells nothing of
+// fragments.
+func (s *source) outcome(now time.Time, long, lost bool) {
+	fits := s.control.fits()
+	if !s.length.unsure() || fits > 0 {
+		s.length.few = fits > 0 && fits < fewLong*s.cost(chunk.BlockSize)
+		s.length.outcome(now, long, lost)
+	}
 }
 
 // cameLate is told of an answer that had been given up: by how much others that were

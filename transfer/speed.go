@@ -38,7 +38,7 @@ func (s *speed) came(now time.Time, n int) {
 
 // inParts says whether s is asked for parts that make one packet each: where long answers are lost, and where all is fast.
 func (d *Download) inParts(s *source) bool {
-	return s.length.short || d.speed.fast && s.raw.speaks && !s.near && !s.each.never
+	return s.length.short || (d.speed.fast || s.length.unsure()) && s.raw.speaks && !s.near && !s.each.never
 }
 
 // nextLength is about how long the next request to s will be.
