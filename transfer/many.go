@@ -26,9 +26,9 @@ const (
 	manyLost     = 2        // answers in vain after which a peer counts as one that has not the content
 	manyMisses   = 16       // such contents, more than a quarter of what it gave, after which a peer is not asked any more
 	manyProof    = time.Second
-	manySilent   = 4               // timeouts in a row that end it with a peer, not before
-	manyPatience = 5 * time.Second // since it answered: a shadow on the path, or a busy machine, is less
-	manyNever    = 2               // the same for one that has never answered
+	manyNever    = 2               // timeouts in a row that end it with a peer that has never answered
+	manySilent   = 4               // the same of one that has, not before
+	manyPatience = 5 * time.Second // since its last answer: a shadow on the path, or a busy machine, is less
 )
 
 // Small is a content of 1 to MaxSmall bytes.

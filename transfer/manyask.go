@@ -168,7 +168,7 @@ func (m *many) begin(g *giver) bool {
 		return false
 	}
 	item, ok := m.item(g)
-	if !ok && g.answers && m.relieve() {
+	if !ok && g.answers && !g.quiet() && m.relieve() {
 		item, ok = m.item(g)
 	}
 	if !ok {
@@ -204,10 +204,11 @@ func (m *many) item(g *giver) (item int, ok bool) {
 	return m.next - 1, true
 }
 
-// relieve ends it with those who were asked and have never answered, when nothing else is left to be asked for. False: there are none.
+// relieve ends it with those who were asked and have never answered, or answer no more, when nothing else is left to be asked for. False: there
+// are none.
 func (m *many) relieve() (some bool) {
 	for _, o := range m.givers {
-		if !o.gone && !o.answers && o.flights.live > 0 {
+		if !o.gone && (!o.answers && o.flights.live > 0 || o.quiet()) {
 			m.drop(o)
 			some = true
 		}
