@@ -2,14 +2,15 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	pathpkg "path"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
-	"sharer/chunk"
 	"sharer/control"
 	"sharer/folder"
 	"sharer/node"
@@ -176,7 +177,7 @@ func (d *Daemon) workFolder(ctx context.Context, r *run, f control.Fetch, g node
 				if !file.Existed {
 					made.note(file.File.Path, file.Path)
 				}
-			} else if failed++; first == nil {
+			} else if failed++; first == nil || errors.Is(file.Err, syscall.ENOSPC) { // the job waits for room, whatever else there is
 				first = file.Err
 			}
 			r.file(file)
@@ -208,10 +209,7 @@ func (d *Daemon) chooseFiles(ctx context.Context, r *run, f control.Fetch, g *no
 	}
 	if alone {
 		name = files[0].Path
-		g.ID, g.Size = chunk.ID{Kind: chunk.BLAKE3, Hash: files[0].BLAKE3}, files[0].Size
-		if g.Also = (chunk.ID{}); files[0].SHA256 != (chunk.Hash{}) {
-			g.Also = chunk.ID{Kind: chunk.SHA256, Hash: files[0].SHA256}
-		}
+		g.ID, g.Also, g.Size = files[0].ID(), files[0].Also(), files[0].Size
 	}
 	if f.Folder.Into {
 		if name == "" {

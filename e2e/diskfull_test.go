@@ -57,3 +57,54 @@ func TestDiskFull(t *testing.T) {
 	}
 	seed.alive()
 }
+
+// TestFolderDiskFull fetches a folder of small files into a tmpfs that has room for a fifth of them: little more is fetched than that, and after
+// space is made the same command goes on.
+func TestFolderDiskFull(t *testing.T) {
+	needs(t, "unshare", "nsenter", "mount")
+	needsRoot(t)
+	src := filepath.Join(folder(t), "src")
+	check(t, os.Mkdir(src, 0o755))
+	const files, size = 2000, 20 << 10
+	for i := range files {
+		generate(t, filepath.Join(src, fmt.Sprint(i)), size, uint64(i))
+	}
+	seed, addr := seeding(t, how{}, "127.0.0.1:0", src)
+	link := readyFolder(t, seed)
+	small := folder(t)
+	holder := start(t, how{stdin: ""}, "unshare", "-m", "--propagation", "private", "sh", "-c",
+		fmt.Sprintf(`mount -t tmpfs -o size=8m tmpfs '%s' && echo '{"type":"ready"}' && exec sleep 3600`, small))
+	if _, ok := holder.find(isType("ready")); !ok {
+		t.Skipf("skipped: no tmpfs can be mounted here: %s", holder.errors.String())
+	}
+	pid := fmt.Sprint(holder.cmd.Process.Pid)
+	enter := how{through: []string{"nsenter", "-t", pid, "-m"}}
+	target := filepath.Join(small, "copy")
+	before := readBy(t, seed)
+	full := getting(t, enter, "127.0.0.1:0", addr, link, target, "--min-free", "0")
+	<-full.ended
+	read := readBy(t, seed) - before
+	if code := full.exit(); code != 6 && code != 7 {
+		t.Errorf("exit %d", code)
+	}
+	if t.Logf("%d of %d bytes were read by who seeds", read, files*size); read > files*size/2 {
+		t.Errorf("%d bytes were read by who seeds, of %d for which there is room for 8 MiB", read, files*size)
+	}
+	run(t, "nsenter", "-t", pid, "-m", "mount", "-o", "remount,size=80m", small)
+	getting(t, enter, "127.0.0.1:0", addr, link, target, "--min-free", "0").want(0)
+	inside := filepath.Join("/proc", pid, "root", target)
+	sameTree(t, inside, src)
+	if _, err := os.Lstat(filepath.Join(inside, ".sharer-part")); err == nil {
+		t.Error("the folder for what arrives is still there")
+	}
+}
+
+// readBy is how many bytes a process has read so far.
+func readBy(t *testing.T, p *process) (n int64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.cmd.Process.Pid))
+	check(t, err)
+	_, err = fmt.Sscanf(string(text), "rchar: %d", &n)
+	check(t, err)
+	return n
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +65,7 @@ type FolderFile struct {
 // the folder says.
 //
 // What becomes of the files goes to Done; the error is that of Dir or of the context. When peers have nothing left to give
-// the rest fails at once, not after a timeout each.
+// the rest fails at once, not after a timeout each; so it does when the disk is full.
 func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 	if err := os.MkdirAll(g.Dir, 0o777); err != nil {
 		return err
@@ -141,7 +142,7 @@ type folderRun struct {
 	files   int                 // that are over, well or not
 	bytes   int64               // of those that are there
 	good    time.Time
-	giveUp  error // nobody has given anything for as long as one looks for somebody
+	giveUp  error // nobody has given anything for as long as one looks for somebody, or the disk is full
 	looked  time.Time
 	rate    rateMeter
 	many    transfer.ManyProgress // of what is fetched together
@@ -194,10 +195,23 @@ func (r *folderRun) tell(f FolderFile) {
 		r.bytes += f.File.Size
 		r.good = time.Now()
 	}
+	if full := diskFull(f.Err); full != nil {
+		r.giveUp = full // the rest would be fetched in vain
+	}
 	if r.Done != nil {
 		r.Done(f)
 	}
 	r.lookLocked(time.Now())
+}
+
+// diskFull is what an error says of a disk without room, or nil.
+func diskFull(err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, full) {
+			return full
+		}
+	}
+	return nil
 }
 
 // lookLocked shows the progress, if it is time.

@@ -100,10 +100,16 @@ func (r *folderRun) together(ctx context.Context, groups [][]folder.File) (left 
 	}
 	var mu sync.Mutex
 	var refused []int
-	indices, _ := n.downloads.RunMany(ctx, transfer.Many{
+	within, full := context.WithCancel(ctx) // nothing more is fetched for a disk that is full
+	defer full()
+	indices, _ := n.downloads.RunMany(within, transfer.Many{
 		Items: items, Workers: min(runtime.GOMAXPROCS(0), maxLanders),
 		Take: func(i int, data []byte) {
-			if !r.landed(ctx, land, groups[i], data) {
+			known, err := r.landed(ctx, land, groups[i], data)
+			if diskFull(err) != nil {
+				full()
+			}
+			if !known {
 				mu.Lock()
 				defer mu.Unlock()
 				refused = append(refused, i)
@@ -138,12 +144,12 @@ func (r *folderRun) finder(first folder.File) func(int) []netip.AddrPort {
 	}
 }
 
-// landed writes a content to all its places. False: by the other hash it is another one, which is found out elsewhere.
-func (r *folderRun) landed(ctx context.Context, land *landing, files []folder.File, data []byte) bool {
+// landed writes a content to all its places; the error, which has been told, is why it is not in all. False: by the other hash it is another one,
+// which is found out elsewhere.
+func (r *folderRun) landed(ctx context.Context, land *landing, files []folder.File, data []byte) (known bool, err error) {
 	if f := files[0]; f.SHA256 != (chunk.Hash{}) && sha256.Sum256(data) != f.SHA256 {
-		return false
+		return false, nil
 	}
-	placed := true
 	for i, f := range files {
 		done := FolderFile{File: f, Err: land.put(f, data)}
 		if i == 0 && done.Err == nil {
@@ -154,11 +160,11 @@ func (r *folderRun) landed(ctx context.Context, land *landing, files []folder.Fi
 				done.Err, done.Existed = nil, true
 			}
 		}
-		placed = placed && done.Err == nil
+		err = errors.Join(err, done.Err)
 		r.tell(done)
 	}
 	r.mu.Lock()
-	r.placed[files[0].BLAKE3] = placed
+	r.placed[files[0].BLAKE3] = err == nil
 	r.mu.Unlock()
-	return true
+	return true, err
 }
