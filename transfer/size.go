@@ -92,7 +92,11 @@ func (d *Download) setSize(size int64, now time.Time) {
 	d.tree = newTreeFetch(shape)
 	for _, s := range d.sources {
 		s.run = noRun
-		s.flights.drop(func(request) bool { return true }, func(request, flight) {})
+		if s.answers {
+			s.flights.drop(func(request) bool { return true }, func(request, flight) {})
+		} else { // whether it has any is the same question at any size: else a second peer that answers a moment later is not asked for a second
+			s.flights.giveUp(func(request, flight) {})
+		}
 		s.parts.clear()
 		s.judged = s.came
 		if s.reach.have != nil { // said at another size: it is asked again
