@@ -71,3 +71,40 @@ func inMemoryAt(t *testing.T, path string) bool {
 	n, err := readNow(f, make([]byte, 1), 0, 1)
 	return inMemory(f) || n == 1 && err == nil
 }
+
+// Of a tree that arrives what is in memory is read at once, as ReadAt reads it, and nobody waits for who writes it to a disk.
+func TestTreeReadNow(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: only Linux tells what is in memory")
+	}
+	const size = 300 * BlockSize
+	sums, file := treeOf(t, random(6, size))
+	f, err := os.Create(filepath.Join(t.TempDir(), "tree"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tree := NewTree(sums.BLAKE3, size, f, 8192)
+	for piece := range 2 { // not the last one
+		off, n := tree.Shape().Piece(piece)
+		if err := tree.Put(piece, file[off:][:n]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !inMemoryAt(t, f.Name()) {
+		t.Skip("skipped: this file system does not tell what is in memory")
+	}
+	for _, off := range []int64{0, 10, 4096, int64(len(file)) - 1, int64(len(file))} {
+		var now, at [5000]byte
+		n, err := tree.ReadNow(now[:], off)
+		wantN, want := tree.ReadAt(at[:], off)
+		if n != wantN || !errors.Is(err, want) || now != at {
+			t.Errorf("at %d: %d bytes, %v; want %d, %v", off, n, err, wantN, want)
+		}
+	}
+	tree.mu.Lock()
+	defer tree.mu.Unlock()
+	if n, err := tree.ReadNow(make([]byte, 1), 0); n != 0 || !errors.Is(err, ErrWouldWait) {
+		t.Errorf("while it is written: %d bytes, %v", n, err)
+	}
+}

@@ -366,21 +366,17 @@ func (p *Partial) ReadNow(b []byte, off int64) (int, error) {
 	if !ok {
 		return 0, ErrWouldWait
 	}
-	return p.read(b, off, func(b []byte, off int64) (int, error) {
-		conn, err := f.SyscallConn() // for as long as the file is read it is not closed
-		if err != nil {
-			return 0, err
-		}
-		n := 0
-		waits := conn.Control(func(uintptr) {
-			if inMemory(f) {
-				n, err = f.ReadAt(b, off)
-			} else {
-				n, err = readNow(f, b, off, off+int64(len(b)))
-			}
-		})
-		return n, errors.Join(waits, err)
-	})
+	return p.read(b, off, func(b []byte, off int64) (int, error) { return sharedNow(f, b, off) })
+}
+
+// sharedNow fills b from what is in memory of a file that another may close meanwhile.
+func sharedNow(f *os.File, b []byte, off int64) (n int, err error) {
+	conn, err := f.SyscallConn() // for as long as the file is read it is not closed
+	if err != nil {
+		return 0, err
+	}
+	closed := conn.Control(func(uintptr) { n, err = ReadNow(f, b, off, off+int64(len(b))) })
+	return n, errors.Join(closed, err)
 }
 
 func (p *Partial) read(b []byte, off int64, read func([]byte, int64) (int, error)) (int, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 )
 
@@ -265,6 +266,24 @@ func (t *Tree) recoverLocked(buf []byte, piece, level int, j int64) error {
 func (t *Tree) ReadAt(p []byte, off int64) (n int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.readAtLocked(p, off, t.readLocked)
+}
+
+// ReadNow is ReadAt for what can be read without waiting, neither for a disk nor for who reads or writes the tree; the error is
+// ErrWouldWait for what may not.
+func (t *Tree) ReadNow(p []byte, off int64) (n int, err error) {
+	f, ok := t.f.(*os.File)
+	if !ok || !t.mu.TryLock() {
+		return 0, ErrWouldWait
+	}
+	defer t.mu.Unlock()
+	return t.readAtLocked(p, off, func(p []byte, off int64) error {
+		_, err := sharedNow(f, p, t.base+off)
+		return err
+	})
+}
+
+func (t *Tree) readAtLocked(p []byte, off int64, read func(p []byte, off int64) error) (n int, err error) {
 	if t.closed {
 		return 0, errTreeClosed
 	}
@@ -287,7 +306,7 @@ func (t *Tree) ReadAt(p []byte, off int64) (n int, err error) {
 		}
 		start, size := t.shape.Piece(piece)
 		run := p[n:min(int64(len(p)), int64(n)+start+int64(size)-pos)]
-		if err := t.readLocked(run, pos); err != nil {
+		if err := read(run, pos); err != nil {
 			return n, err
 		}
 		n += len(run)

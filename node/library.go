@@ -440,5 +440,10 @@ func (t *fetchingTree) ReadAt(p []byte, off int64) (int, error) {
 	return tree.ReadAt(p, off)
 }
 
-// ReadNow reads at once: nodes of a tree that arrives are in memory, or were there a moment ago.
-func (t *fetchingTree) ReadNow(p []byte, off int64) (int, error) { return t.ReadAt(p, off) }
+func (t *fetchingTree) ReadNow(p []byte, off int64) (int, error) {
+	tree := t.proven()
+	if tree == nil {
+		return 0, chunk.ErrNotHeld
+	}
+	return tree.ReadNow(p, off)
+}
