@@ -259,6 +259,7 @@ func (n *Node) Close() error {
 	n.closing = true
 	n.mu.Unlock()
 	n.stop()
+	n.sayLeaving()
 	n.unwatch()
 	n.unmeet()
 	if n.keeper != nil {
@@ -271,6 +272,19 @@ func (n *Node) Close() error {
 		err = errors.Join(err, n.state.close())
 	}
 	return err
+}
+
+// leavingTime is how long a node that ends waits for what it has to say, which a full buffer of its socket may hold up.
+const leavingTime = 100 * time.Millisecond
+
+// sayLeaving waits until those who ask us have been told that we end.
+func (n *Node) sayLeaving() {
+	timer := time.NewTimer(leavingTime)
+	defer timer.Stop()
+	select {
+	case <-n.uploads.Leaving():
+	case <-timer.C:
+	}
 }
 
 // begin lets an operation start unless the node is closing. Its context ends with

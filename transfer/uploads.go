@@ -85,11 +85,12 @@ type UploadStats struct {
 type Uploads struct {
 	cfg     UploadConfig
 	wake    chan struct{}
-	loop    sync.Mutex // whoever has it answers: Run, or the receive path for one request
-	memory  *answerer  // of the loop, nil: Run does not run
-	looks   time.Time  // of the loop: Run looks then whether those who asked steadily have fallen silent
-	serving *upPeer    // of the loop: whose answers are in the batch
-	speed   speed      // of the loop: of all answers
+	left    chan struct{} // closed when Run has said that it leaves
+	loop    sync.Mutex    // whoever has it answers: Run, or the receive path for one request
+	memory  *answerer     // of the loop, nil: Run does not run
+	looks   time.Time     // of the loop: Run looks then whether those who asked steadily have fallen silent
+	serving *upPeer       // of the loop: whose answers are in the batch
+	speed   speed         // of the loop: of all answers
 
 	asked, unknown, answered, bytes, failed, waited atomic.Int64
 
@@ -102,7 +103,7 @@ func NewUploads(c UploadConfig) *Uploads {
 	if c.Ping == nil {
 		c.Ping = func(netip.AddrPort) {}
 	}
-	return &Uploads{cfg: c, wake: make(chan struct{}, 1), turns: newTurns(c.Limit)}
+	return &Uploads{cfg: c, wake: make(chan struct{}, 1), left: make(chan struct{}), turns: newTurns(c.Limit)}
 }
 
 // Register makes the uploads answer to their message.
@@ -262,7 +263,7 @@ func readWith(c Content, read func([]byte, int64) (int, error), p []byte, off in
 	return p[:n], err
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends. Then it tells those who have just been asking that nothing is here any more.
 func (u *Uploads) Run(ctx context.Context) {
 	a := answerer{u: u, buf: make([]byte, turnBytes), wants: make([]want, 0, turnRequests), silent: make([]netip.AddrPort, 0, 16)}
 	a.again, _ = u.cfg.Batch.(repeater)
@@ -273,7 +274,11 @@ func (u *Uploads) Run(ctx context.Context) {
 	u.loop.Lock()
 	defer u.loop.Unlock()
 	u.memory = &a
-	defer func() { u.memory = nil }()
+	defer func() {
+		u.memory = nil
+		u.sayLeaving(time.Now())
+		close(u.left)
+	}()
 	for {
 		now := time.Now()
 		u.mu.Lock()
