@@ -74,7 +74,7 @@ func (l *length) outcome(now time.Time, long, lost bool) {
 		if l.unsure() {
 			l.try(now)
 		}
-		if l.short && l.inVain() {
+		if l.short && !l.few && l.inVain() {
 			l.set(now, false)
 			l.stay = now.Add(vainSpan)
 		}

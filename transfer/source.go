@@ -127,8 +127,8 @@ const (
 // has been silent.
 func (s *source) rto(now time.Time) time.Duration {
 	rto := swarm.RTODefault
-	if s.rtt.Smoothed() > 0 {
-		rto = s.rtt.RTO()
+	if rtt := s.rtt.Smoothed(); rtt > 0 {
+		rto = max(s.rtt.RTO(), rtt+min(rtt/2, rtoFloor))
 	}
 	gap := contactGap
 	if silence := now.Sub(s.answered); silence >= contactSpan {
