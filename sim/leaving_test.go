@@ -13,7 +13,7 @@ import (
 // Two nodes give the same content and one of them ends in the middle: who fetches hears of it and goes on with the other at once,
 // instead of finding out by timeouts.
 func TestLeavingIsSaid(t *testing.T) {
-	const size = 24_000_000
+	const size = 28_000_000 // more than both give until a second and a half after one has ended
 	link := netsim.Link{Rate: 2.5e6, Queue: 250_000, Delay: 10 * time.Millisecond, MTU: 1500}
 	inBubble(t, Options{Link: link}, func(w *World) {
 		stays := w.Seeder(node.Config{}, size)

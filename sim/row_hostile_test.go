@@ -156,7 +156,7 @@ func (w *World) lastLook(n *Host) func() (last transfer.Stats) {
 
 func rowUntreed(t *testing.T, r *result) {
 	inBubble(t, Options{Link: access}, func(w *World) {
-		s := w.Seeder(node.Config{}, size(4_000_000, 32_000_000))
+		s := w.Seeder(node.Config{}, size(8_000_000, 32_000_000))
 		c := s.Contents[0]
 		honest := []*Host{s}
 		for range 3 {
