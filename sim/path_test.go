@@ -14,12 +14,12 @@ import (
 	"sharer/wire"
 )
 
-// readsEverywhere opens a content of 24 MiB, reads a byte here and there, and then all of it, from peers that hold and say what they like of it.
+// readsEverywhere opens a content of 8 MiB, reads a byte here and there, and then all of it, from peers that hold and say what they like of it.
 func readsEverywhere(t *testing.T, most time.Duration, peers func(c *Content) [][]Behaviour) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, Options{Link: netsim.Link{Delay: 10 * time.Millisecond, Rate: 25e6, Queue: 4 << 20}})
 		defer w.Close()
-		c, err := randomContent(rand.New(rand.NewPCG(1, 2)), 24<<20-1000)
+		c, err := randomContent(rand.New(rand.NewPCG(1, 2)), 8<<20-1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestPathsThatNobodyGives(t *testing.T) {
 	}
 	for name, peers := range map[string]func(c *Content) [][]Behaviour{
 		"halves": func(c *Content) [][]Behaviour {
-			return [][]Behaviour{half(c, 0, 12<<20), half(c, 12<<20, c.Size())}
+			return [][]Behaviour{half(c, 0, 4<<20), half(c, 4<<20, c.Size())}
 		},
 		"some short": func(*Content) [][]Behaviour {
 			return [][]Behaviour{{change("short", nodes, func(e *Evil, q Ask, a *Answer) bool {
