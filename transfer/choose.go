@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"time"
 
 	"sharer/chunk"
@@ -50,6 +51,13 @@ func (d *Download) hasPath(s *source, block int64) bool {
 	return true
 }
 
+// treeElsewhere says whether somebody else than s may be asked for any piece of the tree.
+func (d *Download) treeElsewhere(s *source) bool {
+	return slices.ContainsFunc(d.sources, func(o *source) bool {
+		return o != s && !o.also && !o.slow && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven)
+	})
+}
+
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered; from slow ones blocks
 // would wait for it that have come long ago.
@@ -83,6 +91,9 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if !ok && now.Sub(s.twiceAt) >= twiceEvery {
 		if b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) }); !ok {
 			s.twiceAt = now
+			if d.speed.fast && s.flights.live == 0 { // nothing that comes has it look again
+				d.wakeAt(now.Add(max(twiceEvery, s.rtt.Smoothed())))
+			}
 		}
 	}
 	if ok {
@@ -113,8 +124,10 @@ func (d *Download) worthTwice(s *source, block int64, now time.Time) bool {
 	age := time.Duration(0)
 	if fl, ok := o.flights.whole(whole); ok {
 		age = now.Sub(fl.sent)
-	} else if o.parts.unit(whole) == nil {
+	} else if u := o.parts.unit(whole); u == nil {
 		return false
+	} else if d.speed.fast && !u.sent.IsZero() {
+		age = now.Sub(u.sent)
 	}
 	return age > 2*o.rtt.Smoothed() && age > s.rtt.Smoothed() || o.rtt.Smoothed() > 4*s.rtt.Smoothed()
 }

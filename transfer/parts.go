@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"sharer/chunk"
 )
@@ -36,11 +37,12 @@ type unit struct {
 	data  []byte
 	block *blockBuf // from the pools, where data lies
 	run   *runBuf
-	each  int    // bytes of a part, the last one apart
-	left  uint64 // parts that have not come, as bits
-	asOne bool   // one flight is for all of them: see unit.go
-	wire  int    // then: bytes of the wire that have come
-	weak  bool   // some part came without the peer's cookie
+	each  int       // bytes of a part, the last one apart
+	left  uint64    // parts that have not come, as bits
+	asOne bool      // one flight is for all of them: see unit.go
+	wire  int       // then: bytes of the wire that have come
+	weak  bool      // some part came without the peer's cookie
+	sent  time.Time // when any of it was first asked for
 }
 
 // blockBuf and runBuf are the memory of a unit; the pools recycle it.

@@ -105,6 +105,9 @@ func (d *Download) timedOut(s *source, now time.Time) {
 	if s.answers {
 		s.length.silent(now, s.silent)
 	}
+	for len(s.parts.trees) > 0 && d.treeElsewhere(s) {
+		d.back(s, s.parts.trees[0].whole) // all that came may wait for it
+	}
 	if s.quiet() {
 		s.control.timeout(now)
 		for _, whole := range s.parts.clear() {

@@ -131,6 +131,9 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		pad = unprovenPad
 	}
 	if d.withinLimit(s.costOf(fl), now) && d.send(s, r, fl, pad, now) {
+		if u != nil && u.sent.IsZero() {
+			u.sent = now
+		}
 		return true
 	}
 	d.lost(s, r, fl)

@@ -233,6 +233,7 @@ func TestTimeOfFastDownload(t *testing.T) {
 		peers  []string
 		loss   float64
 		limit  bool
+		silent int // so much is the last peer asked until it says nothing more
 		reader bool
 		most   time.Duration
 	}{
@@ -241,12 +242,14 @@ func TestTimeOfFastDownload(t *testing.T) {
 		{name: "two", peers: two, most: 38 * time.Millisecond},
 		{name: "lossy", peers: one, loss: 0.005, most: 280 * time.Millisecond},
 		{name: "reader", peers: one, reader: true, most: 72 * time.Millisecond},
+		{name: "silent", peers: two, silent: 200, most: 280 * time.Millisecond},
 		{name: "limited", peers: two, limit: true, most: 1100 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newQuick(t, 1, tc.peers...)
 				q.loss = tc.loss
+				q.peers[netip.MustParseAddrPort(tc.peers[len(tc.peers)-1])].silent = tc.silent
 				c := Config{}
 				var use func(context.Context, *Demand)
 				if tc.reader {
