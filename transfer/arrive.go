@@ -313,6 +313,9 @@ func (d *Download) arriveBlock(s *source, a *arrival, r request, fl flight, firs
 	default:
 		s.short = 0
 		s.parts.came(request{at: block * chunk.BlockSize})
+		if fl.part {
+			d.lost(s, r, fl) // the block came late, in the answer to an earlier question: the rest of its unit lacks this part
+		}
 		d.putBlock(s, block, a.data[:a.n], a.proven, a.at)
 	}
 }

@@ -127,7 +127,7 @@ func TestDirect(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			stats, err := ds.Run(ctx, Config{
-				ID: id, File: file, Batch: p, Peers: endsWithLiar{cancel: cancel}, Rand: rand.New(rand.NewPCG(1, 2)),
+				ID: id, File: file, Batch: p, StallTimeout: 30 * time.Second, Peers: endsWithLiar{cancel: cancel}, Rand: rand.New(rand.NewPCG(1, 2)),
 				Find: func(int) []netip.AddrPort { return []netip.AddrPort{p.at} },
 			})
 			close(p.queue)

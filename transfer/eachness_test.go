@@ -125,3 +125,52 @@ func TestPartOfAnotherSplit(t *testing.T) {
 		t.Error("the part that lies there is not asked for any more")
 	}
 }
+
+// A run that was given up, and whose blocks are being asked for in parts, comes after all. The blocks that it brings are taken, and nothing of the unit
+// is forgotten.
+func TestLateRunAmongParts(t *testing.T) {
+	q := &questions{}
+	d := newDownload(Config{ID: chunk.ID{Kind: chunk.SHA256}, Batch: q, Peers: nobody{}, Rand: rand.New(rand.NewPCG(1, 2))}, func() int { return maxWindow })
+	d.handle, d.size, d.proven = 8, 2*maxAnswer, true
+	d.pick.reset(d.size, chunk.Ranges{})
+	d.addSources([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5")})
+	s := d.sources[0]
+	s.answers, s.claim, s.raw, s.proven = true, d.size, rawness{speaks: true, heard: true}, true
+	s.control = wide{s.control}
+	data, now := make([]byte, maxAnswer), time.Unix(1000, 0)
+	arrive := func(at, n int64) {
+		d.arrive(&arrival{from: s.addr, proven: true, at: now, size: int(n) + 100, raw: true, offset: at, data: data[:n], n: int(n), eof: -1})
+	}
+	ask := func() (asked []wire.PleaseSendContent) {
+		for range 100 {
+			s.length.probed = now
+			if !d.askOne(s, now) {
+				break
+			}
+		}
+		d.closeAsk(now)
+		asked, q.asked = q.asked, nil
+		return asked
+	}
+	runs := ask()
+	now = now.Add(time.Second)
+	s.flights.expire(now, waits{reorder: time.Hour, rto: 50 * time.Millisecond, memory: time.Minute}, func(r request, fl flight, _ bool) { d.lost(s, r, fl) })
+	s.length.short = true
+	parts := ask()
+	if len(runs) == 0 || runs[0].Length <= chunk.BlockSize || len(parts) == 0 || parts[0].Length > rawPartBytes {
+		t.Fatalf("%d runs and then %d parts were asked for", len(runs), len(parts))
+	}
+	now = now.Add(time.Millisecond)
+	arrive(runs[0].Offset, runs[0].Length)
+	for round := 0; d.stats.Fetched < d.size; round++ {
+		if round == 200 {
+			t.Fatalf("a standstill at %d of %d bytes", d.stats.Fetched, d.size)
+		}
+		now = now.Add(time.Millisecond)
+		for _, m := range parts {
+			arrive(m.Offset, m.Length)
+		}
+		s.flights.expire(now, waits{reorder: time.Hour, rto: 50 * time.Millisecond, memory: time.Minute}, func(r request, fl flight, _ bool) { d.lost(s, r, fl) })
+		parts = ask()
+	}
+}
