@@ -126,6 +126,7 @@ func TestDirect(t *testing.T) {
 			}()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			begun := time.Now()
 			stats, err := ds.Run(ctx, Config{
 				ID: id, File: file, Batch: p, StallTimeout: 30 * time.Second, Peers: endsWithLiar{cancel: cancel}, Rand: rand.New(rand.NewPCG(1, 2)),
 				Find: func(int) []netip.AddrPort { return []netip.AddrPort{p.at} },
@@ -145,7 +146,8 @@ func TestDirect(t *testing.T) {
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("another content, %v", err)
 			}
-			if stats.Direct < 100 {
+			// Only what is fast is taken so, and on a machine that is very busy nothing is.
+			if rate := size / time.Since(begun).Seconds(); stats.Direct < 100 && rate > 3*fastFrom {
 				t.Errorf("%d answers were taken where they were read, of %d requests", stats.Direct, stats.Requests)
 			}
 			t.Logf("%+v", stats)
