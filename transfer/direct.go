@@ -6,7 +6,7 @@ import "time"
 // goroutine that is woken for it, and a copy into the stripe of what has left the cache meanwhile. So while a download is fast the
 // receive path takes raw content itself, straight from the socket's memory into the stripe, and asks for more: it is the loop for that
 // long, and so is the writer when it has written a stripe. What may wait stays with the loop's own goroutine: pieces of the tree, which go
-// to disk, whoever is told of progress, sizes that are not proven, and what is due by the clock. Nobody waits for Download.loop: where
+// to disk, whoever is told of progress, sizes that are not proven, and what is due by the clock. Neither waits for Download.loop: where
 // another has it the answer goes into the inbox.
 
 // straight hands an answer with raw content, in parts that follow one another, to the loop, or is the loop. False: it is dropped, as
