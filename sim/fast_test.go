@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -86,7 +85,7 @@ func TestFastLink(t *testing.T) {
 				if twice := float64(carried.Came-size) / size; twice > 0.05 {
 					t.Errorf("%.2f %% came twice", 100*twice)
 				}
-				t.Log(fmt.Sprintf("%v, %d lost, asked for many %d, for one %d, %d of %d came", got.Duration, counts.Dropped(), a.many, a.part, carried.Came, carried.Sent))
+				t.Logf("%v, %d lost, asked for many %d, for one %d, %d of %d came", got.Duration, counts.Dropped(), a.many, a.part, carried.Came, carried.Sent)
 			})
 		})
 	}

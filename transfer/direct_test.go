@@ -21,8 +21,6 @@ import (
 type fastPeer struct {
 	ds         *Downloads
 	at         netip.AddrPort
-	size       int64
-	id         chunk.Hash
 	data, tree []byte
 	lies       bool // one block in 64 is wrong
 
