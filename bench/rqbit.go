@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 )
@@ -13,10 +16,34 @@ func (t *task) rqbitCommand(host string, port int, dir string, args ...string) [
 	return append(common, args...)
 }
 
+// serveRqbit seeds a copy: rqbit opens what it seeds for writing and sets its length, upon which sharer, which seeds the same file in
+// place, does not take it for what it has hashed any more.
 func serveRqbit(ctx context.Context, t *task) (service, error) {
+	dir := filepath.Join(t.work, "rqbit")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return service{}, err
+	}
+	if err := copyFile(filepath.Join(dir, filepath.Base(t.source)), t.source); err != nil {
+		return service{}, err
+	}
 	return t.serveTorrent(ctx, func(file string, port int) []string { // it checks what it has, and goes on seeding
-		return t.rqbitCommand(t.host, port, filepath.Dir(t.source), file)
+		return t.rqbitCommand(t.host, port, dir, file)
 	}, func(file string, port int, target string) []string {
 		return t.rqbitCommand("0.0.0.0", port, target, "-e", file)
 	})
+}
+
+func copyFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = io.Copy(out, in)
+	return err
 }
