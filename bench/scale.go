@@ -48,7 +48,8 @@ func (c *config) fetchParts(ctx context.Context, dir string, p *pretended, want 
 	defer func() { err = errors.Join(err, stop()) }()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	args := c.getArgs(dir, "-o", filepath.Join(dir, "copy"), "--peer", addrs[0].String(), p.link())
+	// Its size is pretended: there is no room for it.
+	args := c.getArgs(dir, "--min-free", "0", "-o", filepath.Join(dir, "copy"), "--peer", addrs[0].String(), p.link())
 	cmd := exec.CommandContext(ctx, c.sharer, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
