@@ -27,7 +27,7 @@ func serveRqbit(ctx context.Context, t *task) (service, error) {
 		return service{}, err
 	}
 	return t.serveTorrent(ctx, func(file string, port int) []string { // it checks what it has, and goes on seeding
-		return t.rqbitCommand(t.host, port, dir, file)
+		return t.rqbitCommand("0.0.0.0", port, dir, file) // of one that listens on 127.0.0.1 it tells another port
 	}, func(file string, port int, target string) []string {
 		return t.rqbitCommand("0.0.0.0", port, target, "-e", file)
 	})
