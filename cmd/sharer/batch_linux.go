@@ -8,13 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// policyNormal and policyBatch are scheduling policies (sched(7)).
-const (
-	policyNormal = 0
-	policyBatch  = 3
-)
-
-// beBatch has the scheduler take this process for one that works through much rather than one that somebody waits for. What differs is that
+// beBatch has the scheduler (sched(7)) take this process for one that works through much rather than one that somebody waits for. What differs is that
 // one of its threads that is woken does not interrupt one that runs: it waits for its turn, or has a processor that is free. A datagram
 // wakes its receiver, so without it two nodes on two processors interrupt each other for each of them: 20,000 times in a second,
 // where 2,000 do the same work. Who asked for another policy keeps it. A thread that is made inherits it.
@@ -26,7 +20,7 @@ func beBatch() {
 		}
 		for _, t := range tasks {
 			if tid, err := strconv.Atoi(t.Name()); err == nil {
-				change(tid, policyNormal, policyBatch)
+				change(tid, unix.SCHED_NORMAL, unix.SCHED_BATCH)
 			}
 		}
 	}
@@ -46,7 +40,7 @@ func change(tid int, from, to uint32) {
 func interactive(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	change(0, policyBatch, policyNormal)
-	defer change(0, policyNormal, policyBatch)
+	change(0, unix.SCHED_BATCH, unix.SCHED_NORMAL)
+	defer change(0, unix.SCHED_NORMAL, unix.SCHED_BATCH)
 	return f()
 }
