@@ -29,6 +29,13 @@ type lump struct {
 	bytes   []byte
 }
 
+// answer is the i-th answer with its bytes.
+func (l *lump) answer(i int) *arrival {
+	a := &l.answers[i]
+	a.data = l.bytes[a.begin : a.begin+a.n]
+	return a
+}
+
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
 
 // put adds an answer with its bytes, or several that follow one another as one. False: there is no room. It never waits.

@@ -131,8 +131,7 @@ func (d *Download) drain() {
 				break
 			}
 		}
-		a := &d.lump.answers[d.next]
-		a.data = d.lump.bytes[a.begin : a.begin+a.n]
+		a := d.lump.answer(d.next)
 		d.next++
 		if d.taking && (a.tree || a.none) { // it came before others were the loop, or in base64
 			if !d.aside.put(a, a.data) {
@@ -156,9 +155,7 @@ func (d *Download) drain() {
 func (d *Download) lookAside() {
 	d.besides = d.aside.take(d.besides)
 	for i := range d.besides.answers {
-		a := &d.besides.answers[i]
-		a.data = d.besides.bytes[a.begin : a.begin+a.n]
-		d.arrive(a)
+		d.arrive(d.besides.answer(i))
 	}
 }
 

@@ -287,9 +287,7 @@ func (m *many) addGivers(addrs []netip.AddrPort) {
 func (m *many) drain() {
 	m.lump = m.inbox.take(m.lump)
 	for i := range m.lump.answers {
-		a := &m.lump.answers[i]
-		a.data = m.lump.bytes[a.begin : a.begin+a.n]
-		m.arrive(a)
+		m.arrive(m.lump.answer(i))
 	}
 }
 
@@ -476,28 +474,4 @@ func (m *many) answersPlain(a netip.AddrPort, now time.Time) {
 		return
 	}
 	g.flights.giveUp(func(r request, _ flight) { m.missing(g, r, now) })
-}
-
-// Memory for contents, by size.
-var bytePools [7]sync.Pool
-
-var byteSizes = [len(bytePools)]int{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, MaxSmall}
-
-func takeBytes(n int) []byte {
-	k := 0
-	for byteSizes[k] < n {
-		k++
-	}
-	if p, ok := bytePools[k].Get().(*[]byte); ok {
-		return (*p)[:n]
-	}
-	return make([]byte, n, byteSizes[k])
-}
-
-func giveBytes(b []byte) {
-	for k, size := range byteSizes {
-		if cap(b) == size {
-			bytePools[k].Put(&b)
-		}
-	}
 }
