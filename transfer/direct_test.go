@@ -32,43 +32,23 @@ func (p *fastPeer) CloseWith(buf []byte, pad int, _ []byte) int             { re
 func (p *fastPeer) Flush() error                                            { return nil }
 
 func (p *fastPeer) Close(buf []byte, _ int) int {
-	es, _, err := wire.Split(nil, append(buf, ']'))
-	if err != nil {
-		panic(err)
-	}
-	m, err := wire.ParsePleaseSendContent(bytes.Clone(es[0].Payload))
-	if err != nil {
-		panic(err)
-	}
-	p.queue <- m
+	p.queue <- questionsIn(buf)[0]
 	return len(buf)
 }
 
 // run answers until the queue is closed.
 func (p *fastPeer) run() {
 	for m := range p.queue {
-		id, err := chunk.ParseID(m.ID)
-		if err != nil {
-			panic(err)
-		}
-		of := p.data
-		if id.Kind == chunk.BLAKE3Tree {
-			of = p.tree
-		}
+		of, kind := bytesOf(m, p.data, p.tree)
 		end := min(m.Offset+m.Length, int64(len(of)))
 		all := bytes.Clone(of[m.Offset:end])
-		if p.lies && id.Kind == chunk.BLAKE3 && m.Offset>>12%64 == 1 {
+		if p.lies && kind == chunk.BLAKE3 && m.Offset>>12%64 == 1 {
 			all[0] ^= 1
 		}
 		from := wire.Sender{Addr: p.at, Proven: true, At: time.Now()}
 		c := wire.Content{For: m.Raw, Offset: m.Offset, EOF: int64(len(of))}
 		if m.Raw == 0 {
-			c.ID, c.Data = m.ID, all[:min(len(all), chunk.BlockSize)]
-			es, _, err := wire.Split(nil, append(wire.AppendMessage([]byte("["), &c), ']'))
-			if err != nil {
-				panic(err)
-			}
-			p.ds.content(from, es[0])
+			answerPlain(p.ds, from, m.ID, c, all)
 			continue
 		}
 		each := int(m.Each)
@@ -87,13 +67,32 @@ func (p *fastPeer) run() {
 			p.ds.Sequel(from, c, parts)
 		}
 		if len(all) > 0 {
-			c.Offset, c.Raw = m.Offset+m.Length-int64(len(all)), len(all)
-			if c.Offset+int64(c.Raw) != end {
-				c.Offset = end - int64(len(all))
-			}
+			c.Offset, c.Raw = end-int64(len(all)), len(all)
 			p.ds.rawContent(from, c, all)
 		}
 	}
+}
+
+// bytesOf is what a question is about, of a content and its tree, and by which kind of id.
+func bytesOf(m wire.PleaseSendContent, data, tree []byte) ([]byte, chunk.Kind) {
+	id, err := chunk.ParseID(m.ID)
+	if err != nil {
+		panic(err)
+	}
+	if id.Kind == chunk.BLAKE3Tree {
+		return tree, id.Kind
+	}
+	return data, id.Kind
+}
+
+// answerPlain answers with a block of what there is, in base64.
+func answerPlain(ds *Downloads, from wire.Sender, id []byte, c wire.Content, all []byte) {
+	c.ID, c.Data = id, all[:min(len(all), chunk.BlockSize)]
+	es, _, err := wire.Split(nil, append(wire.AppendMessage([]byte("["), &c), ']'))
+	if err != nil {
+		panic(err)
+	}
+	ds.content(from, es[0])
 }
 
 // The receive path and the writer are the loop of a fast download in turns with its own goroutine, in runs and in units. What arrives is

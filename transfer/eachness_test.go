@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -23,18 +24,24 @@ func (q *questions) CloseWith(buf []byte, padTo int, _ []byte) int { return q.Cl
 func (q *questions) Flush() error                                  { return nil }
 
 func (q *questions) Close(buf []byte, _ int) int {
+	q.asked = append(q.asked, questionsIn(buf)...)
+	return len(buf)
+}
+
+// questionsIn are those of a datagram that is not closed yet, with bytes of their own.
+func questionsIn(buf []byte) (asked []wire.PleaseSendContent) {
 	es, _, err := wire.Split(nil, append(buf, ']'))
 	if err != nil {
 		panic(err)
 	}
 	for _, e := range es {
-		m, err := wire.ParsePleaseSendContent(e.Payload)
+		m, err := wire.ParsePleaseSendContent(bytes.Clone(e.Payload))
 		if err != nil {
 			panic(err)
 		}
-		q.asked = append(q.asked, m)
+		asked = append(asked, m)
 	}
-	return len(buf)
+	return asked
 }
 
 // Who speaks raw and does not know the field each answers a question for several parts by one datagram: nothing of it is lost, and

@@ -54,14 +54,7 @@ func (q *quickNet) CloseWith(buf []byte, pad int, _ []byte) int { return q.Close
 func (q *quickNet) Flush() error                                { return nil }
 
 func (q *quickNet) Close(buf []byte, _ int) int {
-	es, _, err := wire.Split(nil, append(buf, ']'))
-	if err != nil {
-		panic(err)
-	}
-	m, err := wire.ParsePleaseSendContent(bytes.Clone(es[0].Payload))
-	if err != nil {
-		panic(err)
-	}
+	m := questionsIn(buf)[0]
 	p := q.peers[q.open]
 	q.mu.Lock()
 	p.latest = m
@@ -93,24 +86,12 @@ func (q *quickNet) run(at netip.AddrPort, p *quickPeer) {
 				}
 			}
 		}
-		id, err := chunk.ParseID(m.ID)
-		if err != nil {
-			panic(err)
-		}
-		of := q.data
-		if id.Kind == chunk.BLAKE3Tree {
-			of = q.tree
-		}
+		of, _ := bytesOf(m, q.data, q.tree)
 		all := of[m.Offset:min(m.Offset+m.Length, int64(len(of)))]
 		from := wire.Sender{Addr: at, Proven: true, At: time.Now()}
 		c := wire.Content{For: m.Raw, Offset: m.Offset, EOF: int64(len(of))}
 		if m.Raw == 0 {
-			c.ID, c.Data = m.ID, all[:min(len(all), chunk.BlockSize)]
-			es, _, err := wire.Split(nil, append(wire.AppendMessage([]byte("["), &c), ']'))
-			if err != nil {
-				panic(err)
-			}
-			q.ds.content(from, es[0])
+			answerPlain(q.ds, from, m.ID, c, all)
 			continue
 		}
 		each := int(m.Each)
