@@ -349,10 +349,11 @@ func TestBudgetOfAnOrigin(t *testing.T) {
 		s.node.known[friend] = true
 		letter := toKey(friend, `[{"A":"`+strings.Repeat("x", 50_000)+`"}]`)
 		var pages []*tab
-		for i := range 2 {
-			pages = append(pages, s.open(origin))
+		for range 2 {
+			p := s.open(origin)
+			pages = append(pages, p)
 			go func() {
-				for pages[i].Write(t.Context(), websocket.MessageText, []byte(letter)) == nil {
+				for p.Write(t.Context(), websocket.MessageText, []byte(letter)) == nil {
 				}
 			}()
 		}
