@@ -59,12 +59,20 @@ func (osFS) Open(name string) (File, error) {
 }
 
 func (osFS) OpenLocked(name string) (File, bool, error) {
+	f, made, err := openLocked(name, false)
+	if err != nil {
+		return nil, false, err
+	}
+	return f, made, nil
+}
+
+func openLocked(name string, shared bool) (*os.File, bool, error) {
 	for range 10 { // bounded: each round means that another process removed the file meanwhile
 		f, made, err := openOrMake(name)
 		if err != nil {
 			return nil, false, err
 		}
-		if err := lockFile(f); err != nil {
+		if err := lockFile(f, shared); err != nil {
 			if errors.Is(err, ErrLocked) {
 				if h, err := readHeader(f); err == nil && h.PID > 0 {
 					f.Close()

@@ -49,16 +49,20 @@ func openOrMake(name string) (f *os.File, made bool, err error) {
 	return nil, false, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
 }
 
-// lockFile takes the lock of an open file, which ends with it. A lock of flock belongs to the opening, so a second
-// one of this process is refused too.
-func lockFile(f *os.File) error {
+// lockFile takes the lock of an open file, which ends with it; many may have a shared one. A lock of flock belongs to the
+// opening, so a second one of this process is refused too.
+func lockFile(f *os.File, shared bool) error {
+	how := syscall.LOCK_EX
+	if shared {
+		how = syscall.LOCK_SH
+	}
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var lockErr error
 	if err := conn.Control(func(fd uintptr) {
-		lockErr = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB)
+		lockErr = syscall.Flock(int(fd), how|syscall.LOCK_NB)
 	}); err != nil {
 		return err
 	}

@@ -30,11 +30,14 @@ func openOrMake(name string) (f *os.File, made bool, err error) {
 	return f, made, nil
 }
 
-// lockFile takes the lock of an open file, which ends with it. Locks forbid reading here, so it lies on one byte far
-// behind the end.
-func lockFile(f *os.File) error {
+// lockFile takes the lock of an open file, which ends with it; many may have a shared one. Locks forbid reading here, so it
+// lies on one byte far behind the end.
+func lockFile(f *os.File, shared bool) error {
 	at := windows.Overlapped{OffsetHigh: 1 << 30}
-	const how = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	how := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if shared {
+		how = windows.LOCKFILE_FAIL_IMMEDIATELY
+	}
 	err := windows.LockFileEx(windows.Handle(f.Fd()), how, 0, 1, 0, &at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return ErrLocked

@@ -81,7 +81,7 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 	if r.Jobs <= 0 {
 		r.Jobs = folderJobs
 	}
-	if err := r.openStage(); err != nil {
+	if err := r.openStage(ctx); err != nil {
 		return err
 	}
 	refused := map[int]bool{}
@@ -133,6 +133,7 @@ type folderRun struct {
 	GetFolder
 	node  *Node
 	root  *os.Root
+	stage *chunk.Lock // shared with others who fetch into the same folder
 	total int64
 	share *transfer.Limit
 
@@ -147,43 +148,6 @@ type folderRun struct {
 	rate    rateMeter
 	many    transfer.ManyProgress // of what is fetched together
 }
-
-// openStage makes the folder for what arrives. One that is a link to elsewhere is not used.
-func (r *folderRun) openStage() error {
-	if err := r.root.Mkdir(folder.Stage, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	fi, err := r.root.Lstat(folder.Stage)
-	if err == nil && !fi.IsDir() {
-		err = fmt.Errorf("%s: %w", filepath.Join(r.Dir, folder.Stage), ErrExists)
-	}
-	return err
-}
-
-// clearStage removes the stage, unless something in it may be gone on with. What a crash has left there of contents that are
-// in all their places is not such.
-func (r *folderRun) clearStage() {
-	if r.root.Remove(folder.Stage) == nil {
-		return
-	}
-	stage, err := r.root.Open(folder.Stage)
-	if err != nil {
-		return
-	}
-	names, _ := stage.Readdirnames(-1) // those that were read, at least
-	if stage.Close() != nil {
-		return
-	}
-	for _, name := range names {
-		h, err := chunk.ParseHash([]byte(name[:min(len(name), 2*len(chunk.Hash{}))]))
-		if err == nil && r.placed[h] {
-			_ = r.root.Remove(folder.Stage + "/" + name)
-		}
-	}
-	_ = r.root.Remove(folder.Stage)
-}
-
-func (r *folderRun) staged(h chunk.Hash) string { return folder.Stage + "/" + h.String() }
 
 // tell says what became of a file.
 func (r *folderRun) tell(f FolderFile) {
@@ -265,14 +229,19 @@ func (r *folderRun) content(ctx context.Context, files []folder.File) {
 	if len(missing) == 0 {
 		return
 	}
-	got, err := r.fetch(ctx, missing[0])
+	own, err := r.ownStage(missing[0])
+	var got Got
+	if err == nil {
+		defer own()
+		got, err = r.fetch(ctx, missing[0])
+	}
 	for i, f := range missing {
 		done := FolderFile{File: f, Err: err}
 		if err == nil {
 			if i == 0 {
 				done.Fetched, done.Resumed = got.Fetched, got.Resumed
 			}
-			done.Err = r.place(f, i+1 == len(missing))
+			done.Err = r.place(r.staged(f.BLAKE3), f, i+1 == len(missing))
 		}
 		if errors.Is(done.Err, ErrExists) { // another process may have brought it meanwhile
 			if there, err := r.there(ctx, f); there && err == nil {
@@ -374,9 +343,9 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
 	return got, err
 }
 
-// place gives a content in the stage one of its names: the file itself if it is the last one, else a copy.
-func (r *folderRun) place(f folder.File, last bool) error {
-	from, name := r.staged(f.BLAKE3), filepath.FromSlash(f.Path)
+// place gives a content in the stage, from, one of its names: the file itself if it is the last one, else a copy.
+func (r *folderRun) place(from string, f folder.File, last bool) error {
+	name := filepath.FromSlash(f.Path)
 	if dir := path.Dir(f.Path); dir != "." {
 		if err := r.root.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -35,8 +34,7 @@ func (r *folderRun) newLanding() (*landing, error) {
 	if err != nil {
 		return nil, err
 	}
-	mark := "." + strconv.FormatUint(r.node.random().Uint64(), 36)
-	return &landing{r: r, stage: stage, mark: mark, dirs: map[string]*os.File{}}, nil
+	return &landing{r: r, stage: stage, mark: r.newMark(), dirs: map[string]*os.File{}}, nil
 }
 
 func (l *landing) close() {

@@ -9,18 +9,19 @@ import (
 	"sharer/folder"
 )
 
-// landing writes small files: into the stage, then to their names.
+// landing writes small files: into the stage under a name of this run's own, then to their names.
 type landing struct {
-	r *folderRun
+	r    *folderRun
+	mark string
 }
 
-func (r *folderRun) newLanding() (*landing, error) { return &landing{r}, nil }
+func (r *folderRun) newLanding() (*landing, error) { return &landing{r, r.newMark()}, nil }
 
 func (l *landing) close() {}
 
 // put makes a file. The error is ErrExists where something has its name.
 func (l *landing) put(f folder.File, data []byte) error {
-	name := l.r.staged(f.BLAKE3)
+	name := l.r.staged(f.BLAKE3) + l.mark
 	out, err := l.r.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func (l *landing) put(f folder.File, data []byte) error {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err == nil {
-		err = l.r.place(f, true)
+		err = l.r.place(name, f, true)
 	}
 	if err != nil {
 		_ = l.r.root.Remove(name) // what is left of it is worthless
