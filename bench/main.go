@@ -1,9 +1,9 @@
 // Command bench measures sharer against other programs that move files: curl from nginx, and the same with a BLAKE3 pass behind
 // it, which is what it takes to know that the bytes are right; aria2 by BitTorrent; rsync for a folder of small files. It prints
-// ratios first, as machines differ and are noisy: only what ran in the same, interleaved run may be compared. rqbit and sendme take part when their
-// binaries are named. Other cases measure sharer alone: latency, memory, and what costs as work grows.
+// ratios first, as machines differ and are noisy: only what ran in the same, interleaved run may be compared. rqbit, sendme and cjp2p-rust take part when
+// their binaries are named. Other cases measure sharer alone: latency, memory, and what costs as work grows.
 //
-//	go run ./bench [-case one,mtu1500|others|alone|all] [-size 1G] [-runs 7] [-dir DIR] [-json FILE] [-svg FILE] [-rqbit FILE] [-sendme FILE]
+//	go run ./bench [-case one,mtu1500|others|alone|all] [-size 1G] [-runs 7] [-dir DIR] [-json FILE] [-svg FILE] [-rqbit FILE] [-sendme FILE] [-cjp2p FILE]
 //
 // Each program is measured as a whole, from its start to its end, with nothing kept from an earlier run, and each copy is compared with what
 // it is a copy of. Cases that need network namespaces (root, Linux) are told to be missing where those are, and so are programs. Nothing
@@ -52,6 +52,7 @@ func main() {
 	flag.StringVar(&c.svg, "svg", "", "file for a picture of the results")
 	flag.StringVar(&c.rqbit, "rqbit", "", "binary of rqbit, to be compared with (all cases then run in a network namespace)")
 	flag.StringVar(&c.sendme, "sendme", "", "the same of sendme, of iroh-blobs")
+	flag.StringVar(&c.cjp2p, "cjp2p", "", "the same of kermit4/cjp2p-rust, another node of this swarm")
 	flag.Func("only", "of the other programs, only those whose name this `expression` fits (default: all)", func(text string) (err error) {
 		c.only, err = regexp.Compile(text)
 		return err

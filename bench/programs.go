@@ -40,8 +40,9 @@ type task struct {
 // tools are executables that were named.
 type tools struct {
 	sharer string // empty: built from this tree
-	rqbit  string // of these two, empty: left out
+	rqbit  string // of these, empty: left out
 	sendme string
+	cjp2p  string
 }
 
 // target is where client k puts what it fetches: a file, or a folder.
@@ -97,11 +98,14 @@ func (x tools) programs() []program {
 	if x.sendme != "" {
 		all = append(all, program{name: "iroh-blobs, sendme", needs: []string{x.sendme}, fits: single, serve: serveSendme})
 	}
+	if x.cjp2p != "" {
+		all = append(all, program{name: "LCDP, cjp2p-rust", needs: []string{x.cjp2p}, fits: single, serve: serveCjp2p})
+	}
 	return all
 }
 
 // wary says whether a program takes part that could look for others outside: then nothing runs where a route leads out.
-func (x tools) wary() bool { return x.rqbit != "" || x.sendme != "" }
+func (x tools) wary() bool { return x.rqbit != "" || x.sendme != "" || x.cjp2p != "" }
 
 // absent returns the first executable that is not there.
 func (p program) absent() string {
