@@ -76,13 +76,10 @@ func TestKeptForNextAttempt(t *testing.T) {
 	s, dir := newSwarm(t), t.TempDir()
 	s.publish(1, texts(3, "one"))
 	set, m := open(t, s, dir, func(spec *Spec) { spec.Rules.Keep = 1 })
+	ownLook(m)
 	mustSync(t, m)
 	s.publish(2, texts(6, "two"))
-	s.mu.Lock()
-	for h, text := range s.contents {
-		s.gone[h] = text == "file 5"
-	}
-	s.mu.Unlock()
+	s.lose("file 5")
 	if _, err := m.Sync(t.Context(), false); err == nil {
 		t.Fatal("a content is missing, and nobody says so")
 	}
@@ -90,9 +87,7 @@ func TestKeptForNextAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.took()
-	s.mu.Lock()
-	clear(s.gone)
-	s.mu.Unlock()
+	s.lose("")
 	mustSync(t, m)
 	if got := s.took(); len(got) != 1 || got[0] != "file 5" {
 		t.Errorf("fetched again: %q", got)

@@ -41,8 +41,9 @@ type Mirror struct {
 	failed   string // why the last attempt came to nothing
 	hook     string // what the last hook that failed said
 	next     time.Time
-	failures int  // in a row
-	again    bool // what is carried may be something else than what is there
+	failures int    // in a row
+	asked    uint64 // how often it was said that what is carried may be something else than what is there
+	heeded   uint64 // asked as it was when what is there was planned
 	pushed   time.Time
 	gone     bool                    // removed: nothing is written any more
 	halt     context.CancelCauseFunc // ends the sync that runs, until it changes the tree; nil: none
@@ -64,6 +65,10 @@ const (
 	Paused   Doing = "paused"
 	Waiting  Doing = "waiting" // for a publisher, or to try again
 )
+
+// againLocked says whether what is carried may be something else than what is there. Who says so while a version is being built says it of
+// that one too.
+func (m *Mirror) againLocked() bool { return m.asked != m.heeded }
 
 // Look is one look at a mirror.
 type Look struct {
@@ -137,7 +142,7 @@ func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
 		if err := m.tree.belongs(spec.Link()); err != nil {
 			return nil, err
 		}
-		m.current, m.again = v, true // rules, lists, or the disk may be others than when it was built
+		m.current, m.asked = v, 1 // rules, lists, or the disk may be others than when it was built
 	}
 	m.work <- struct{}{}
 	return m, m.tree.mark(spec.Link())

@@ -62,6 +62,7 @@ func plainFixture(t *testing.T) (*Mirror, *copies, []byte, folder.File) {
 	s, dir := newSwarm(t), t.TempDir()
 	s.publish(1, texts(1, "one"))
 	set, m := open(t, s, dir, func(*Spec) {})
+	ownLook(m)
 	mustSync(t, m)
 	text, _ := storetest.Text(1, 300<<10+17)
 	sums, err := chunk.Sum(t.Context(), bytes.NewReader(text), int64(len(text)), nil, nil)

@@ -298,7 +298,7 @@ func (m *Mirror) damaged(ctx context.Context, f folder.File, why error, healed b
 		m.scrub.Healed++
 		text += ", and brought again"
 	} else {
-		m.again = true
+		m.asked++
 		text += "; nobody has given it again yet"
 	}
 	err := m.saveLocked()

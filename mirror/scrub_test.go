@@ -22,6 +22,7 @@ func TestScrub(t *testing.T) {
 	s.publish(1, texts(4, "one"))
 	hooked := filepath.Join(dir, "hooked")
 	set, m := open(t, s, dir, func(spec *Spec) { spec.Hooks.Scrub = "echo $SHARER_REASON >> " + hooked })
+	ownLook(m)
 	mustSync(t, m)
 	sums, err := chunk.Sum(t.Context(), strings.NewReader("file 1"), 6, nil, nil)
 	if err != nil {
@@ -62,9 +63,7 @@ func TestScrub(t *testing.T) {
 		t.Errorf("put aside: %v %v", aside, err)
 	}
 	damage()
-	s.mu.Lock()
-	s.gone[sums.BLAKE3] = true
-	s.mu.Unlock()
+	s.lose("file 1")
 	if err := set.scrubRound(t.Context(), &round1, pace); err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +73,7 @@ func TestScrub(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(m.tree.Dir(m.Look().Current), "d1", "f1")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is damaged is still in the tree: %v", err)
 	}
-	s.mu.Lock()
-	s.gone = map[chunk.Hash]bool{}
-	s.mu.Unlock()
+	s.lose("")
 	for range 2 {
 		if _, err := m.Sync(t.Context(), false); err != nil {
 			t.Fatal(err)

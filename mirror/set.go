@@ -290,7 +290,7 @@ func (s *Set) Pushed(r identity.Record) {
 func (s *Set) Reconsider() {
 	for _, m := range s.Mirrors() {
 		m.mu.Lock()
-		m.again = true
+		m.asked++
 		m.mu.Unlock()
 		m.poke()
 	}
@@ -306,7 +306,8 @@ func (s *Set) SetRules(name string, r Rules) error {
 		return err
 	}
 	m.mu.Lock()
-	m.spec.Rules, m.again = r, true
+	m.spec.Rules = r
+	m.asked++
 	if m.state.Held != "" && !m.state.Held.approvable() {
 		m.state.Held, m.state.Why = "", ""
 	}

@@ -164,6 +164,24 @@ func (s *swarm) DeniesContent(ids ...chunk.ID) bool {
 
 func (s *swarm) DeniesKey(k identity.PublicKey) bool { return false }
 
+// lose has nobody have a text; what was lost before is there again.
+func (s *swarm) lose(lost string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h, text := range s.contents {
+		s.gone[h] = text == lost
+	}
+}
+
+// deny has a text be denied, and no other.
+func (s *swarm) deny(denied string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h, text := range s.contents {
+		s.denied[h] = text == denied
+	}
+}
+
 func (s *swarm) took() (texts []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -403,11 +421,7 @@ func TestHeldForGood(t *testing.T) {
 			held := m.Look().State.Held
 			set.Close()
 			_, m = open(t, s, dir, nil)
-			s.mu.Lock()
-			for h, text := range s.contents {
-				s.denied[h] = text == "file 1"
-			}
-			s.mu.Unlock()
+			s.deny("file 1")
 			m.set.Reconsider()
 			for range 3 { // the mirror's own loop may be there first
 				_, _ = m.Sync(t.Context(), false)
@@ -448,11 +462,10 @@ func TestMissing(t *testing.T) {
 	s, dir := newSwarm(t), t.TempDir()
 	s.publish(1, texts(3, "one"))
 	_, m := open(t, s, dir, func(spec *Spec) { spec.HTTP = []string{"http://copy/"} })
+	ownLook(m)
 	mustSync(t, m)
 	id := s.publish(2, map[string]string{"VERSION": "two", "d0/f0": "file 0", "d1/f1": "file 1", "d2/f2": "file 2", "new": "new"})
-	for h, text := range s.contents {
-		s.gone[h] = text == "two"
-	}
+	s.lose("two")
 	s.took()
 	if _, err := m.Sync(t.Context(), false); err == nil || m.Look().Failed == "" || m.Look().Current.ID == id {
 		t.Fatalf("without a content: %v", err)
@@ -460,15 +473,13 @@ func TestMissing(t *testing.T) {
 	if got := s.took(); len(got) != 1 || got[0] != "new" {
 		t.Errorf("fetched %q", got)
 	}
-	s.gone = map[chunk.Hash]bool{}
+	s.lose("")
 	mustSync(t, m)
 	if got := s.took(); len(got) != 1 || got[0] != "two" {
 		t.Errorf("fetched again: %q", got)
 	}
 	s.publish(3, map[string]string{"VERSION": "http://copyVERSION", "d0/f0": "file 0", "d1/f1": "file 1", "d2/f2": "file 2"})
-	for h, text := range s.contents {
-		s.gone[h] = text == "http://copyVERSION"
-	}
+	s.lose("http://copyVERSION")
 	if r := mustSync(t, m); !r.Changed || m.Look().Trace.HTTP != 18 {
 		t.Errorf("from a plain copy: %+v, %+v", r, m.Look().Trace)
 	}
@@ -480,11 +491,7 @@ func TestDenied(t *testing.T) {
 	s.publish(1, texts(3, "one"))
 	set, m := open(t, s, dir, func(*Spec) {})
 	mustSync(t, m)
-	s.mu.Lock()
-	for h, text := range s.contents {
-		s.denied[h] = text == "file 1"
-	}
-	s.mu.Unlock()
+	s.deny("file 1")
 	set.Reconsider()
 	for range 2 { // the mirror's own loop may be there first
 		mustSync(t, m)
@@ -492,15 +499,37 @@ func TestDenied(t *testing.T) {
 	if got := tree(t, m); len(got) != 3 || got["d1/f1"] != "" {
 		t.Errorf("with a file denied: %v", got)
 	}
-	s.mu.Lock()
-	s.denied = map[chunk.Hash]bool{}
-	s.mu.Unlock()
+	s.deny("")
 	set.Reconsider()
 	for range 2 {
 		mustSync(t, m)
 	}
 	if got := tree(t, m); !same(got, texts(3, "one")) {
 		t.Errorf("after that: %v", got)
+	}
+}
+
+// TestDeniedMeanwhile: what is denied while a version is being built, and was planned to be in it, is not there when all is done.
+func TestDeniedMeanwhile(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	set, m := open(t, s, dir, func(*Spec) {})
+	ownLook(m)
+	s.publish(2, texts(3, "two"))
+	<-m.work // nobody uses the tree
+	once := sync.OnceFunc(func() {
+		s.deny("file 1")
+		set.Reconsider()
+	})
+	m.tree.ops.before = func(string, string) error { once(); return nil }
+	m.work <- struct{}{}
+	for range 3 { // the second may be the mirror's own
+		mustSync(t, m)
+	}
+	want := texts(3, "two")
+	delete(want, "d1/f1")
+	if got := tree(t, m); !same(got, want) {
+		t.Errorf("denied while it was being built: %v", got)
 	}
 }
 

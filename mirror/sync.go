@@ -76,8 +76,8 @@ func (m *Mirror) sync(ctx context.Context, halt context.CancelCauseFunc, dry boo
 	}
 	m.mu.Lock()
 	latest, current, paused := m.state.Latest(), m.current, m.state.Paused
-	wants := m.state.Wants(m.current.Head) || m.again && !m.current.Zero() && !m.state.Frozen
-	held, again := !m.state.Goes(), m.again && !dry
+	wants := m.state.Wants(m.current.Head) || m.againLocked() && !m.current.Zero() && !m.state.Frozen
+	held, again := !m.state.Goes(), m.againLocked() && !dry
 	reason, why := m.state.Held, m.state.Why
 	m.mu.Unlock()
 	r.Head = latest
@@ -241,6 +241,9 @@ func (m *Mirror) conflict(ctx context.Context, c *identity.ConflictError) error 
 func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err error) {
 	r.Head = h
 	m.now(Planning)
+	m.mu.Lock()
+	asked := m.asked
+	m.mu.Unlock()
 	if err := m.tidy(ctx); err != nil {
 		return r, err
 	}
@@ -266,7 +269,7 @@ func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err erro
 			return r, err
 		}
 		m.mu.Lock()
-		m.again = false
+		m.heeded = asked
 		m.mu.Unlock()
 		return r, nil
 	}
@@ -288,7 +291,7 @@ func (m *Mirror) take(ctx context.Context, h Head, dry bool) (r Report, err erro
 	if err := ctx.Err(); err != nil { // it was paused just now
 		return r, err
 	}
-	if err := m.change(ctx, h, files); err != nil {
+	if err := m.change(ctx, h, files, asked); err != nil {
 		return r, err
 	}
 	r.Changed = true
@@ -380,8 +383,8 @@ func (m *Mirror) judge(ctx context.Context, h Head, p *Plan) (goes bool, err err
 	return false, &heldError{p.Held, p.Why}
 }
 
-// change builds the version and makes it the current one.
-func (m *Mirror) change(ctx context.Context, h Head, files Files) error {
+// change builds the version, planned when asked was what is given, and makes it the current one.
+func (m *Mirror) change(ctx context.Context, h Head, files Files, asked uint64) error {
 	m.now(Building)
 	h, err := freeName(m.tree, h)
 	if err != nil {
@@ -402,7 +405,9 @@ func (m *Mirror) change(ctx context.Context, h Head, files Files) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// What is served is what the tree is, also when its last step has failed.
-	m.current, m.again = v, switched != nil
+	if m.current, m.heeded = v, asked; switched != nil {
+		m.asked++
+	}
 	return switched
 }
 
