@@ -44,6 +44,12 @@ type impaired struct {
 // newImpaired makes a link that ends with the test, the same each way.
 func newImpaired(t *testing.T, l netsim.Link) *impaired {
 	t.Helper()
+	return newPattern(t, l, 1)
+}
+
+// newPattern is newImpaired whose chances follow from a seed.
+func newPattern(t *testing.T, l netsim.Link, seed uint64) *impaired {
+	t.Helper()
 	needsRoot(t)
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skipf("skipped: %v", err)
@@ -60,7 +66,7 @@ func newImpaired(t *testing.T, l netsim.Link) *impaired {
 		n.ip("link", "set", "tun0", "up")
 		x.ends[i], devices[i] = n, f
 	}
-	b, err := impair.NewBridge(1, devices[0], devices[1], l, l)
+	b, err := impair.NewBridge(seed, devices[0], devices[1], l, l)
 	check(t, err)
 	x.bridge = b
 	x.bridge.Tap(impair.Tap{Came: x.sent.packet, Left: x.came.packet}, impair.Tap{})
