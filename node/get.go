@@ -16,7 +16,10 @@ import (
 	"sharer/transfer"
 )
 
-const defaultFindTimeout = 60 * time.Second
+const (
+	defaultFindTimeout  = 60 * time.Second
+	defaultStallTimeout = 5 * time.Minute
+)
 
 // Get fetches one content to a file. The error is, or wraps: ErrNotFound,
 // ErrStalled, ErrIntegrity, ErrExists, a *LockedError, syscall.ENOSPC, or the
@@ -76,17 +79,25 @@ func copyOut(w io.Writer, path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// fetchEither fetches by one hash and, where nobody knows that, by the other.
+// fetchEither fetches by one hash and, where nobody knows that, by the other: each has half of the time to be found.
 func (n *Node) fetchEither(ctx context.Context, g Get) (Got, error) {
 	if g.ID.Kind == chunk.SHA256 {
 		return n.fetchSHA256(ctx, g)
 	}
-	got, err := n.fetch(ctx, g)
-	if errors.Is(err, ErrNotFound) && g.Also.Valid() {
+	if !g.Also.Valid() {
+		return n.fetch(ctx, g)
+	}
+	begun, first := time.Now(), g
+	first.FindTimeout = max(g.FindTimeout/2, 1) // 0 would be the usual time
+	got, err := n.fetch(ctx, first)
+	if errors.Is(err, ErrNotFound) {
 		// Nodes that know sha256 ids only have no tree to check blocks by.
 		other := g
-		other.ID, other.Also = g.Also, g.ID
+		other.ID, other.Also, other.FindTimeout = g.Also, g.ID, max(g.FindTimeout-time.Since(begun), 1)
 		got, err = n.fetch(ctx, other)
+	}
+	if none, ok := errors.AsType[*NotFoundError](err); ok {
+		none.ID, none.After = g.ID, g.FindTimeout
 	}
 	return got, err
 }
@@ -102,14 +113,16 @@ const (
 func (n *Node) fetchSHA256(ctx context.Context, g Get) (Got, error) {
 	var refused []chunk.Hash
 	g.refuse = func(h chunk.Hash) bool { return slices.Contains(refused, h) || len(refused) >= hintsMax }
-	fetched := int64(0)
+	fetched, over := int64(0), time.Now().Add(g.FindTimeout)
 	var hint *transfer.HintError
 	if id, also := chunk.PartialIDs(g.Path); id.Kind == chunk.BLAKE3 && also == g.ID {
 		hint = &transfer.HintError{BLAKE3: id.Hash} // of an earlier run
 	}
 	for {
 		if hint == nil {
-			got, err := n.fetch(ctx, g)
+			again := g // with the time that is left, after hints that led nowhere
+			again.FindTimeout = min(max(time.Until(over), hintFind), g.FindTimeout)
+			got, err := n.fetch(ctx, again)
 			got.Fetched += fetched
 			if !errors.As(err, &hint) {
 				return got, err

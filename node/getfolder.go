@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"sharer/chunk"
 	"sharer/folder"
@@ -36,8 +35,8 @@ type GetFolder struct {
 	Force        bool                 // replace files that are there with other content
 	Jobs         int                  // contents at the same time, 0: 8
 	Down         int64                // bytes a second that arrive for it, headers included, besides the limits of the node; 0: no limit of its own
-	FindTimeout  time.Duration        // for each content, as in Get
-	StallTimeout time.Duration        // the same
+	FindTimeout  time.Duration        // without anything of any content; 0: 60 s
+	StallTimeout time.Duration        // for each content, as in Get
 	Progress     func(FolderProgress) // called at most ten times a second, never concurrently; may be nil
 	Done         func(FolderFile)     // called for each file, never concurrently, nor beside Progress
 }
@@ -64,8 +63,8 @@ type FolderFile struct {
 // bytes is not fetched again, and contents that several files have are fetched once. Times and executable bits are set as
 // the folder says.
 //
-// What becomes of the files goes to Done; the error is that of Dir or of the context. When peers have nothing left to give
-// the rest fails at once, not after a timeout each; so it does when the disk is full.
+// What becomes of the files goes to Done; the error is that of Dir or of the context. What nobody has fails together, not after a timeout each,
+// and holds up nothing else; when the disk is full the rest fails at once.
 func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 	if err := os.MkdirAll(g.Dir, 0o777); err != nil {
 		return err
@@ -78,9 +77,9 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 	r := &folderRun{
 		GetFolder: g, node: n, root: root, share: transfer.NewDownLimit(g.Down, 0), running: map[chunk.Hash]Progress{}, placed: map[chunk.Hash]bool{},
 	}
-	if r.Jobs <= 0 {
-		r.Jobs = folderJobs
-	}
+	r.Jobs = cmp.Or(max(r.Jobs, 0), folderJobs)
+	r.FindTimeout, r.StallTimeout = cmp.Or(max(r.FindTimeout, 0), defaultFindTimeout), cmp.Or(max(r.StallTimeout, 0), defaultStallTimeout)
+	r.looking.begun = time.Now()
 	if err := r.openStage(ctx); err != nil {
 		return err
 	}
@@ -93,18 +92,18 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		r.tell(FolderFile{File: g.Files[i], Err: err})
 	})
 	small, large := r.sortOut(byContent(g.Files, refused))
-	var jobs errgroup.Group
-	jobs.SetLimit(r.Jobs)
-	each := func(groups [][]folder.File) {
-		for _, files := range groups { // a cancelled context ends those before it soon
-			jobs.Go(func() error { r.content(ctx, files); return nil })
-		}
-	}
+	r.firstTurns(len(large))
+	c := r.newCrew(r.Jobs, searchers)
 	var beside sync.WaitGroup
-	beside.Go(func() { each(r.together(ctx, small)) })
-	each(large)
+	beside.Go(func() {
+		left := r.together(ctx, small)
+		r.firstTurns(len(large) + len(left))
+		c.each(ctx, left)
+	})
+	c.each(ctx, large)
 	beside.Wait()
-	_ = jobs.Wait() // none fails
+	c.wait()
+	r.lookAgain(ctx)
 	r.clearStage()
 	return ctx.Err()
 }
@@ -142,8 +141,8 @@ type folderRun struct {
 	placed  map[chunk.Hash]bool // contents that are in all their places
 	files   int                 // that are over, well or not
 	bytes   int64               // of those that are there
-	good    time.Time
-	giveUp  error // nobody has given anything for as long as one looks for somebody, or the disk is full
+	giveUp  error               // nothing has come for as long as a content may stall, or the disk is full
+	looking looking
 	looked  time.Time
 	rate    rateMeter
 	many    transfer.ManyProgress // of what is fetched together
@@ -157,7 +156,9 @@ func (r *folderRun) tell(f FolderFile) {
 	r.files++
 	if f.Err == nil {
 		r.bytes += f.File.Size
-		r.good = time.Now()
+		if f.Fetched > 0 {
+			r.looking.came = time.Now()
+		}
 	}
 	if full := diskFull(f.Err); full != nil {
 		r.giveUp = full // the rest would be fetched in vain
@@ -198,15 +199,15 @@ func (r *folderRun) lookLocked(now time.Time) {
 	}
 	p.Done = min(p.Done+r.many.Waiting, p.Total)
 	p.Peers, p.Sources = max(p.Peers, r.many.Asked), max(p.Sources, r.many.Sources)
-	if !r.good.IsZero() && p.State == LookingForPeers {
+	if p.State == LookingForPeers && now.Sub(r.looking.came) < turnLeast {
 		p.State = Downloading
 	}
 	p.Rate = r.rate.rate(p.Done, now)
 	r.Progress(p)
 }
 
-// content brings one content to all its places.
-func (r *folderRun) content(ctx context.Context, files []folder.File) {
+// content brings one content to all its places. It calls free when it turns out to be looked for, and not to come yet.
+func (r *folderRun) content(ctx context.Context, files []folder.File, free func()) {
 	var missing []folder.File
 	placed := true
 	defer func() {
@@ -233,7 +234,11 @@ func (r *folderRun) content(ctx context.Context, files []folder.File) {
 	var got Got
 	if err == nil {
 		defer own()
-		got, err = r.fetch(ctx, missing[0])
+		got, err = r.fetch(ctx, missing[0], free)
+	}
+	if r.putOff(missing, got, err) {
+		placed = false
+		return
 	}
 	for i, f := range missing {
 		done := FolderFile{File: f, Err: err}
@@ -290,33 +295,46 @@ func (r *folderRun) taken(f folder.File) bool {
 }
 
 // fetch brings a content to the stage.
-func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
+func (r *folderRun) fetch(ctx context.Context, f folder.File, free func()) (Got, error) {
 	r.mu.Lock()
-	giveUp := r.giveUp
+	giveUp, find := r.giveUp, r.looking.patience(r.FindTimeout, time.Now())
 	r.running[f.BLAKE3] = Progress{State: LookingForPeers}
 	r.mu.Unlock()
+	hold := time.AfterFunc(searchHold, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.running[f.BLAKE3].Sources == 0 {
+			free()
+		}
+	})
 	defer func() {
+		hold.Stop()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.running, f.BLAKE3)
 	}()
-	if giveUp != nil {
+	switch {
+	case giveUp != nil:
 		return Got{}, giveUp
+	case find == 0:
+		return Got{}, &NotFoundError{ID: f.ID(), After: r.FindTimeout}
 	}
 	tooLong := fmt.Errorf("%w: it has more than the %d bytes that the folder says", ErrIntegrity, f.Size)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	begun := time.Now()
 	get := Get{
 		ID: f.ID(), Also: f.Also(), Size: f.Size, Peers: r.Peers,
 		Path: filepath.Join(r.Dir, folder.Stage, f.BLAKE3.String()), Force: true, // what lies there is ours
-		FindTimeout: r.FindTimeout, StallTimeout: r.StallTimeout, own: true, share: r.share,
+		FindTimeout: find, StallTimeout: r.StallTimeout, own: true, share: r.share,
 		Progress: func(p Progress) {
 			if p.Done > f.Size {
 				stop(tooLong)
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			if p.Sources > 0 && p.Done > r.running[f.BLAKE3].Done {
+				r.looking.came = time.Now()
+			}
 			r.running[f.BLAKE3] = p
 			r.lookLocked(time.Now())
 		},
@@ -333,12 +351,15 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File) (Got, error) {
 		for _, suffix := range []string{"", ".part", ".part.sharer"} {
 			_ = r.root.Remove(r.staged(f.BLAKE3) + suffix) // that it is not there is well
 		}
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrStalled):
+	case errors.Is(err, ErrStalled) && got.Fetched > 0:
 		r.mu.Lock()
-		if r.good.Before(begun) {
+		if time.Since(r.looking.came) >= r.StallTimeout {
 			r.giveUp = err
 		}
 		r.mu.Unlock()
+	}
+	if none, ok := errors.AsType[*NotFoundError](err); ok {
+		none.After = r.FindTimeout
 	}
 	return got, err
 }

@@ -47,6 +47,9 @@ NAME.part.sharer beside NAME. A file that is there already with the same bytes i
 The link of a folder fetches all its files into a folder of its name, or into -o DIR; one
 with a path behind the id, that file or folder only. A pattern of --include and --exclude
 names files or folders: *.iso anywhere, docs/*.md from the top, ** for folders between.
+--find-timeout counts once for all of a folder: what nobody has holds up nothing else, and is
+given up when nothing of any file has come for that long. Of a link with both hashes each has
+half of it.
 
 A link lcdp://0xKEY/NAME, or http://127.0.0.1:24255/latest/KEY/NAME, is what a publisher has put under
 that name: the newest that a peer knows is fetched, a file or a folder, or with a path behind it what is there.`
