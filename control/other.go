@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"sharer/chunk"
@@ -26,9 +25,7 @@ func (c *Client) getHere(ctx context.Context, f Fetch, g node.Get) (node.Got, er
 		return got, err
 	}
 	begun := time.Now()
-	dir, base := filepath.Split(g.Path)
-	const longest = 100 // bytes of a name that has to stay a name with what is put around it
-	temp, err := os.CreateTemp(dir, "."+base[:min(len(base), longest)]+".*.part")
+	temp, err := chunk.CreateBeside(g.Path)
 	if err != nil {
 		return node.Got{}, err
 	}

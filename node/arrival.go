@@ -60,11 +60,16 @@ type Incoming struct {
 	Started  time.Time
 }
 
-// begin makes the arrival of a Get; ok is false when the content arrives already.
-func (as *arrivals) begin(g Get) (*arrival, bool) {
-	a := &arrival{of: as, id: g.ID, also: g.Also, started: time.Now(), changed: make(chan struct{})}
+// begin makes the arrival of a Get. mine is false for the one of somebody else, by which the content arrives already.
+func (as *arrivals) begin(g Get) (a *arrival, mine bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
+	for _, id := range []chunk.ID{g.ID, g.Also} {
+		if a := as.byID[id]; a != nil && id.Valid() {
+			return a, false
+		}
+	}
+	a = &arrival{of: as, id: g.ID, also: g.Also, started: time.Now(), changed: make(chan struct{})}
 	return a, as.putLocked(a)
 }
 
@@ -128,11 +133,16 @@ func (as *arrivals) tryJoin(ids []chunk.ID, keep bool, start func() (*arrival, e
 	if !keep {
 		a.readers++
 	}
+	a.stayLocked()
+	return a, nil
+}
+
+// stayLocked takes back that it is stopped for want of readers.
+func (a *arrival) stayLocked() {
 	if a.idle != nil {
 		a.idle.Stop()
 		a.idle = nil
 	}
-	return a, nil
 }
 
 // leave is called for each reader that goes.
@@ -252,6 +262,33 @@ func (a *arrival) done(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+		}
+	}
+}
+
+// follow waits for the end as one more reader, however it comes, and passes on how far it is. The error is the context's.
+func (a *arrival) follow(ctx context.Context, progress func(Progress)) error {
+	a.mu.Lock()
+	a.readers++
+	a.stayLocked()
+	a.mu.Unlock()
+	defer a.leave()
+	const look = 200 * time.Millisecond
+	for {
+		within, stop := context.WithTimeout(ctx, look)
+		_ = a.done(within) // how it ended is seen by looking for what it brought
+		stop()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		p, ended := a.progress, a.ended
+		a.mu.Unlock()
+		if ended {
+			return nil
+		}
+		if progress != nil && p.State != "" {
+			progress(p)
 		}
 	}
 }

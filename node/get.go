@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -38,36 +39,56 @@ func (n *Node) Get(ctx context.Context, g Get) (got Got, err error) {
 	if g.FindTimeout <= 0 {
 		g.FindTimeout = defaultFindTimeout
 	}
-	if g.ID.Kind != chunk.BLAKE3Tree {
-		got, done, err := n.alreadyThere(ctx, g)
-		if done && g.Out != nil {
-			err = errors.Join(err, copyOut(g.Out, got.Path))
-		}
-		if done || err != nil {
+	for {
+		if got, done, err := n.without(ctx, g); done || err != nil {
+			got.Duration = time.Since(start)
 			return got, err
 		}
-	}
-	if got, here, err := n.fromHere(ctx, g); here || err != nil {
-		if err == nil && g.Out != nil {
-			err = copyOut(g.Out, got.Path)
+		if g.arrival != nil || g.ID.Kind == chunk.BLAKE3Tree {
+			break
 		}
-		got.Duration = time.Since(start)
-		return got, err
-	}
-	if g.arrival == nil && g.ID.Kind != chunk.BLAKE3Tree {
-		a, ok := n.arrivals.begin(g)
-		if ok { // else somebody else fetches it as well, and readers follow that
+		a, mine := n.arrivals.begin(g)
+		if mine {
 			g.arrival = a
 			defer func() { a.end(err) }()
+			break
+		}
+		// It arrives already, for somebody else: a browser, or another name in a list. Then it is here, or this one's turn.
+		if err := a.follow(ctx, g.Progress); err != nil {
+			return Got{}, err
 		}
 	}
 	got, err = n.fetchEither(ctx, g)
+	for errors.Is(err, errElsewhere) {
+		if got, done, err := n.without(ctx, g); done || err != nil {
+			got.Duration = time.Since(start)
+			return got, err
+		}
+		got, err = n.fetchEither(ctx, g)
+	}
 	if err == nil && g.Out != nil && !got.streamed {
 		err = copyOut(g.Out, got.Path)
 	}
 	got.Duration = time.Since(start)
 	return got, err
 }
+
+// without gets a content for which nobody need be asked: the target has it already, or this node.
+func (n *Node) without(ctx context.Context, g Get) (got Got, done bool, err error) {
+	if g.ID.Kind != chunk.BLAKE3Tree {
+		got, done, err = n.alreadyThere(ctx, g)
+	}
+	if !done && err == nil {
+		got, done, err = n.fromHere(ctx, g)
+	}
+	if done && err == nil && g.Out != nil {
+		err = copyOut(g.Out, got.Path)
+	}
+	return got, done, err
+}
+
+// errElsewhere: another Get has fetched the same content meanwhile, which was known only when a peer told its BLAKE3.
+var errElsewhere = errors.New("it was being fetched for somebody else")
 
 // copyOut writes a complete, verified file.
 func copyOut(w io.Writer, path string) error {
@@ -207,7 +228,7 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	if err != nil {
 		end := p.Close
 		_, hint := errors.AsType[*transfer.HintError](err)
-		missed := errors.Is(err, transfer.ErrNotFound) && (g.hinted || p.DoneBytes() == 0)
+		missed := (errors.Is(err, transfer.ErrNotFound) || errors.Is(err, errElsewhere)) && (g.hinted || p.DoneBytes() == 0)
 		if hint || missed || g.hinted && errors.Is(err, transfer.ErrIntegrity) {
 			end = p.Remove // nothing to keep, and the other id wants the place
 		}
@@ -287,12 +308,16 @@ func (n *Node) download(ctx context.Context, g Get, id chunk.ID, p *chunk.Partia
 		// By a BLAKE3 that a peer told for a sha256 each block is that peer's, which is not yet what was asked for.
 		g.arrival.attach(c.Demand, id.Kind == chunk.BLAKE3 && !g.hinted)
 	}
+	run := n.downloads.Run
 	if g.streams() {
-		return n.stream(ctx, g.Out, c)
+		run = func(ctx context.Context, c transfer.Config) (transfer.Stats, error) { return n.stream(ctx, g.Out, c) }
 	}
-	stats, err := n.downloads.Run(ctx, c)
+	stats, err := run(ctx, c)
 	if c.Demand != nil {
-		c.Demand.End(err)
+		c.Demand.End(err) // stream has done so
+	}
+	if errors.Is(err, transfer.ErrRunning) {
+		return stats, cmp.Or(n.downloads.Await(ctx, id), errElsewhere)
 	}
 	return stats, err
 }
@@ -488,8 +513,6 @@ func translate(err error, g Get, s transfer.Stats) error {
 		return fmt.Errorf("%w: it has more bytes than was said", ErrIntegrity)
 	case errors.Is(err, transfer.ErrIntegrity):
 		return ErrIntegrity
-	case errors.Is(err, transfer.ErrRunning):
-		return &LockedError{Path: chunk.PartName(g.Path), PID: os.Getpid()}
 	}
 	return err
 }

@@ -169,9 +169,7 @@ func (n *Node) fromHere(ctx context.Context, g Get) (got Got, here bool, err err
 	if c == nil {
 		return Got{}, false, nil
 	}
-	dir, base := filepath.Split(g.Path)
-	const longest = 100 // bytes of a name that has to stay a name with what is put around it
-	f, err := os.CreateTemp(dir, "."+base[:min(len(base), longest)]+".*.part")
+	f, err := chunk.CreateBeside(g.Path)
 	if err != nil {
 		return Got{}, false, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"sharer/chunk"
@@ -28,8 +27,7 @@ func (n *Node) GetNamed(ctx context.Context, name string, g Get) (Got, error) {
 	if _, err := os.Lstat(g.Path); !g.Force && !errors.Is(err, os.ErrNotExist) {
 		return Got{}, fmt.Errorf("%s: %w", g.Path, ErrExists)
 	}
-	dir, base := filepath.Split(g.Path)
-	f, err := os.CreateTemp(dir, "."+base[:min(len(base), 100)]+".*.part")
+	f, err := chunk.CreateBeside(g.Path)
 	if err != nil {
 		return Got{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,50 @@ func TestReadsWhereItJumpsFirst(t *testing.T) {
 		readAt(t, rd, c, 1, 100)
 		if err := rd.Close(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A content that somebody watches is wanted as a file too: it is not fetched twice, and arrives though nobody watches it any more.
+func TestGetsWhatIsBeingRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond, Rate: 1_000_000, Queue: 100_000}})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, 8<<20)
+		c := s.Contents[0]
+		n := w.Node(node.Config{StateDir: w.Path("state"), Peers: s.peers()})
+		rd := open(t, n, node.OpenRequest{ID: c.BLAKE3(), Size: -1})
+		readAt(t, rd, c, 0, 1<<20)
+		looks := 0
+		type ended struct {
+			got node.Got
+			err error
+		}
+		done := make(chan ended, 2)
+		for _, name := range []string{"film", "copy"} {
+			go func() {
+				got, err := n.Get(t.Context(), node.Get{ID: c.BLAKE3(), Size: -1, Path: w.Path(name), Progress: func(p node.Progress) {
+					if name == "film" && p.State == node.Downloading {
+						looks++
+					}
+				}})
+				done <- ended{got, err}
+			}()
+		}
+		time.Sleep(time.Second)
+		if err := rd.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if e := <-done; e.err != nil || e.got.Size != c.Size() || e.got.Fetched != 0 {
+				t.Errorf("%+v: %v", e.got, e.err)
+			} else if data, err := os.ReadFile(e.got.Path); err != nil || !bytes.Equal(data, c.Data) {
+				t.Errorf("%s is something else: %v", e.got.Path, err)
+			}
+		}
+		if looks == 0 {
+			t.Error("who waits is not told how far it is")
 		}
 	})
 }

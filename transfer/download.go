@@ -156,6 +156,7 @@ type Download struct {
 	vain   chan vain
 	looks  chan chan<- Look // each has room for its answer
 	ended  chan struct{}    // closed when the loop has ended
+	gone   chan struct{}    // closed when another download of this id may run
 	jobs   chan job
 	wrote  chan *outcome
 	direct atomic.Bool // others than run may be the loop; set by the loop
@@ -233,6 +234,7 @@ func newDownload(c Config, share func() int) *Download {
 		vain:    make(chan vain, 16),
 		looks:   make(chan chan<- Look),
 		ended:   make(chan struct{}),
+		gone:    make(chan struct{}),
 		jobs:    make(chan job, maxStripes+readerStripes+1), // a stripe is queued once at most, and the whole
 		wrote:   make(chan *outcome, maxStripes+readerStripes+1),
 		byAddr:  make(map[netip.AddrPort]*source),

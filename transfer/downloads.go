@@ -93,6 +93,23 @@ func (ds *Downloads) remove(d *Download) {
 	}
 	delete(ds.handles, d.handle)
 	ds.count.Add(-1)
+	close(d.gone)
+}
+
+// Await returns when no download of id runs, or with the context's error.
+func (ds *Downloads) Await(ctx context.Context, id chunk.ID) error {
+	ds.mu.RLock()
+	d := ds.running[id.Hash][id.Kind]
+	ds.mu.RUnlock()
+	if d == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.gone:
+		return nil
+	}
 }
 
 func (ds *Downloads) addMany(m *many) {
