@@ -29,6 +29,8 @@ const (
 	manyNever    = 2               // timeouts in a row that end it with a peer that has never answered
 	manySilent   = 4               // the same of one that has, not before
 	manyPatience = 5 * time.Second // since its last answer: a shadow on the path, or a busy machine, is less
+	manySlow     = 2 * time.Second // after which it may be said how long a content takes
+	manyLook     = 100 * time.Millisecond
 )
 
 // Small is a content of 1 to MaxSmall bytes.
@@ -117,7 +119,7 @@ type many struct {
 	givers  []*giver
 	byAddr  map[netip.AddrPort]*giver
 	next    int // of the items: not asked for yet
-	again   []int
+	again   again
 	tried   map[int]uint8 // of items that did not come: of whom they were asked, a bit each
 	left    []int
 	coming  map[uint16]*coming
@@ -126,6 +128,7 @@ type many struct {
 	lump    lump
 	asking  manyAsk
 	turn    int
+	looked  time.Time // for what takes too long
 	started time.Time
 	told    time.Time
 	stop    time.Time // the limiter says: not before
@@ -143,6 +146,7 @@ func newMany(c Many, share func() int) *many {
 // coming is a content that is being fetched, of one peer.
 type coming struct {
 	item int
+	from time.Time // it was begun then
 	slot uint16
 	of   *giver
 	data []byte
@@ -160,6 +164,18 @@ func (c *coming) parts() int { return (len(c.data) + c.each - 1) / c.each }
 func (c *coming) part(i int) []byte { return c.data[i*c.each : min((i+1)*c.each, len(c.data))] }
 
 func (c *coming) has(i int) bool { return c.came[i/64]>>(i%64)&1 != 0 }
+
+// takes is how long the rest of it will take, by what has come so far; 0: it is too early to say.
+func (c *coming) takes(now time.Time) time.Duration {
+	age, got := now.Sub(c.from), c.parts()-c.left
+	switch {
+	case age < manySlow:
+		return 0
+	case got == 0:
+		return time.Hour
+	}
+	return age * time.Duration(c.left) / time.Duration(got)
+}
 
 func (c *coming) request(i int) request {
 	return request{at: int64(c.slot)<<slotShift | int64(i*c.each)}
@@ -235,7 +251,7 @@ func (m *many) run(ctx context.Context) {
 	for _, c := range m.coming {
 		m.left = append(m.left, c.item)
 	}
-	m.left = append(m.left, m.again...)
+	m.left = append(m.left, m.again.all()...)
 	for ; m.next < len(m.cfg.Items); m.next++ {
 		m.left = append(m.left, m.next)
 	}
@@ -243,7 +259,7 @@ func (m *many) run(ctx context.Context) {
 
 // over says whether nothing is left to be done here.
 func (m *many) over(now time.Time) bool {
-	if m.next == len(m.cfg.Items) && len(m.again) == 0 && len(m.coming) == 0 {
+	if m.next == len(m.cfg.Items) && m.again.n == 0 && len(m.coming) == 0 {
 		return true
 	}
 	for _, g := range m.givers {
@@ -431,7 +447,7 @@ func (m *many) elsewhere(c *coming) {
 func (m *many) retry(item int) {
 	for _, g := range m.givers {
 		if !g.gone && m.tried[item]>>g.bit&1 == 0 {
-			m.again = append(m.again, item)
+			m.again.put(item, m.tried[item])
 			return
 		}
 	}
@@ -449,9 +465,7 @@ func (m *many) drop(g *giver) {
 			m.elsewhere(c)
 		}
 	}
-	again := m.again
-	m.again = nil
-	for _, item := range again {
+	for _, item := range m.again.all() {
 		m.retry(item)
 	}
 }

@@ -156,19 +156,19 @@ func (m *many) pick(g *giver, now time.Time) (c *coming, part int, fresh bool) {
 			return c, i, false
 		}
 	}
-	if g.cur == nil && !m.begin(g) {
+	if g.cur == nil && !m.begin(g, now) {
 		return nil, 0, false
 	}
 	return g.cur, g.cur.next, true
 }
 
 // begin takes the next content for g.
-func (m *many) begin(g *giver) bool {
+func (m *many) begin(g *giver, now time.Time) bool {
 	if g.held >= manyHeld/len(m.givers) || m.blocked() { // the first: it gives some of each, and nothing whole
 		return false
 	}
 	item, ok := m.item(g)
-	if !ok && g.answers && !g.quiet() && m.relieve() {
+	if !ok && g.answers && !g.quiet() && (m.relieve() || m.takeOver(g, now)) {
 		item, ok = m.item(g)
 	}
 	if !ok {
@@ -177,7 +177,7 @@ func (m *many) begin(g *giver) bool {
 	for m.coming[m.seq] != nil {
 		m.seq++
 	}
-	c := &coming{item: item, slot: m.seq, of: g, data: takeBytes(int(m.cfg.Items[item].Size)), each: maxAnswer}
+	c := &coming{item: item, from: now, slot: m.seq, of: g, data: takeBytes(int(m.cfg.Items[item].Size)), each: maxAnswer}
 	if !g.near {
 		c.each = evenly(len(c.data), rawPartBytes)
 	}
@@ -191,11 +191,8 @@ func (m *many) begin(g *giver) bool {
 
 // item takes one that g may be asked for.
 func (m *many) item(g *giver) (item int, ok bool) {
-	for k, i := range m.again {
-		if m.tried[i]>>g.bit&1 == 0 {
-			m.again = append(m.again[:k], m.again[k+1:]...)
-			return i, true
-		}
+	if item, ok = m.again.take(g.bit); ok {
+		return item, true
 	}
 	if m.next == len(m.cfg.Items) {
 		return 0, false
@@ -213,6 +210,24 @@ func (m *many) relieve() (some bool) {
 			some = true
 		}
 	}
+	return some
+}
+
+// takeOver has what others take long for asked of g, which has nothing else to do; what came of it comes again, 256 KiB of each at most. False:
+// there is nothing.
+func (m *many) takeOver(g *giver, now time.Time) (some bool) {
+	if next := m.looked.Add(manyLook); now.Before(next) {
+		m.wakeAt(next)
+		return false
+	}
+	m.looked = now
+	for _, c := range m.coming {
+		if c.of != g && m.tried[c.item]>>g.bit&1 == 0 && c.takes(now) > manyPatience {
+			m.elsewhere(c)
+			some = true
+		}
+	}
+	m.wakeAt(now.Add(manyLook))
 	return some
 }
 
