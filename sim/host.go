@@ -157,11 +157,13 @@ func (h *Host) Chat(ctx context.Context, a netip.AddrPort, text string) (node.Sa
 	return h.Node.Chat(ctx, a, text)
 }
 
-// Get is the node's Get. A finished file is compared with the content, one that is not is at the end.
+// Get is the node's Get. A finished file is compared with the content, one that is not is at the end. When it is finished everything has been
+// seen that is sent or arrives at that instant: what OnPacket has counted can be read.
 func (h *Host) Get(ctx context.Context, g node.Get) (node.Got, error) {
 	h.w.watch.given(h.life, g.Peers...)
 	got, err := h.Node.Get(ctx, g)
 	if err == nil {
+		h.w.Rest()
 		h.w.watch.finished(h.life)
 		h.w.checkFile(g)
 		return got, nil

@@ -92,7 +92,7 @@ func (w *World) Close() {
 	}
 	w.Network.Close()
 	w.checkPartials()
-	synctest.Wait()
+	w.Rest()
 	if left := bubbleGoroutines(); len(left) > 0 {
 		w.violated(C5, fmt.Sprintf("%d goroutines are left in the bubble after every node was closed:\n\n%s", len(left), joinStacks(left)), nil)
 	}
