@@ -23,8 +23,9 @@ const (
 	switchFiles = 30
 )
 
-// TestKillSwitch kills a process that does nothing but build, switch and retire versions, 200 times at random moments. After
-// each kill the tree, as a reader finds it, is one whole version, and what is opened again has nothing left over.
+// TestKillSwitch kills a process that does nothing but build, switch and retire versions, 200 times at random moments of a change: within
+// the time that the one before has taken, however busy the machine is. After each kill the tree, as a reader finds it, is one whole version,
+// and what is opened again has nothing left over.
 func TestKillSwitch(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv("SHARER_E2E_SWITCH"); dir != "" {
@@ -41,15 +42,21 @@ func TestKillSwitch(t *testing.T) {
 		out, err := cmd.StdoutPipe()
 		check(t, err)
 		check(t, onStarter(cmd.Start))
-		var one [1]byte
-		if _, err := out.Read(one[:]); err != nil {
-			t.Fatalf("the %dth process never began: %v", k, err)
+		said := func() time.Time {
+			var one [1]byte
+			if _, err := out.Read(one[:]); err != nil {
+				t.Fatalf("the %dth process says nothing: %v", k, err)
+			}
+			return time.Now()
 		}
-		<-time.After(time.Duration(rng.Int64N(int64(40 * time.Millisecond))))
+		begun := said()
+		took := said().Sub(begun)
+		said() // the next one begins
+		<-time.After(time.Duration(rng.Int64N(int64(took)*5/4 + 1)))
 		check(t, cmd.Process.Kill())
 		_ = cmd.Wait() // killed
 		now := wholeVersion(t, dir)
-		if now < last {
+		if now <= last { // one was whole
 			t.Fatalf("kill %d: version %d after version %d", k, now, last)
 		}
 		last = now
@@ -71,7 +78,7 @@ func TestKillSwitch(t *testing.T) {
 	}
 }
 
-// switchForEver makes one version after the other until it is killed.
+// switchForEver makes one version after the other until it is killed, and says when it begins and ends a change.
 func switchForEver(t *testing.T, dir string) {
 	contents := dir + ".contents"
 	check(t, os.MkdirAll(contents, 0o755))
@@ -79,7 +86,6 @@ func switchForEver(t *testing.T, dir string) {
 	check(t, err)
 	v, _, err := tree.Current()
 	check(t, err)
-	fmt.Print("x")
 	for n := v.Seq + 1; ; n++ {
 		var files []sharedfolder.File
 		paths := map[chunk.Hash]string{}
@@ -104,10 +110,12 @@ func switchForEver(t *testing.T, dir string) {
 			}
 			return nil
 		}
+		fmt.Print("(")
 		check(t, tree.Build(context.Background(), h, each, func(f sharedfolder.File) (string, error) { return paths[f.BLAKE3], nil }))
 		check(t, tree.Switch(h, time.Now()))
 		_, err = tree.Retire(2, 0, time.Now())
 		check(t, err)
+		fmt.Print(")")
 	}
 }
 
