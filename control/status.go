@@ -12,7 +12,8 @@ type Status struct {
 	Uptime   float64 `json:"uptime_s"`
 	Limits   Limits  `json:"limits"`
 	Peers    int     `json:"peers"`
-	Unproven int     `json:"peers_unproven"`
+	Proven   int     `json:"peers_proven"`   // that have answered
+	Unproven int     `json:"peers_unproven"` // heard of, not answered yet; those that the user named are in neither before they answer
 	Seeds    int     `json:"seeds"`
 	Files    int     `json:"files"`
 	Bytes    int64   `json:"bytes"`   // seeded

@@ -239,7 +239,11 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 	}
 	d.mu.Unlock()
 	if !errors.Is(err, context.Canceled) {
-		d.log.Info("get ended", "job", j.ID, "path", path, "err", err)
+		how := []any{"job", j.ID, "path", path}
+		if err != nil {
+			how = append(how, "err", err)
+		}
+		d.log.Info("get ended", how...)
 	}
 	r.end(got, err)
 }

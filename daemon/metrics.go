@@ -90,8 +90,8 @@ func (d *Daemon) countNode() {
 	})
 	r.GaugeFunc(metrics.Desc{Name: "sharer_peers", Help: "Addresses in the table of peers, by whether they are proven.", Labels: []string{"proven"}}, func(s set) {
 		st := d.Stats()
-		s(float64(st.Peers-st.Unproven), "yes")
-		s(float64(st.Unproven), "no")
+		s(float64(st.Proven), "yes")
+		s(float64(st.Peers-st.Proven), "no")
 	})
 	r.CounterFunc(metrics.Desc{Name: "sharer_requests_total", Help: "Requests for content, by what became of them.", Labels: []string{"result"}}, func(s set) {
 		u := d.Stats().Uploads

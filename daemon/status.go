@@ -16,7 +16,7 @@ func (d *Daemon) Status() control.Status {
 		s.Mappings = append(s.Mappings, m.String())
 	}
 	st := d.Stats()
-	s.Peers, s.Unproven = st.Peers, st.Unproven
+	s.Peers, s.Proven, s.Unproven = st.Peers, st.Proven, st.Unproven
 	s.In, s.Sent = st.Gate.InWire, st.Uploads.Bytes
 	for _, n := range st.Gate.OutWire {
 		s.Out += n

@@ -229,6 +229,7 @@ func (n *Node) Peers() []swarm.Peer { return n.swarm.Table.Peers(time.Now()) }
 type Stats struct {
 	Gate            swarm.Stats
 	Peers, Unproven int // entries of the peer table, and those of them without proof that nobody gave
+	Proven          int // those that have proven their address
 	Holders         int // contents whose holders are remembered
 	Offers          int // contents that peers told of, each peer's counted
 	Uploads         transfer.UploadStats
@@ -242,6 +243,7 @@ type Stats struct {
 func (n *Node) Stats() Stats {
 	s := Stats{Gate: n.swarm.Gate.Stats(), Holders: n.swarm.Holders.Len(), Uploads: n.uploads.Stats(), Downloads: n.downloads.Looks()}
 	s.Peers, s.Unproven = n.swarm.Table.Len()
+	_, s.Proven, _ = n.swarm.Table.Sizes()
 	_, s.Offers = n.catalog.Sizes()
 	s.Letters, s.Names = n.letters.stats(), n.names.stats()
 	s.Keys, s.Lives = n.letters.opener.Places.Len()

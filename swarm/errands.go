@@ -60,7 +60,7 @@ type errand struct {
 // step sends what is due and says when to look again.
 func (s *Swarm) step(now time.Time) (next time.Time) {
 	todo, next := s.Table.due(now)
-	all, proven, waiting := s.Table.sizes()
+	all, proven, waiting := s.Table.Sizes()
 	lateKeeps := min(keepsPerSecond, twice(proven, keepaliveGap(all)))
 	lateGiven := min(givenPerSecond, twice(waiting, givenMost))
 	for _, d := range todo {

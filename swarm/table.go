@@ -129,9 +129,9 @@ func (t *Table) Len() (all, unproven int) {
 	return len(t.list), t.unsure
 }
 
-// sizes is the number of entries, of the proven, and of those that the user gave and that have no
+// Sizes is the number of entries, of the proven, and of those that the user gave and that have no
 // proof, as of the last look.
-func (t *Table) sizes() (all, proven, waiting int) {
+func (t *Table) Sizes() (all, proven, waiting int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.list), len(t.list) - t.unsure - t.waiting, t.waiting

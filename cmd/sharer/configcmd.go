@@ -174,7 +174,7 @@ func effective(f *config.File, name string, getenv func(string) string) (setting
 
 // allEffective are the settings of the environment and of the file, by name.
 func allEffective(f *config.File, getenv func(string) string) []settingRow {
-	var rows []settingRow
+	rows := []settingRow{}
 	seen := map[string]bool{}
 	take := func(name string) {
 		if seen[name] {
@@ -231,7 +231,11 @@ func configSet(o *options, args []string, s *stdio) error {
 		writeEvent(s.out, doc)
 	}
 	if !o.quiet && !o.json {
-		fmt.Fprintf(s.err, "wrote %s; a running daemon takes it with: kill -HUP PID\n", escape(path))
+		when := "it counts from now on, for a running daemon from its next start"
+		if slices.Contains(live, set.Name()) {
+			when = "it counts from now on, for a running daemon after: kill -HUP PID"
+		}
+		fmt.Fprintf(s.err, "wrote %s; %s\n", escape(path), when)
 	}
 	return nil
 }

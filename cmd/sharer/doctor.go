@@ -164,8 +164,8 @@ func lookAtDaemon(ctx context.Context, dir string) (diagnosis, *control.Status) 
 
 // lookAtPeers looks at what the daemon has met.
 func lookAtPeers(st control.Status) (found []diagnosis) {
-	d := diagnosis{Name: "peers", State: well, Text: fmt.Sprintf("%d proven, %d heard of", st.Peers, st.Unproven)}
-	if st.Peers == 0 {
+	d := diagnosis{Name: "peers", State: well, Text: fmt.Sprintf("%d met, %d that have not answered yet", st.Proven, st.Peers-st.Proven)}
+	if st.Proven == 0 {
 		d.State, d.Remedy = worry, "Is UDP blocked on the way out? Name a peer that is there: sharer peers add HOST:PORT"
 	}
 	found = append(found, d)
@@ -210,6 +210,9 @@ func lookAtPort(network string, port, pid int) diagnosis {
 	default:
 		d.State, d.Text = worry, fmt.Sprintf("taken by %s (pid %d)", owner.name, owner.pid)
 		d.Remedy = "If that is another node of the swarm all is well: ours uses any port, with that one as its first peer"
+	}
+	if network == "tcp" && d.Remedy != "" {
+		d.Remedy = "A node that runs beside it has no page for browsers, unless it gets another port: --http ADDR:PORT"
 	}
 	return d
 }

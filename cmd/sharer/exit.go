@@ -162,6 +162,14 @@ func together(failed []exit, total int) exit {
 	return failed[0]
 }
 
+// about is a message with the name of what it is about, unless it begins so by itself.
+func about(name, message string) string {
+	if strings.HasPrefix(message, name+": ") || strings.HasPrefix(message, name+" ") {
+		return message
+	}
+	return name + ": " + message
+}
+
 // message is an error as one line for people: the cause, then the remedy.
 func message(ctx context.Context, err error, code exit) string {
 	var stopped *interrupted

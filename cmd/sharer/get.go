@@ -233,7 +233,7 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 	g.scr.end(task, last)
 	if it.err != nil {
 		if code := exitOf(ctx, it.err); !g.alone && ctx.Err() == nil {
-			g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: it.link.ID.String(), Message: it.label() + ": " + message(ctx, it.err, code)})
+			g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: it.link.ID.String(), Message: about(it.label(), message(ctx, it.err, code))})
 		}
 		return
 	}

@@ -83,7 +83,7 @@ func (g *getting) readFolders(ctx context.Context, items []*item) {
 			continue
 		}
 		code := exitOf(ctx, it.err)
-		g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: folderID(it.link.ID.Hash), Message: it.label() + ": " + message(ctx, it.err, code)})
+		g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: folderID(it.link.ID.Hash), Message: about(it.label(), message(ctx, it.err, code))})
 	}
 }
 
@@ -127,7 +127,7 @@ const mostFailures = 20
 func (g *getting) folder(ctx context.Context, it *item, force bool) {
 	begun := time.Now()
 	id := folderID(it.link.ID.Hash)
-	task := g.scr.task(view{name: it.label(), job: it.job, id: id, state: string(node.LookingForPeers), total: -1})
+	task := g.scr.task(view{name: it.label(), job: it.job, id: id, state: string(node.LookingForPeers), total: -1, filesTotal: len(it.files)})
 	var codes []exit
 	existed := 0
 	within, room := g.room(ctx, it.path)
@@ -147,7 +147,7 @@ func (g *getting) folder(ctx context.Context, it *item, force bool) {
 			case f.Err != nil:
 				code := exitOf(ctx, f.Err)
 				if codes = append(codes, code); g.o.json || len(codes) <= mostFailures {
-					g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: b3, Path: f.Path, Message: escape(f.Path) + ": " + message(ctx, f.Err, code)})
+					g.scr.fail(warningEvent{Code: code.String(), Job: it.job, ID: b3, Path: f.Path, Message: about(escape(f.Path), message(ctx, f.Err, code))})
 				}
 			default:
 				it.done++

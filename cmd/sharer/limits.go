@@ -139,7 +139,7 @@ func runStatus(ctx context.Context, o *options, args []string, s *stdio) error {
 		listen = append(listen, l.String())
 	}
 	row("listens", "%s", strings.Join(listen, " "))
-	row("peers", "%d, and %d heard of", st.Peers-st.Unproven, st.Unproven)
+	row("peers", "%d, and %d that have not answered yet", st.Proven, st.Peers-st.Proven)
 	row("seeds", "%d with %s, %s", st.Seeds, count(st.Files, "file"), formatSize(st.Bytes))
 	if st.Hashing > 0 {
 		row("hashing", "%s", count(st.Hashing, "seed"))

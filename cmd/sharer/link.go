@@ -157,7 +157,7 @@ func (o *linkOptions) ofPath(ctx context.Context, r *records, arg string) (l lin
 	}
 	notShared := &codedError{exitNotFound, fmt.Errorf("%s is not shared. Share it: sharer seed %s", arg, quoteShell(arg))}
 	if fi, err := os.Stat(abs); err == nil && fi.IsDir() {
-		noted, err := r.seedAt(ctx, abs)
+		noted, err := r.offeredAt(ctx, abs)
 		if err != nil {
 			return l, err
 		}

@@ -200,8 +200,8 @@ func (r *records) places(id chunk.ID) (out []index.Entry, err error) {
 	return out, nil
 }
 
-// seedAt is the seed at a path: of what runs, or of what a daemon has kept; nil: there is none.
-func (r *records) seedAt(ctx context.Context, path string) (*control.Item, error) {
+// offeredAt is what is offered of a path, as a seed or as fetched: of what runs, or of what a daemon has kept; nil: nothing is.
+func (r *records) offeredAt(ctx context.Context, path string) (*control.Item, error) {
 	var items []control.Item
 	c, err := control.Dial(ctx, r.dir)
 	if err == nil {
@@ -217,7 +217,7 @@ func (r *records) seedAt(ctx context.Context, path string) (*control.Item, error
 		return nil, err
 	}
 	for i := range items {
-		if items[i].Kind == "seed" && string(items[i].Path) == path {
+		if (items[i].Kind == "seed" || items[i].State == "seeding") && string(items[i].Path) == path {
 			return &items[i], nil
 		}
 	}

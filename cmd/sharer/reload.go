@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 
 	"sharer/node"
 )
@@ -23,7 +24,13 @@ func (o *options) level() slog.Level {
 }
 
 // live are the settings that a daemon takes while it runs.
-const live = "bwlimit, bwlimit-peer, verbose and quiet"
+var live = []string{"bwlimit", "bwlimit-peer", "verbose", "quiet"}
+
+// listed is: a, b and c.
+func listed(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
 
 // reload reads the file of settings again, with the flags and the environment as they were at the start. What is wrong with the file
 // is a warning, and then nothing changes.
@@ -44,5 +51,5 @@ func (o *options) reload(p peer, scr *screen) {
 	if r, ok := p.(reloader); ok {
 		r.StartLimits(node.Limits{Up: fresh.bwlimit.up, Down: fresh.bwlimit.down, UpPerPeer: fresh.bwlimitPeer.up, DownPerPeer: fresh.bwlimitPeer.down})
 	}
-	scr.note("settings read again: %s count from now on, others from the next start", live)
+	scr.note("settings read again: %s count from now on, others from the next start", listed(live))
 }

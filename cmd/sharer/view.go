@@ -62,8 +62,11 @@ func (v view) line(width int) string {
 func (v view) fields() []string {
 	var fields []string
 	add := func(format string, args ...any) { fields = append(fields, fmt.Sprintf(format, args...)) }
-	// The figures say downloading and hashing by themselves, once there are some.
-	if figures := v.done > 0 || v.total >= 0 || v.name == v.state; v.state != stateDownloading && v.state != stateHashing || !figures {
+	figures := v.done > 0 || v.total >= 0
+	switch {
+	case v.name == v.state, strings.HasPrefix(v.name, v.state+" "): // the name says so
+	case figures && (v.state == stateDownloading || v.state == stateHashing): // they say so by themselves
+	default:
 		add("%s", v.state)
 	}
 	if v.filesTotal > 0 {
