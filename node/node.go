@@ -184,9 +184,13 @@ func (n *Node) assemble(random io.Reader) (err error) {
 	n.SetLimits(Limits{Up: n.cfg.Up, UpPerPeer: n.cfg.UpPerPeer, Down: n.cfg.Down, DownPerPeer: n.cfg.DownPerPeer})
 	n.swarm.Gate.Meter(n.up, n.down)
 	answers := n.swarm.Gate.NewBatch()
-	n.uploads = transfer.NewUploads(transfer.UploadConfig{
+	uploads := transfer.UploadConfig{
 		Source: n.library, Holders: holders{n.swarm.Holders, n.deny}, Batch: answers, Limit: n.up, Ping: pinger{n.swarm}.ping, InVain: n.downloads.AskedInVain,
-	})
+	}
+	if c, ok := n.conn.(interface{ Roomy() bool }); ok {
+		uploads.Roomy = c.Roomy
+	}
+	n.uploads = transfer.NewUploads(uploads)
 	answers.Failed = n.uploads.Failed
 	n.chat = talk.NewChat(n.cfg.Version)
 	n.catalog = catalog.New(func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) })

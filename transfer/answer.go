@@ -74,7 +74,7 @@ func (a *answerer) flush() {
 	}
 	now := time.Now()
 	a.u.serving.fit.flushed(now)
-	a.u.speed.came(now, a.sent)
+	a.u.serving.speed.came(now, a.sent)
 	a.sent = 0
 }
 

@@ -6,7 +6,7 @@ import (
 	"sharer/chunk"
 )
 
-// speed says whether a download is fast: so fast that the system calls of fragments, one each, cost more than what is around each
+// speed says whether a download, or what one peer is sent, is fast: so fast that the system calls of fragments, one each, cost more than what is around each
 // packet costs a link. Pure; the zero value is slow.
 type speed struct {
 	fast  bool

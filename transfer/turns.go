@@ -86,6 +86,7 @@ type upPeer struct {
 	toldOf  wantKey   // content, and handle, of which it was told last what is here
 	told    time.Time
 	fit     fit // how long its answers may be
+	speed   speed
 }
 
 // turns is the queue of requests of all peers: first in, first out for each, a
@@ -176,6 +177,16 @@ func (t *turns) pop(p *upPeer) want {
 		p.head = 0
 	}
 	return w
+}
+
+// first is whose turn it is where nothing limits anybody; nil: nobody's.
+func (t *turns) first() *upPeer {
+	for _, p := range t.ring {
+		if p.head < len(p.queue) && p.reads == 0 {
+			return p
+		}
+	}
+	return nil
 }
 
 // next takes the turn of the first peer in the ring that its own limit allows

@@ -61,6 +61,9 @@ type UploadConfig struct {
 	// InVain is told of requests of proven peers for what is being fetched and not here yet, and must not wait; nil: nobody is.
 	InVain func(id chunk.ID, from netip.AddrPort, offset int64)
 
+	// Roomy says whether an answer leaves without waiting for the socket; nil: it always does.
+	Roomy func() bool
+
 	// Ping asks an address that was proven whether it is there, and must not wait; nil: nobody is asked.
 	Ping func(to netip.AddrPort)
 }
@@ -90,7 +93,6 @@ type Uploads struct {
 	memory  *answerer     // of the loop, nil: Run does not run
 	looks   time.Time     // of the loop: Run looks then whether those who asked steadily have fallen silent
 	serving *upPeer       // of the loop: whose answers are in the batch
-	speed   speed         // of the loop: of all answers
 
 	asked, unknown, answered, bytes, failed, waited atomic.Int64
 
@@ -102,6 +104,9 @@ type Uploads struct {
 func NewUploads(c UploadConfig) *Uploads {
 	if c.Ping == nil {
 		c.Ping = func(netip.AddrPort) {}
+	}
+	if c.Roomy == nil {
+		c.Roomy = func() bool { return true }
 	}
 	return &Uploads{cfg: c, wake: make(chan struct{}, 1), left: make(chan struct{}), turns: newTurns(c.Limit)}
 }
@@ -165,16 +170,22 @@ var noTime = func() context.Context {
 }()
 
 // answerNow answers on the receive path what waits, where the loop does nothing: most of what an answer costs on a machine with
-// a fast link is waking others for it. It never waits: what a limit holds up, or is not in memory, is left to the
-// loop, and so is everything where answers do not leave fast, as a full buffer of the socket would be waited for. False: the loop has
-// something to do.
+// a fast link is waking others for it. It never waits: what a limit holds up, what is not in memory, and what is for a peer to whom answers
+// do not leave fast, is left to the loop, and so is all where much waits in the socket already, as a full buffer would be waited for. False: the loop
+// has something to do.
 func (u *Uploads) answerNow(now time.Time) bool {
 	if u.cfg.Limit.On() || !u.loop.TryLock() {
 		return false
 	}
 	defer u.loop.Unlock()
 	a := u.memory
-	if a == nil || !u.speed.fast {
+	if a == nil {
+		return false
+	}
+	u.mu.Lock()
+	first := u.turns.first()
+	u.mu.Unlock()
+	if first == nil || !first.speed.fast || !u.cfg.Roomy() {
 		return false
 	}
 	u.mu.Lock()

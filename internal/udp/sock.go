@@ -31,6 +31,8 @@ type sock struct {
 	p4    *ipv4.PacketConn // for options of IPv4; nil without it
 	p6    *ipv6.PacketConn
 
+	unsent outQueue
+
 	shouting sync.Mutex // the interface of multicasts is a state of the socket
 	hops     hopLimit
 
@@ -80,6 +82,7 @@ func (s *sock) tune(o Options) (int, error) {
 	if err := raw.Control(func(fd uintptr) { granted, serr = s.setOptions(fd, o) }); err != nil {
 		return 0, err
 	}
+	s.unsent.init(raw)
 	// One hop is the default for multicast everywhere (RFC 1112 section 6.1, RFC 3493 section 5.2);
 	// a system that refuses to have it set on a socket for both families keeps that default.
 	if s.p4 != nil {

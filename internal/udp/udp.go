@@ -164,6 +164,17 @@ func (c *Conn) WriteBatch(ds []wire.Datagram) (int, error) {
 	return len(ds), nil
 }
 
+// Roomy says whether some 64 KiB leave now without waiting for the send buffer, by any of the sockets. Where the system does not say how much waits in it (all but
+// Linux) it always is.
+func (c *Conn) Roomy() bool {
+	for _, s := range c.socks {
+		if !s.unsent.roomy() {
+			return false
+		}
+	}
+	return true
+}
+
 // choose returns the socket by which d leaves: the one it names if that can reach the destination,
 // otherwise the one that reaches it best.
 func (c *Conn) choose(d *wire.Datagram, lan *lan) (best *sock) {
