@@ -178,12 +178,21 @@ func (n *Node) ReadFolder(ctx context.Context, g Get) (folder.Folder, error) {
 type pageBuffer []byte
 
 func (b *pageBuffer) Write(p []byte) (int, error) {
-	if len(*b)+len(p) > folder.MaxPage {
-		return 0, fmt.Errorf("%w: it has more than %d bytes", folder.ErrFormat, folder.MaxPage)
+	if err := b.fits(int64(len(*b) + len(p))); err != nil {
+		return 0, err
 	}
 	*b = append(*b, p...)
 	return len(p), nil
 }
+
+func (*pageBuffer) fits(size int64) error {
+	if size > folder.MaxPage {
+		return fmt.Errorf("%w: it has more than %d bytes", folder.ErrFormat, folder.MaxPage)
+	}
+	return nil
+}
+
+var _ bounded = (*pageBuffer)(nil)
 
 // keepPage serves a page from memory.
 func (l *library) keepPage(ctx context.Context, data []byte) error {

@@ -344,7 +344,10 @@ func (n *Node) stream(ctx context.Context, out io.Writer, c transfer.Config) (tr
 	r := c.Demand.NewReader(ctx)
 	written := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(out, r)
+		err := fits(out, r)
+		if err == nil {
+			_, err = io.Copy(out, r)
+		}
 		if err != nil {
 			stop(err)
 		}
@@ -360,6 +363,22 @@ func (n *Node) stream(ctx context.Context, out io.Writer, c transfer.Config) (tr
 		return stats, err
 	}
 	return stats, copied
+}
+
+// bounded is a writer that takes so much and no more.
+type bounded interface{ fits(size int64) error }
+
+// fits says whether a writer takes all that a reader will give, as soon as that is proven.
+func fits(out io.Writer, r *transfer.Reader) error {
+	b, ok := out.(bounded)
+	if !ok {
+		return nil
+	}
+	size, err := r.Size()
+	if err != nil {
+		return err
+	}
+	return b.fits(size)
 }
 
 // giveHints has the addresses of a link tried as patiently as typed ones. A link is

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sharer/chunk"
+	"sharer/folder"
 	"sharer/internal/netsim"
 	"sharer/node"
 	"sharer/wire"
@@ -158,6 +159,27 @@ func TestPartCostsLittleOfTheTree(t *testing.T) {
 		}
 		if err := rd.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What is too long for a page of a manifest is given up when its size is proven, not when as much as a page has has come.
+func TestPageThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond, Rate: 2_500_000, Queue: 250_000}})
+		defer w.Close()
+		s := w.Seeder(node.Config{}, 8*folder.MaxPage)
+		n := w.Node(node.Config{Peers: s.peers()})
+		if _, err := n.FetchPage(t.Context(), node.Get{ID: s.Contents[0].BLAKE3()}); !errors.Is(err, folder.ErrFormat) {
+			t.Errorf("a page of %d bytes: %v", s.Contents[0].Size(), err)
+		}
+		time.Sleep(time.Second) // what is under way
+		w.Rest()
+		came := w.Carried(s.At, n.At).Came
+		t.Logf("%d bytes came", came)
+		if came > folder.MaxPage/2 {
+			t.Errorf("%d bytes came of what is too long", came)
 		}
 	})
 }

@@ -107,7 +107,9 @@ type background struct {
 	ended chan error
 }
 
-const patience = 20 * time.Second // after which a script that waits has failed
+// patience is after which time a script that waits has failed. A daemon lets twenty times as long pass between two lists of a folder as one has
+// taken, which on a busy machine is more than a second.
+const patience = time.Minute
 
 func procs(ts *testscript.TestScript) map[string]*background {
 	return ts.Value(procsKey{}).(map[string]*background)
