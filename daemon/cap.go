@@ -26,7 +26,7 @@ const (
 // traffic is what has passed in this month, guarded by Daemon.mu.
 type traffic struct {
 	spent    limit.Spent
-	up, down uint64 // of the node and of plain copies, when it was counted last
+	up, down uint64 // of the node, and by HTTP, when it was counted last
 	saved    time.Time
 	kept     limit.Spent // as it was saved
 }
@@ -56,7 +56,7 @@ func (d *Daemon) capLocked(now time.Time, r limit.Rates) limit.Rates {
 	}
 	t := &d.traffic
 	g := d.Stats().Gate
-	up, down := uint64(0), g.InWire+d.plain.Load()
+	up, down := d.served.Load(), g.InWire+d.plain.Load()
 	for _, n := range g.OutWire {
 		up += n
 	}
@@ -104,6 +104,15 @@ func (d *Daemon) capUseLocked() *control.CapUse {
 		return nil
 	}
 	return &control.CapUse{Cap: d.cfg.Cap, Spent: d.traffic.spent, Then: d.cfg.CapThen}
+}
+
+// spendWeb lets some of an answer by HTTP go to another machine, within the limits and the cap of all that leaves.
+func (d *Daemon) spendWeb(ctx context.Context, most int) (int, error) {
+	n, err := d.SpendUp(ctx, most)
+	if err == nil {
+		d.served.Add(uint64(n))
+	}
+	return n, err
 }
 
 // fetchPlain counts what plain copies of mirrors bring.

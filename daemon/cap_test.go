@@ -31,12 +31,15 @@ func TestCap(t *testing.T) {
 	}
 	d := begin()
 	d.plain.Add(1<<20 - 1000)
+	if n, err := d.spendWeb(t.Context(), 5000); n != 5000 || err != nil {
+		t.Errorf("without a limit: %d, %v", n, err)
+	}
 	if got := look(d); got != (limit.Rates{}) {
 		t.Errorf("below the cap: %+v", got)
 	}
 	d.Close()
 	d = begin()
-	if use := d.Limits().Cap; use == nil || use.Spent.Down < 1<<20-1000 || use.Spent.Month != time.Now().Format("2006-01") {
+	if use := d.Limits().Cap; use == nil || use.Spent.Down < 1<<20-1000 || use.Spent.Up < 5000 || use.Spent.Month != time.Now().Format("2006-01") {
 		t.Errorf("after a restart: %+v", use)
 	}
 	d.plain.Add(1000)

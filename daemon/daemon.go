@@ -82,6 +82,8 @@ type Daemon struct {
 	rates chan struct{} // one token: the limits are others now
 	plain atomic.Uint64 // bytes that plain copies of mirrors have brought
 
+	served atomic.Uint64 // bytes of answers by HTTP to other machines
+
 	mu        sync.Mutex
 	saved     saved
 	seeds     []*Seed         // what is seeded now; saved has what earlier runs seeded, unless Config.Keep

@@ -86,6 +86,7 @@ func (d *Daemon) serveWeb(c gateway.Config, start func(*gateway.Gateway)) error 
 	grants.Trust(d.cfg.Web.Origins...)
 	c.Contents, c.Names, c.Uploads, c.Grants, c.Log = contents{d.Node}, &names{n: d.Node}, uploads{d.Node}, grants, d.log
 	c.View, c.Ops, c.Mirrors = newView(d), d.ops(), d.mirrorTrees()
+	c.Spend = d.spendWeb
 	c.Bridge = pages(d.bridge, grants)
 	if b := d.Deny(); b != nil {
 		c.Deny = denier{b}

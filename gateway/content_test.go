@@ -267,6 +267,18 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// What is denied is in no listing, nor a folder that has nothing else.
+func TestDeniedIsNotListed(t *testing.T) {
+	var sums chunk.Sums
+	g, s := newTest(t, func(c *Config) { c.Deny = denying{&sums} })
+	m := manifest(t, s, map[string]string{"a": "A", "b": "bad", "deep/er/c": "bad"})
+	sums = s.put(t, []byte("bad"))
+	list := asking{path: "/folder/" + m.BLAKE3.String() + "/"}.do(g).Body.String()
+	if !strings.Contains(list, `"./a"`) || strings.Contains(list, `"./b"`) || strings.Contains(list, "deep") || !strings.Contains(list, "1 B") || strings.Contains(list, "7 B") {
+		t.Errorf("the listing: %s", list)
+	}
+}
+
 type denying struct{ sums *chunk.Sums }
 
 func (d denying) Denied(id chunk.ID) (Denied, bool) {

@@ -90,6 +90,19 @@ type row struct {
 
 const maxRows = 5000 // of one listing: some 500 KB of HTML
 
+// hidden says whether a file is not shown, because it is denied.
+func (g *Gateway) hidden(f folder.File) bool {
+	if g.cfg.Deny == nil {
+		return false
+	}
+	for _, id := range []chunk.ID{f.ID(), f.Also()} {
+		if _, denied := g.cfg.Deny.Denied(id); id.Valid() && denied {
+			return true
+		}
+	}
+	return false
+}
+
 // listFolder shows what is right below prefix.
 func (g *Gateway) listFolder(w http.ResponseWriter, r *http.Request, t target, f folder.Folder, prefix string) {
 	var rows []row
@@ -97,6 +110,9 @@ func (g *Gateway) listFolder(w http.ResponseWriter, r *http.Request, t target, f
 	i, _ := search(f, prefix)
 	for ; i < len(f.Files) && strings.HasPrefix(f.Files[i].Path, prefix); i++ {
 		file := f.Files[i]
+		if g.hidden(file) {
+			continue // a list of what is not carried would tell where to look
+		}
 		total += file.Size
 		name, _, deeper := strings.Cut(file.Path[len(prefix):], "/")
 		if deeper && len(rows) > 0 && rows[len(rows)-1].Dir && rows[len(rows)-1].Name == name {

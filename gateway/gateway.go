@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,10 @@ type Config struct {
 	Mirrors  http.Handler // /mirror/ and /mirror.json; nil: none. It answers pages of strangers without an origin
 	Ops      http.Handler // /metrics, /healthz and /readyz for this machine; nil: none
 	Grants   *Grants      // nil: kept in memory only
+
+	// Spend is asked before a part of an answer goes to another machine: it returns how much of most bytes may go now, at least one, after it has waited
+	// if it must. nil: nothing is counted or held back.
+	Spend func(ctx context.Context, most int) (n int, err error)
 
 	Hosts       []string      // further names, such as "mirror.example:443": who uses them counts as remote
 	FindTimeout time.Duration // how long somebody is looked for who has a content; 0: 60 s
@@ -82,7 +87,8 @@ func New(c Config) (*Gateway, error) {
 // ServeHTTP is the only way in: the Host, who asks, the route, its methods, who may use
 // it, and only then its handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w = paced(w)
+	out := paced(w)
+	w = out
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
@@ -93,6 +99,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		refuse(w, http.StatusMisdirectedRequest, "this node does not answer to the name "+quoted(r.Host)+"; use http://"+g.hosts.first())
 		return
+	}
+	if caller.Remote && g.cfg.Spend != nil {
+		out.spend = func(most int) (int, error) { return g.cfg.Spend(r.Context(), most) }
 	}
 	if r.Header.Get("Service-Worker") != "" {
 		// One would go on answering for its page after the permission was taken back.

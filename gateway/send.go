@@ -25,8 +25,9 @@ func send(w http.ResponseWriter, r *http.Request, body Content) {
 // lets the kernel send what is a file. All answers go through one: who does not take his would keep a connection for ever.
 type sender struct {
 	http.ResponseWriter
-	ctl  *http.ResponseController
-	pace pace
+	ctl   *http.ResponseController
+	pace  pace
+	spend func(most int) (int, error) // nil: nothing is counted or held back
 }
 
 // paced is a sender to w.
@@ -47,17 +48,30 @@ func (s *sender) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 // Write hands over chunk by chunk.
 func (s *sender) Write(p []byte) (n int, err error) {
 	for {
+		k, err := s.next(len(p) - n)
+		if err != nil {
+			return n, err
+		}
 		began := time.Now()
 		if err := s.deadline(began.Add(slowest)); err != nil {
 			return n, err
 		}
-		m, err := s.ResponseWriter.Write(p[n:min(len(p), n+int(s.pace))])
+		m, err := s.ResponseWriter.Write(p[n : n+k])
 		n += m
 		s.pace.took(time.Since(began))
 		if err != nil || n == len(p) {
 			return n, err
 		}
 	}
+}
+
+// next is how many bytes of what is left may be handed over now.
+func (s *sender) next(left int) (int, error) {
+	n := min(left, int(s.pace))
+	if s.spend == nil || n == 0 {
+		return n, nil
+	}
+	return s.spend(n)
 }
 
 // ReadFrom sends what comes from a file by way of the kernel.
@@ -122,11 +136,15 @@ func (s *sender) chunks(part *io.LimitedReader) (n int64, err error) {
 		return s.copy(part)
 	}
 	for part.N > 0 {
+		most, err := s.next(int(min(part.N, mostChunk)))
+		if err != nil {
+			return n, err
+		}
 		began := time.Now()
 		if err := s.deadline(began.Add(slowest)); err != nil {
 			return n, err
 		}
-		k, err := to.ReadFrom(&io.LimitedReader{R: part.R, N: min(int64(s.pace), part.N)})
+		k, err := to.ReadFrom(&io.LimitedReader{R: part.R, N: int64(most)})
 		n += k
 		part.N -= k
 		if err != nil {

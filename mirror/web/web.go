@@ -206,6 +206,15 @@ func (h Handler) file(w http.ResponseWriter, r *http.Request, v *mirror.View, f 
 	http.ServeContent(w, r, "", at, content)
 }
 
+// hidden says whether a file is in no list: one of what is denied would tell where to look for it.
+func (h Handler) hidden(f folder.File) bool {
+	if h.Deny == nil {
+		return false
+	}
+	_, _, denied := h.Deny(f.IDs()...)
+	return denied
+}
+
 // sums are the hashes of all files that are carried, in the form of sha256sum and b3sum.
 func (h Handler) sums(w http.ResponseWriter, r *http.Request, v *mirror.View, blake3 bool) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -219,10 +228,8 @@ func (h Handler) sums(w http.ResponseWriter, r *http.Request, v *mirror.View, bl
 		if sum == (chunk.Hash{}) || !v.Carries(f) {
 			return true
 		}
-		if h.Deny != nil {
-			if _, _, denied := h.Deny(f.IDs()...); denied {
-				return true // a list of what is not carried would tell where to look
-			}
+		if h.hidden(f) {
+			return true
 		}
 		// No path has a line's end in it. A backslash is doubled, and one in front of the line says so.
 		name, mark := f.Path, ""
@@ -251,6 +258,9 @@ func (h Handler) list(w http.ResponseWriter, r *http.Request, v *mirror.View, pr
 	}
 	last, rows := "", 0
 	err := v.Files.Under(r.Context(), prefix, func(f folder.File) bool {
+		if h.hidden(f) {
+			return true
+		}
 		name, _, deeper := strings.Cut(f.Path[len(prefix):], "/")
 		size := fmt.Sprint(f.Size)
 		if deeper {

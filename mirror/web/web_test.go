@@ -208,6 +208,9 @@ func TestSums(t *testing.T) {
 	s := serve(t, map[string]string{`b\c`: "hello", "no": "denied"}, func(ids ...chunk.ID) (legal bool, reason string, is bool) {
 		return false, "", ids[0].Hash == denied
 	})
+	if _, body, _ := get(t, s.URL+"/mirror/m/"); !strings.Contains(body, "c</a>") || strings.Contains(body, "no</a>") {
+		t.Errorf("the listing: %q", body)
+	}
 	want := `\` + chunk.RootOfBlock([]byte("hello")).String() + `  b\\c` + "\n"
 	if _, body, _ := get(t, s.URL+"/mirror/m/B3SUMS"); body != want {
 		t.Errorf("%q, want %q", body, want)
