@@ -29,7 +29,7 @@ type OpenRequest struct {
 // Open gives a reader of a content: of what is seeded or stored, or of what arrives, in which case it waits for the size, for
 // FindTimeout at most. Several readers of a content share its download, which goes into the store; what each of them waits
 // for is asked for first. When the last one has left it goes on for some seconds, and then stops; what came is kept. The error is ErrNotFound,
-// ErrNotHeld, ErrNoState for a node that cannot fetch, one of package store, or the context's. The reader's waits end with ctx.
+// ErrNotHeld, ErrNoState for a node that has no place for what it does not fetch already, one of package store, or the context's. The reader's waits end with ctx.
 func (n *Node) Open(ctx context.Context, r OpenRequest) (*Reader, error) {
 	if r.FindTimeout <= 0 {
 		r.FindTimeout = defaultFindTimeout
@@ -44,12 +44,15 @@ func (n *Node) Open(ctx context.Context, r OpenRequest) (*Reader, error) {
 	switch {
 	case r.Held:
 		return nil, ErrNotHeld
-	case n.state == nil:
-		return nil, ErrNoState
 	case r.ID.Kind != chunk.BLAKE3 && r.ID.Kind != chunk.SHA256:
 		return nil, ErrNotHeld // a tree is fetched with its content only
 	}
-	a, err := n.arrivals.join(ctx, rd.ids, false, func() (*arrival, error) { return n.fetchToStore(r) })
+	a, err := n.arrivals.join(ctx, rd.ids, false, func() (*arrival, error) {
+		if n.state == nil {
+			return nil, ErrNoState
+		}
+		return n.fetchToStore(r)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,7 @@ that name: the newest that a peer knows is fetched, a file or a folder, or with 
 sharer get lcdp://folder/9c1e...?n=isos -o isos --include '*.iso'
 sharer get blake3/3f2a... -o ubuntu.iso --find-timeout 10m
 sharer get 3f2a... -o - | tar x
+sharer get blake3/77ab.../film.webm --http 127.0.0.1:8080
 sharer get lcdp://0xe13a.../isos
 sharer get - -o downloads/ < links.txt`
 	o := &getOptions{options: c.options}
@@ -70,6 +71,7 @@ sharer get - -o downloads/ < links.txt`
 	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch `N` at the same time, at most 64")
 	f.BoolVar(&o.fsync, "fsync", false, "wait until each file is on the medium before it counts as done")
 	f.BoolVar(&o.unverified, "unverified", false, "take names of files too: some small nodes share by name, and nothing verifies it")
+	f.StringVar(&o.http, "http", "off", "`ADDR:PORT` where browsers and players read what arrives, while get runs; or off")
 	o.minFree.register(f)
 	o.choose.register(f)
 	c.outputFlags()
@@ -141,6 +143,8 @@ func runGet(ctx context.Context, o *getOptions, args []string, s *stdio) error {
 		return o.detachAll(ctx, scr, client, items)
 	}
 	showChats(p, scr)
+	closeWeb := o.serveArriving(p, scr, args)
+	defer closeWeb()
 
 	g := &getting{o: o, s: s, scr: scr, peer: p, alone: len(items) == 1, byDaemon: byDaemon}
 	begun := time.Now()
