@@ -87,7 +87,7 @@ func OpenPartial(target string, id ID, o PartialOptions) (*Partial, error) {
 	}
 	side, made, err := p.fsys.OpenLocked(p.sideName())
 	if err != nil {
-		return nil, fmt.Errorf("open sidecar: %w", err)
+		return nil, fmt.Errorf("what is kept of %s while it arrives: %w", filepath.Base(target), err)
 	}
 	p.side.f = side
 	if err := p.open(made); err != nil {

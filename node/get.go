@@ -228,7 +228,8 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 	if err != nil {
 		end := p.Close
 		_, hint := errors.AsType[*transfer.HintError](err)
-		missed := (errors.Is(err, transfer.ErrNotFound) || errors.Is(err, errElsewhere)) && (g.hinted || p.DoneBytes() == 0)
+		missed := (errors.Is(err, transfer.ErrNotFound) || errors.Is(err, errElsewhere)) && g.hinted || p.DoneBytes() == 0 &&
+			(errors.Is(err, transfer.ErrNotFound) || errors.Is(err, errElsewhere) || errors.Is(err, context.Canceled))
 		if hint || missed || g.hinted && errors.Is(err, transfer.ErrIntegrity) {
 			end = p.Remove // nothing to keep, and the other id wants the place
 		}

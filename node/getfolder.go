@@ -202,7 +202,9 @@ func (r *folderRun) lookLocked(now time.Time) {
 	if p.State == LookingForPeers && now.Sub(r.looking.came) < turnLeast {
 		p.State = Downloading
 	}
-	p.Rate = r.rate.rate(p.Done, now)
+	if p.Rate = r.rate.rate(p.Done, now); p.State == Waiting {
+		p.Rate = 0
+	}
 	r.Progress(p)
 }
 

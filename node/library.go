@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,8 @@ import (
 // library finds what may be served: the seeded files of this session, downloads
 // whose blocks are verified, and finished ones.
 type library struct {
-	state   *state     // nil: nothing is seeded
+	state   *state // nil: nothing is seeded
+	log     *slog.Logger
 	deny    *deny.Book // nil: nothing is denied
 	sources *chunk.Sources
 
@@ -49,9 +51,9 @@ type library struct {
 // maxRecent bounds the lookups that are kept at hand: a content costs about 200 bytes.
 const maxRecent = 512
 
-func newLibrary(ctx context.Context, s *state) *library {
+func newLibrary(ctx context.Context, s *state, log *slog.Logger) *library {
 	l := &library{
-		ctx: ctx, state: s, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
+		ctx: ctx, state: s, log: log, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
 		fetched: make(map[chunk.ID]transfer.Content),
 		coming:  make(map[chunk.ID]transfer.Content),
 		recent:  make(map[chunk.ID]transfer.Content),
@@ -166,6 +168,7 @@ func (l *library) withdraw(s *seeded, place index.Place) {
 		if err := l.state.index.Forget(place.Path); err != nil && !errors.Is(err, index.ErrNotFound) {
 			return // the stamp keeps it from being served in any case
 		}
+		l.log.Warn("not offered any more: it has changed or is gone", "path", place.Path)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

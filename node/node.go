@@ -172,7 +172,7 @@ func (n *Node) assemble(random io.Reader) (err error) {
 		n.notes = append(n.notes, err.Error())
 	}
 	n.openDeny()
-	n.library = newLibrary(n.ctx, n.state)
+	n.library = newLibrary(n.ctx, n.state, n.log)
 	n.library.deny = n.deny
 	if n.state != nil {
 		if err := n.openStore(); err != nil {

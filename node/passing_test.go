@@ -9,7 +9,7 @@ import (
 // TestPassing: what arrives only for a while leaves no counter behind, however much of it there is; below a root it is counted
 // with that.
 func TestPassing(t *testing.T) {
-	l := newLibrary(context.Background(), nil)
+	l := newLibrary(context.Background(), nil, nil)
 	l.isRoot["/kept"] = true
 	for i := range 100 {
 		l.passing(fmt.Sprint("/tmp/page", i)).Add(1)

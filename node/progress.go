@@ -9,6 +9,7 @@ import (
 const (
 	rateSpan  = 10 * time.Second // a rate is the average of so much
 	rateAfter = 3 * time.Second  // and is not shown before
+	silence   = 3 * time.Second  // after which a download waits: what it had before says nothing of when it will end
 )
 
 // rateMeter averages the rate of one download. Pure: it is told the time.
@@ -29,6 +30,8 @@ func (r *rateMeter) progress(t transfer.Progress, now time.Time) Progress {
 		p.State = Done
 	case t.Verifying:
 		p.State = Verifying
+	case t.Silent >= silence && t.Found:
+		p.State, p.Rate = Waiting, 0
 	case t.Sources > 0:
 		p.State = Downloading
 	case t.Found || t.Asked > 0:

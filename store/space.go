@@ -24,5 +24,6 @@ func LeavesFree(path string, more, least int64) error {
 	if free-max(more, 0) >= max(least, 0) {
 		return nil
 	}
-	return fmt.Errorf("%d bytes are missing and %d are free, of which %d stay so (--min-free): %w", max(more, 0), free, max(least, 0), &fs.PathError{Op: "write", Path: path, Err: syscall.ENOSPC})
+	const miB = float64(1 << 20)
+	return fmt.Errorf("%.1f MiB are missing and %.1f MiB are free, of which %.1f MiB stay so (--min-free): %w", float64(max(more, 0))/miB, float64(free)/miB, float64(max(least, 0))/miB, &fs.PathError{Op: "write", Path: path, Err: syscall.ENOSPC})
 }

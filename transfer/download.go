@@ -118,12 +118,13 @@ const (
 
 // Progress is one look at a download.
 type Progress struct {
-	Found     bool  // somebody sent some of it
-	Verifying bool  // all is there, the whole is being hashed
-	Done      int64 // bytes of content verified (sha256: written)
-	Total     int64 // -1: not known
-	Asked     int   // peers asked
-	Sources   int   // peers that sent something of use
+	Found     bool          // somebody sent some of it
+	Verifying bool          // all is there, the whole is being hashed
+	Done      int64         // bytes of content verified (sha256: written)
+	Total     int64         // -1: not known
+	Asked     int           // peers asked
+	Sources   int           // peers that sent something of use
+	Silent    time.Duration // since the last of it that was of use
 }
 
 // Stats counts what a download saw. Blocks unless said otherwise.
@@ -282,7 +283,7 @@ func (d *Download) tell(now time.Time, force bool) {
 		return
 	}
 	d.lastTold = now
-	p := Progress{Total: -1, Asked: len(d.sources), Found: d.found()}
+	p := Progress{Total: -1, Asked: len(d.sources), Found: d.found(), Silent: now.Sub(d.lastGood)}
 	for _, s := range d.sources {
 		if !s.lastGot.IsZero() {
 			p.Sources++

@@ -119,16 +119,20 @@ func (d doctorDocument) writeTable(o *options, s *stdio) {
 // lookAtState looks whether the state folder can be written to, and at its disk.
 func lookAtState(dir string) diagnosis {
 	d := diagnosis{Name: "state", State: well, Text: dir}
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		d.Text += " is not there yet; the first seed makes it"
-		return d
+	in := dir // what is there of it
+	for _, err := os.Stat(in); errors.Is(err, os.ErrNotExist) && filepath.Dir(in) != in; _, err = os.Stat(in) {
+		in = filepath.Dir(in)
 	}
-	f, err := os.CreateTemp(dir, ".doctor-*")
+	f, err := os.CreateTemp(in, ".doctor-*")
 	if err != nil {
 		return diagnosis{d.Name, ill, fmt.Sprintf("%s cannot be written to: %s", dir, reason(err)), "Name another one: --state-dir DIR"}
 	}
 	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
 		return diagnosis{d.Name, ill, err.Error(), ""}
+	}
+	if in != dir {
+		d.Text += " is not there yet; the first seed makes it"
+		return d
 	}
 	free, _, err := store.Space(dir)
 	switch {
