@@ -177,6 +177,7 @@ type nameQuery struct {
 	Names   []string           `json:"names"`
 	Seq     int64              `json:"seq,omitempty"`
 	Hints   []netip.AddrPort   `json:"hints,omitempty"`
+	Older   bool               `json:"older,omitempty"`
 	Timeout float64            `json:"timeout_s,omitempty"`
 }
 
@@ -198,7 +199,7 @@ func (s *Server) ServePublisher(d Publisher) {
 	handle(s, "POST /v1/resolve", func(ctx context.Context, in nameQuery) (records, error) {
 		ctx, cancel := toPeer{Timeout: in.Timeout}.within(ctx)
 		defer cancel()
-		rs, err := d.ResolveAny(ctx, node.NameQuery{Key: in.Key, Names: in.Names, Seq: in.Seq, Hints: in.Hints})
+		rs, err := d.ResolveAny(ctx, node.NameQuery{Key: in.Key, Names: in.Names, Seq: in.Seq, Hints: in.Hints, Older: in.Older})
 		return records{recordsOf(rs), errorOf(err)}, nil
 	})
 	handle(s, "GET /v1/names", func(context.Context, struct{}) ([]record, error) { return recordsOf(d.Records()), nil })
@@ -220,7 +221,7 @@ func (s *Server) ServePublisher(d Publisher) {
 // ResolveAny is node.Node.ResolveAny by the daemon.
 func (c *Client) ResolveAny(ctx context.Context, q node.NameQuery) ([]identity.Record, error) {
 	var out records
-	err := c.ask(ctx, "/v1/resolve", &nameQuery{Key: q.Key, Names: q.Names, Seq: q.Seq, Hints: q.Hints}, &out)
+	err := c.ask(ctx, "/v1/resolve", &nameQuery{Key: q.Key, Names: q.Names, Seq: q.Seq, Hints: q.Hints, Older: q.Older}, &out)
 	if err == nil && out.Error != nil {
 		err = out.Error
 	}

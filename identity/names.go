@@ -16,7 +16,7 @@ import (
 
 const (
 	maxName   = 255       // bytes of a name
-	maxNames  = 4096      // names that are held, 16 MiB with the next
+	maxNames  = 4096      // names that are held, two records each: 32 MiB with the next
 	maxLatest = 4096      // bytes of a signed Latest
 	maxSeq    = 1<<53 - 1 // what every JSON reader takes for an integer
 )
@@ -127,8 +127,12 @@ func ReadLatest(l Letter) (Record, error) {
 // others push is taken for these only, so that strangers fill nothing. The name asked for
 // the longest ago makes room, and with it goes the memory of its number; what we published
 // never does. One of ours that was only asked for does: anybody who may ask could fill it up.
+//
+// Beside what a name stands for an older record is kept, for when the content of the newest cannot be had from anybody: the last one whose content is here,
+// else the newest of those that were refused or replaced.
 type Names struct {
-	own PublicKey
+	own  PublicKey
+	Here func(Record) bool // says whether a content is here; nil: none is. Set before the first use; it is called with the names locked
 
 	mu    sync.Mutex
 	held  map[nameID]*list.Element // of *entry
@@ -144,6 +148,16 @@ type entry struct {
 	id     nameID
 	record Record
 	known  bool // there is a record
+	older  Record
+	had    bool // there is an older one
+}
+
+// keep takes r for the older record, if it is of more use than the one that is.
+func (e *entry) keep(r Record, here func(Record) bool) {
+	if e.had && (r.Seq <= e.older.Seq || here != nil && here(e.older) && !here(r)) {
+		return
+	}
+	e.older, e.had = r, true
 }
 
 // NewNames holds nothing. own is the key whose names are kept for ever.
@@ -195,9 +209,13 @@ func (n *Names) Offer(l Letter) (r Record, news bool, err error) {
 	held := e.Value.(*entry)
 	switch {
 	case !held.known || r.Seq > held.record.Seq:
+		if held.known {
+			held.keep(held.record, n.Here)
+		}
 		held.record, held.known = r, true
 		return r, true, nil
 	case r.Seq < held.record.Seq:
+		held.keep(r, n.Here)
 		return r, false, ErrRollback
 	case r.SHA256 != held.record.SHA256:
 		return r, false, &ConflictError{Held: held.record, Other: r}
@@ -214,6 +232,17 @@ func (n *Names) Of(k PublicKey, path string) (Record, bool) {
 		return Record{}, false
 	}
 	return e.Value.(*entry).record, true
+}
+
+// Older returns the older record that is kept beside what a name stands for.
+func (n *Names) Older(k PublicKey, path string) (Record, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.held[nameID{k, path}]
+	if e == nil || !e.Value.(*entry).had {
+		return Record{}, false
+	}
+	return e.Value.(*entry).older, true
 }
 
 // Records returns what is known, the name asked for the longest ago first.

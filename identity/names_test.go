@@ -251,3 +251,29 @@ func TestOwnNamesThatNobodyPublished(t *testing.T) {
 		t.Errorf("what was published is held: %v, of %d", ok, n.queue.Len())
 	}
 }
+
+// Beside the newest record the last one is kept whose content is here, else the newest of the others.
+func TestOlder(t *testing.T) {
+	n := NewNames(carol.Public())
+	here := byte(0)
+	n.Here = func(r Record) bool { return r.SHA256 == [32]byte{here} }
+	if err := n.Want(alice.Public(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		content byte
+		seq     int64
+		here    byte
+		older   int64 // 0: none
+	}{{1, 10, 0, 0}, {2, 20, 0, 10}, {1, 10, 0, 10}, {3, 15, 0, 15}, {4, 30, 2, 20}, {5, 40, 2, 20}, {6, 35, 2, 20}, {7, 50, 5, 40}} {
+		here = c.here
+		l, err := alice.Publish("a", [32]byte{c.content}, nil, c.seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, _ = n.Offer(l) // some are refused
+		if r, ok := n.Older(alice.Public(), "a"); ok != (c.older > 0) || ok && r.Seq != c.older {
+			t.Errorf("after %d: %d, %v; want %d", c.seq, r.Seq, ok, c.older)
+		}
+	}
+}

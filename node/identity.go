@@ -55,6 +55,7 @@ func (n *Node) assembleIdentity(random io.Reader) error {
 	}
 	n.names = newNames(key.Public(), n.log, file)
 	n.names.holder = func(id chunk.ID, a netip.AddrPort) { n.swarm.Holders.Add(id, a) }
+	n.names.held.Here = func(r identity.Record) bool { return n.library != nil && n.library.holds(contentsOf(r)) }
 	if bad, err := n.names.load(); err != nil {
 		return fmt.Errorf("names: %w; move it away: what names stand for is asked for again", err)
 	} else if bad > 0 {

@@ -100,6 +100,16 @@ func (l *library) Find(id chunk.ID) (transfer.Content, bool) {
 	return c, ok
 }
 
+// holds says whether all of a content is here and offered, by one of its ids.
+func (l *library) holds(ids []chunk.ID) bool {
+	for _, id := range ids {
+		if c, ok := l.Find(id); ok && c.Size() >= 0 && len(c.Have(0, 1)) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *library) find(id chunk.ID) (transfer.Content, bool) {
 	l.mu.RLock()
 	c, ok := l.fetched[id]

@@ -90,7 +90,13 @@ func (s *names) getLatest(from wire.Sender, e wire.Element) []wire.Message {
 			return nil
 		}
 	}
-	return []wire.Message{answer}
+	told := []wire.Message{answer}
+	if from.Proven { // the newest content may be one that nobody has, if its publisher went away too early
+		if r, ok := s.held.Older(m.Ed25519, string(m.Path)); ok && s.held.Here(r) {
+			told = append(told, r.Signed)
+		}
+	}
+	return told
 }
 
 // asked notes who is told when there is a newer content: of a name that is held only, so strangers fill nothing.
@@ -126,12 +132,12 @@ func (s *names) offer(l identity.Letter, from wire.Sender) {
 	case news:
 		s.accepted(r, from.Addr)
 	}
-	if err == nil {
-		if from.Proven { // who passes a name on counts as a holder of its content
-			for _, id := range contentsOf(r) {
-				s.holder(id, from.Addr)
-			}
+	if from.Proven && (err == nil || errors.Is(err, identity.ErrRollback)) { // who passes a name on counts as a holder of its content
+		for _, id := range contentsOf(r) {
+			s.holder(id, from.Addr)
 		}
+	}
+	if err == nil {
 		s.wake(idOf(r))
 	}
 }

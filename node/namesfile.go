@@ -27,7 +27,7 @@ type namesFile struct {
 }
 
 const (
-	maxNamesFile = 32 << 20    // bytes that are read: 4096 records of at most 4 KiB and their keys
+	maxNamesFile = 64 << 20    // bytes that are read: 4096 times two records of at most 4 KiB and their keys
 	namesEvery   = time.Second // between two writes of what was heard
 )
 
@@ -87,6 +87,9 @@ func (s *names) save() error {
 	defer s.file.mu.Unlock()
 	var text []byte
 	for _, r := range s.held.Records() {
+		if older, ok := s.held.Older(r.Key, r.Path); ok { // ahead of what replaced it, as it was heard
+			text = append(wire.AppendMessage(text, older.Signed), '\n')
+		}
 		text = append(wire.AppendMessage(text, r.Signed), '\n')
 	}
 	// The folder is not synced: what a power cut takes back is heard again.

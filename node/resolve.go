@@ -51,6 +51,7 @@ type NameQuery struct {
 	Names []string
 	Seq   int64            // the least number that is of use
 	Hints []netip.AddrPort // asked too; as those of a link
+	Older bool             // not what they stand for, but the versions before whose contents somebody has
 }
 
 // ResolveAny is Resolve for several names of one publisher, of which it returns those that are known, in the order of the
@@ -122,7 +123,11 @@ func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Recor
 // known are the records of the names, in their order.
 func (q *nameQuestion) known() (rs []identity.Record) {
 	for _, id := range q.ids {
-		if r, ok := q.node.names.held.Of(id.key, id.name); ok && r.Seq >= q.Seq {
+		of := q.node.names.held.Of
+		if q.Older {
+			of = q.node.names.held.Older
+		}
+		if r, ok := of(id.key, id.name); ok && r.Seq >= q.Seq {
 			rs = append(rs, r)
 		}
 	}

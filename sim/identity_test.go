@@ -186,6 +186,59 @@ func TestNameOutlivesItsPublisher(t *testing.T) {
 	})
 }
 
+// A publisher goes away between signing a version and giving it to anybody. Who asks for the name then is told of the version before as well, and
+// gets that; it is so after a restart of who holds it.
+func TestVersionThatNobodyGot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond}})
+		defer w.Close()
+		var contents []*Content
+		for _, size := range []int{30_000, 50_000} {
+			c, err := randomContent(w.Rand(), size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			contents = append(contents, c)
+		}
+		p := w.SeederOf(node.Config{}, contents...)
+		m := w.person(node.Config{Peers: []netip.AddrPort{p.At}})
+		ctx, stop := w.within(24 * time.Hour)
+		defer stop()
+		old, err := p.Publish(ctx, "page.html", sumsOf(contents[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Resolve(ctx, p.Key(), "page.html"); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := m.Fetch(chunk.ID{Kind: chunk.BLAKE3, Hash: *old.BLAKE3}); !ok {
+			return
+		}
+		latest, err := p.Publish(ctx, "page.html", sumsOf(contents[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		key := p.Key()
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		x := w.person(node.Config{Peers: []netip.AddrPort{m.At}})
+		_, _ = x.Ping(ctx, m.At)
+		if got, err := x.Resolve(ctx, key, "page.html"); err != nil || got.Seq != latest.Seq {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		rs, err := x.ResolveAny(ctx, node.NameQuery{Key: key, Names: []string{"page.html"}, Older: true})
+		if err != nil || len(rs) != 1 || rs[0].Seq != old.Seq {
+			t.Fatalf("the version before: %+v, %v", rs, err)
+		}
+		if _, ok := x.Fetch(chunk.ID{Kind: chunk.BLAKE3, Hash: *rs[0].BLAKE3}); !ok {
+			return
+		}
+	})
+}
+
 func sumsOf(c *Content) chunk.Sums {
 	return chunk.Sums{SHA256: c.SHA256().Hash, BLAKE3: c.BLAKE3().Hash, Size: c.Size()}
 }

@@ -51,6 +51,7 @@ type fakeNet struct {
 	places     map[identity.PublicKey]identity.Place
 	nearest    []netip.AddrPort
 	records    []identity.Record
+	olders     []identity.Record // the versions before those
 	resolveErr error
 
 	running int
@@ -323,8 +324,12 @@ func (n *fakeNode) Nearest(ctx context.Context, most int) []netip.AddrPort { ret
 
 // ResolveAny knows the names of records.
 func (n *fakeNode) ResolveAny(ctx context.Context, q node.NameQuery) (rs []identity.Record, err error) {
+	known := n.net.records
+	if q.Older {
+		known = n.net.olders
+	}
 	for _, name := range q.Names {
-		for _, r := range n.net.records {
+		for _, r := range known {
 			if r.Key == q.Key && r.Path == name && r.Seq >= q.Seq {
 				rs = append(rs, r)
 			}

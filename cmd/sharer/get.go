@@ -225,7 +225,9 @@ func (g *getting) one(ctx context.Context, it *item, force bool) {
 		return
 	}
 	task := g.scr.task(view{name: it.label(), job: it.job, id: it.link.ID.String(), state: string(node.LookingForPeers), total: it.link.Size})
-	it.got, it.err = g.fetch(ctx, it, force, task)
+	if it.got, it.err = g.fetch(ctx, it, force, task); it.err != nil && g.older(ctx, it, it.err) {
+		it.got, it.err = g.fetch(ctx, it, force, task)
+	}
 	last := ""
 	switch {
 	case it.err != nil:

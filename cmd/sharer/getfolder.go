@@ -79,7 +79,13 @@ func (g *getting) readFolders(ctx context.Context, items []*item) {
 		if !it.link.Folder || it.err != nil {
 			continue
 		}
-		if it.err = g.readFolder(ctx, it); it.err == nil || g.alone || ctx.Err() != nil {
+		if it.err = g.readFolder(ctx, it); it.err != nil && g.older(ctx, it, it.err) {
+			it.err = nil
+			if it.link.Folder {
+				it.err = g.readFolder(ctx, it)
+			}
+		}
+		if it.err == nil || g.alone || ctx.Err() != nil {
 			continue
 		}
 		code := exitOf(ctx, it.err)

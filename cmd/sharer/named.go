@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -29,9 +30,18 @@ func resolveLink(ctx context.Context, p resolver, l link.Link, timeout time.Dura
 		}
 		return link.Link{}, err
 	}
+	out, err := meantBy(l, rs)
+	if none, ok := errors.AsType[*node.NameError](err); ok {
+		none.After = timeout
+	}
+	return out, err
+}
+
+// meantBy is a link to a published name with the id that it has by these records.
+func meantBy(l link.Link, rs []identity.Record) (link.Link, error) {
 	r, isFolder, rest, ok := identity.Meant(l.Published, rs)
 	if !ok {
-		return link.Link{}, &node.NameError{Key: key, Name: l.Published, After: timeout}
+		return link.Link{}, &node.NameError{Key: identity.PublicKey(l.Publisher), Name: l.Published}
 	}
 	sha := chunk.ID{Kind: chunk.SHA256, Hash: r.SHA256}
 	if l.Also.Kind == chunk.SHA256 && l.Also != sha {
@@ -68,7 +78,7 @@ func (g *getting) resolveNames(ctx context.Context, items []*item) {
 		l, err := resolveLink(ctx, g.peer, it.link, g.o.findTimeout)
 		g.scr.end(task, "")
 		if err == nil {
-			it.link = l
+			it.asked, it.link = it.link, l
 			g.scr.detail("%s is %s", it.text, l.ID)
 			continue
 		}
@@ -78,6 +88,32 @@ func (g *getting) resolveNames(ctx context.Context, items []*item) {
 		code := exitOf(ctx, err)
 		g.scr.fail(warningEvent{Code: code.String(), Job: it.job, Message: it.label() + ": " + message(ctx, err, code)})
 	}
+}
+
+// olderWait is how long the version before is asked for: who told of the newest has told of it too.
+const olderWait = 3 * time.Second
+
+// older turns to the version before the newest when nobody has that: a publisher may have gone away before it has given it to anybody. It says so, and
+// returns whether there is one.
+func (g *getting) older(ctx context.Context, it *item, why error) bool {
+	asked := it.asked
+	if asked.Published == "" || !errors.Is(why, node.ErrNotFound) || ctx.Err() != nil {
+		return false
+	}
+	it.asked = link.Link{} // once
+	waiting, cancel := context.WithTimeout(ctx, olderWait)
+	defer cancel()
+	rs, err := g.peer.ResolveAny(waiting, node.NameQuery{Key: identity.PublicKey(asked.Publisher), Names: identity.Candidates(asked.Published), Seq: asked.Seq, Hints: asked.Peers, Older: true})
+	if err != nil {
+		return false
+	}
+	l, err := meantBy(asked, rs)
+	if err != nil || l.ID == it.link.ID || it.path != "" && l.Folder {
+		return false
+	}
+	it.link = l
+	g.scr.warn(warningEvent{Job: it.job, ID: l.ID.String(), Message: fmt.Sprintf("%s: nobody has the newest version, so this is the one before: %s", it.label(), l.ID)})
+	return true
 }
 
 // published is what a record says, for people and for JSON.

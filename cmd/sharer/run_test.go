@@ -351,6 +351,26 @@ func TestWhois(t *testing.T) {
 	c.run(t.Context(), "ping", "-c", "1").want(t, exitDone, "*", "PING 192.0.2.9:1")
 }
 
+// The newest version of a name that nobody has gives way to the one before, and that is said; a number that the link wants is kept to.
+func TestGetOlderVersion(t *testing.T) {
+	c := newConsole(t)
+	t.Chdir(t.TempDir())
+	b3, sha := c.net.add(t, "hello")
+	key := fakeKey.Public()
+	b, none := [32]byte(b3.Hash), [32]byte{1, 2, 3}
+	c.net.records = []identity.Record{{Key: key, Path: "page.html", Seq: 8, SHA256: none, BLAKE3: &none}}
+	name := "lcdp://" + key.String() + "/page.html"
+	c.run(t.Context(), "get", name).want(t, exitNotFound, "", "no peer has")
+	c.net.olders = []identity.Record{{Key: key, Path: "page.html", Seq: 7, SHA256: sha.Hash, BLAKE3: &b}}
+	c.run(t.Context(), "get", name+"?seq=8").want(t, exitNotFound, "", "no peer has")
+	c.run(t.Context(), "get", name).want(t, exitDone, "page.html\n", "nobody has the newest version")
+	if text, err := os.ReadFile("page.html"); err != nil || string(text) != "hello" {
+		t.Errorf("%q, %v", text, err)
+	}
+	c.net.records[0].Path, c.net.olders[0].Path = "isos/folder.json", "isos/folder.json"
+	c.run(t.Context(), "get", "lcdp://"+key.String()+"/isos").want(t, exitFailed, "", "nobody has the newest version")
+}
+
 func TestGetByName(t *testing.T) {
 	c := newConsole(t)
 	t.Chdir(t.TempDir())

@@ -22,8 +22,9 @@ type item struct {
 	text  string // as given
 	job   string // g1, g2, ...
 	link  link.Link
-	named string // the name that is asked for instead of an id; "": none
-	path  string // final name, before --rename
+	asked link.Link // the link to a published name, of which link is the content; zero: it was none, or an older version was tried
+	named string    // the name that is asked for instead of an id; "": none
+	path  string    // final name, before --rename
 
 	tree     bool          // a folder is fetched to path
 	files    []folder.File // of it
