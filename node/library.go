@@ -178,7 +178,12 @@ func (l *library) withdraw(s *seeded, place index.Place) {
 		if err := l.state.index.Forget(place.Path); err != nil && !errors.Is(err, index.ErrNotFound) {
 			return // the stamp keeps it from being served in any case
 		}
-		l.log.Warn("not offered any more: it has changed or is gone", "path", place.Path)
+		l.mu.RLock()
+		shared := l.isRoot[l.rootLocked(place.Path)]
+		l.mu.RUnlock()
+		if shared { // not what leaves the store, or was fetched and taken away
+			l.log.Warn("not offered any more: it has changed or is gone", "path", place.Path)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -184,12 +184,9 @@ func (e *eachness) more(now time.Time, parts int64) bool {
 	return true
 }
 
-// takesApart says by how many bytes an answer is taken apart: several that came as one by their length; by blocks, and one for several parts by these; that to a request for a
-// run not at all.
+// takesApart says by how many bytes an answer, which came as one, is taken apart: by blocks, and one for several parts by these; that to a
+// request for a run not at all.
 func (s *source) takesApart(a *arrival) int {
-	if a.each > 0 {
-		return a.each
-	}
 	if u := s.parts.unitOut(a); u != nil && a.proven && a.offset == u.whole.at && a.n == len(u.data) && a.n > u.each {
 		s.each.known, s.each.never = false, true
 		return u.each

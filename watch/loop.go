@@ -153,7 +153,10 @@ func (w *Watcher) walk(r *root) {
 	r.base = base
 	r.hintMu.Unlock()
 	every := w.o.Rescan
-	if !r.unwatched {
+	switch {
+	case r.absent: // nobody tells when it comes back: a folder that is made anew, a disk that is plugged in again
+		every = min(every, absentEvery)
+	case !r.unwatched:
 		every *= watchedTimes
 	}
 	r.next = time.Now().Add(max(every, share*r.cost))
@@ -168,7 +171,9 @@ func (w *Watcher) look(r *root, part seed.Part) {
 		o.Only = part
 	}
 	r.book.Begin(o.Only)
+	seen := false
 	err := seed.Look(w.ctx, o, func(s seed.Sight) {
+		seen = true
 		if s.Folder {
 			w.watch(r, s.Path)
 		}
@@ -177,6 +182,9 @@ func (w *Watcher) look(r *root, part seed.Part) {
 	if err != nil || r.removed {
 		r.mu.Unlock()
 		return
+	}
+	if len(o.Only) == 0 {
+		r.absent = !seen
 	}
 	if r.file {
 		w.watch(r, r.book.top.path)

@@ -88,6 +88,7 @@ const (
 	defaultRescan = time.Minute
 	watchedTimes  = 10                     // what is watched is walked that much more seldom
 	share         = 300                    // the part of a core that walks take is 1/share at most
+	absentEvery   = 2 * time.Second        // between two looks for a path that is not there: one stat
 	gather        = 100 * time.Millisecond // hints are gathered before they are followed
 	costTimes     = 5                      // or as many times as long as following the last ones took: a sixth of a core at most
 	maxHints      = 4096                   // of one root, some 100 bytes each
@@ -139,6 +140,7 @@ type root struct {
 	seen      bool // a walk of it has ended
 	unwatched bool // some of it
 	alone     bool // it cannot be watched at all
+	absent    bool // it was not there when all of it was looked at last
 }
 
 // New starts a watcher, which ends with Close.

@@ -220,6 +220,28 @@ func TestRenamedFolder(t *testing.T) {
 
 // TestGrowing: a file that is written to for a minute is hashed once, when it is quiet; so are files that are written
 // to at a thousand times a second.
+// A shared folder that goes and comes back, or is made anew, is shared again soon: the system tells nothing of what is not there.
+func TestFolderComesBack(t *testing.T) {
+	for _, h := range []*told{newTold(), nil} {
+		inBubble(t, h, map[string]string{"a": "a", "b": "b"}, func(dir folder, l *library, w *Watcher) {
+			away := dir.dir + ".away"
+			dir.expect(os.Rename(dir.dir, away))
+			if h != nil {
+				h.ctl <- func(hint func(string, bool), _ func()) { hint(dir.dir, true) }
+			}
+			pause(time.Minute + time.Second)
+			dir.expect(l.wants(dir.dir))
+			dir.expect(os.Rename(away, dir.dir))
+			dir.write("c", "c")
+			pause(6 * time.Second)
+			dir.expect(l.wants(dir.dir, "a", "b", "c"))
+			if h != nil && !h.watched[dir.dir] {
+				t.Error("it is not watched any more")
+			}
+		})
+	}
+}
+
 func TestGrowing(t *testing.T) {
 	h := newTold()
 	inBubble(t, h, nil, func(dir folder, l *library, w *Watcher) {

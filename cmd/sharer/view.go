@@ -70,7 +70,7 @@ func (v view) fields() []string {
 		add("%s", v.state)
 	}
 	if v.filesTotal > 0 {
-		add("%d of %d files", v.files, v.filesTotal)
+		add("%d of %s", v.files, count(v.filesTotal, "file"))
 	}
 	switch {
 	case v.done == 0 && (v.total < 0 || v.state == string(node.LookingForPeers) || v.state == string(node.Waiting)): // nothing to say yet
