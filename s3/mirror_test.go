@@ -151,22 +151,11 @@ func TestMirror(t *testing.T) {
 	if got := say(t, sharer, "mirror", "add", link, "--name", "m", "--state-dir", at("mirror")); !strings.HasPrefix(got, "lcdp://") {
 		t.Errorf("added as %q", got)
 	}
-	begun := time.Now()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if out := say(t, sharer, "mirror", "ls", "--json", "--state-dir", at("mirror")); strings.Contains(out, `"state":"up to date"`) && strings.Contains(out, `"files":3`) {
-			break
-		} else if time.Since(begun) > patience {
-			t.Fatalf("not mirrored: %s", out)
-		}
-		<-tick.C
-	}
-	t.Logf("64 MiB mirrored into the bucket in %s", time.Since(begun))
+	t.Logf("64 MiB mirrored into the bucket in %s", upToDate(t, sharer, at("mirror")))
 	end()
 	leave()
 	m, end = daemon(t, sharer, store...) // it knows nothing but what it has kept
-	begun = time.Now()
+	begun := time.Now()
 	if got, err := get(t, m.Web+"mirror/m/big", 0, len(big)); err != nil || !bytes.Equal(got, big) {
 		t.Errorf("by HTTP: %d bytes, %v", len(got), err)
 	}
@@ -190,7 +179,7 @@ func TestMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	end() // what it has read is in its memory
-	m, _ = daemon(t, sharer, store...)
+	m, end = daemon(t, sharer, store...)
 	if got, err := get(t, m.Web+"mirror/m/big", 5<<20, 4096); err == nil || len(got) > 0 {
 		t.Errorf("a damaged object: %d bytes were given, %v", len(got), err)
 	}
@@ -200,6 +189,65 @@ func TestMirror(t *testing.T) {
 	if out, err := exec.Command(sharer, "daemon", "--isolated", "--listen", "127.0.0.1:0", "--state-dir", at("publisher"), "--mirror-store", at("none")).CombinedOutput(); err == nil || !strings.Contains(string(out), "Start what keeps it first") {
 		t.Errorf("without the process of the store: %v %s", err, out)
 	}
+
+	// The state folder is lost. A new one beside the bucket takes over what is in it, and fetches no more than the list of files.
+	end()
+	text[5<<20] ^= 1
+	if err := os.WriteFile(object, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	publisher, _ = daemon(t, sharer, "--state-dir", at("publisher"))
+	m, _ = daemon(t, sharer, "--state-dir", at("again"), "--mirror-store", socket, "--peer", publisher.Listen[0])
+	say(t, sharer, "mirror", "add", link, "--name", "m", "--state-dir", at("again"))
+	t.Logf("64 MiB taken over in %s", upToDate(t, sharer, at("again")))
+	if down := received(t, m.Web); down > 4<<20 {
+		t.Errorf("%.0f bytes were fetched of what the bucket has", down)
+	}
+	if got, err := get(t, m.Web+"mirror/m/big", 5<<20, 4096); err != nil || !bytes.Equal(got, big[5<<20:5<<20+4096]) {
+		t.Errorf("what was taken over: %d bytes, %v", len(got), err)
+	}
+}
+
+// upToDate waits until the mirror of a state folder is, and returns how long that took.
+func upToDate(t *testing.T, sharer, state string) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out := say(t, sharer, "mirror", "ls", "--json", "--state-dir", state)
+		if strings.Contains(out, `"state":"up to date"`) && strings.Contains(out, `"files":3`) {
+			return time.Since(begun)
+		}
+		if time.Since(begun) > patience {
+			t.Fatalf("not mirrored: %s", out)
+		}
+		<-tick.C
+	}
+}
+
+// received is how many bytes a node has got from others.
+func received(t *testing.T, web string) (n float64) {
+	t.Helper()
+	resp, err := http.Get(web + "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if name, value, ok := strings.Cut(lines.Text(), "} "); ok && strings.HasPrefix(name, "sharer_bytes_total") && strings.Contains(name, `dir="down"`) {
+			var one float64
+			if _, err := fmt.Sscan(value, &one); err != nil {
+				t.Fatal(err)
+			}
+			n += one
+		}
+	}
+	if n == 0 {
+		t.Error("nothing was counted")
+	}
+	return n
 }
 
 // listens waits until somebody answers at an address.
