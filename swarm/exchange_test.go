@@ -27,7 +27,7 @@ func (p *peer) run(t *testing.T) (stop func()) {
 	}
 }
 
-// settle lets time pass while datagrams take 10 ms each way.
+// settle lets time pass while datagrams take 10 ms each way. In the end all rest, and what the last ones have caused is on its way.
 func (l *lossless) settle(d time.Duration) {
 	for range d / (10 * time.Millisecond) {
 		time.Sleep(10 * time.Millisecond)
@@ -42,6 +42,7 @@ func (l *lossless) settle(d time.Duration) {
 			}
 		}
 	}
+	synctest.Wait()
 }
 
 // join makes a running peer at an address of the network.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +50,9 @@ func randomAddrs(rng *rand.Rand, n int) (as []netip.AddrPort) {
 // gentle watches what is sent to addresses that never answered: at most 10 a second in all, one a
 // second and /24 or /48, three in 24 hours to each address. Addresses in known are not watched.
 type gentle struct {
-	t     *testing.T
+	t *testing.T
+
+	mu    sync.Mutex // what a datagram is answered with is sent where it arrives, probes by the swarm's own goroutine
 	known map[netip.AddrPort]bool
 	all   [10]time.Time
 	n     int
@@ -60,6 +63,8 @@ type gentle struct {
 }
 
 func (g *gentle) sent(d wire.Datagram) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.known[d.Addr] || g.broke != "" {
 		return
 	}
@@ -91,6 +96,20 @@ func (g *gentle) sent(d wire.Datagram) {
 	}
 }
 
+// knows has an address not be watched.
+func (g *gentle) knows(a netip.AddrPort) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.known[a] = true
+}
+
+// excuse has nothing be watched, or with "" everything again.
+func (g *gentle) excuse(why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.broke = why
+}
+
 // flooded is a running swarm that 30 proven liars talk to, with everything that it sends under watch.
 type flooded struct {
 	*peer
@@ -109,7 +128,7 @@ func newFlooded(t *testing.T) *flooded {
 	f.stop = f.run(t)
 	for i := range 30 {
 		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(20 + i), 1, 1, 1}), 24254)
-		f.known[a] = true
+		f.knows(a)
 		f.prove(t, a)
 		f.liars = append(f.liars, a)
 	}
@@ -139,7 +158,7 @@ func (f *flooded) end(told int) {
 	f.t.Helper()
 	f.stop()
 	probes, addresses, worst := f.n, len(f.each), f.worst
-	f.each, f.nets = nil, nil // what the watch itself remembers does not count
+	f.each, f.nets, f.known = nil, nil, nil // what the watch itself remembers does not count
 	var after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -180,10 +199,10 @@ func TestFloodOfPeers(t *testing.T) {
 			f.tell(some[f.rng.IntN(len(some))])
 			time.Sleep(5 * time.Minute)
 		}
+		f.end(total)
 		if f.worst < 3 || f.n < 3000/min(raceFactor, 4) {
 			t.Errorf("%d probes, at most %d to one address: the flood was not tried", f.n, f.worst)
 		}
-		f.end(total)
 	})
 }
 
@@ -225,10 +244,10 @@ func TestFloodOfHolders(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
+		f.end(total)
 		if f.Holders.Len() > MaxIDs || f.worst < 3 || f.n < 3000/min(raceFactor, 4) {
 			t.Errorf("%d contents, %d requests, at most %d to one address", f.Holders.Len(), f.n, f.worst)
 		}
-		f.end(total)
 	})
 }
 
@@ -236,7 +255,7 @@ func TestFloodOfHolders(t *testing.T) {
 func TestFloodOfStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlooded(t)
-		f.gentle.broke = "not watched: each datagram is answered within twice its size"
+		f.excuse("not watched: each datagram is answered within twice its size")
 		data := array(`{"PleaseSendPeers":{}}`, `{"PleaseAlwaysReturnThisMessage":{"cookie":"00000000"}}`, `{"AlwaysReturned":{"cookie":"0123456789abcdef"}}`)
 		total := floodSize(100_000)
 		for i := range uint32(total) {
@@ -252,7 +271,7 @@ func TestFloodOfStrangers(t *testing.T) {
 		if st := f.Gate.Stats(); st.CookiesWrong != uint64(total) || st.Out[Reply] != uint64(total) {
 			t.Errorf("%d wrong cookies, %d replies", st.CookiesWrong, st.Out[Reply])
 		}
-		f.gentle.broke = ""
+		f.excuse("")
 		f.end(total)
 	})
 }
@@ -273,7 +292,7 @@ func TestFloodOfProven(t *testing.T) {
 			binary.BigEndian.PutUint16(v6[2][4:], uint16(i))
 			for _, ip := range []netip.Addr{netip.AddrFrom16(v6[0]), netip.AddrFrom16(v6[1]), netip.AddrFrom16(v6[2]), netip.AddrFrom4([4]byte{200, 1, byte(i >> 8), byte(i)})} {
 				a := netip.AddrPortFrom(ip, uint16(i>>16)+1)
-				f.known[a] = true
+				f.knows(a)
 				if s := f.receive(a, array(returning(f.peer, a))); !s.Proven {
 					t.Fatalf("%s is not proven", a)
 				}
@@ -301,7 +320,6 @@ func TestFloodOfProven(t *testing.T) {
 				t.Errorf("%s was pushed out", a)
 			}
 		}
-		f.known = nil
 		f.end(4 * each)
 	})
 }
