@@ -93,6 +93,19 @@ func (d *Daemon) publishedBefore(root string) bool {
 	return len(names) > 0
 }
 
+// signed says whether the names that stand for a folder lead to just this list of it.
+func (d *Daemon) signed(f seed.Folder) bool {
+	rs := d.Records()
+	for _, name := range d.namesOf(f.Root) {
+		if !slices.ContainsFunc(rs, func(r identity.Record) bool {
+			return r.Key == d.Key() && r.Path == name && r.SHA256 == f.Sums.SHA256
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // publishFile signs what a scan has found at a path that is a file.
 func (d *Daemon) publishFile(ctx context.Context, root string, sums chunk.Sums) error {
 	for _, name := range d.namesOf(root) {

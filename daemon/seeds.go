@@ -93,7 +93,7 @@ func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if err != nil {
 		return seed.Report{}, err
 	}
-	report, found, err := d.scan(ctx, o, emit)
+	report, found, err := d.scan(ctx, o, false, emit)
 	if err != nil {
 		for _, root := range roots {
 			delete(found, root)
@@ -110,8 +110,9 @@ func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)
 	return report, d.noteSeeds(found)
 }
 
-// scan seeds and makes manifests. found says what each path holds.
-func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)) (report seed.Report, found map[string]*Seed, err error) {
+// scan seeds and makes manifests. found says what each path holds. again: nobody has said that the folders are whole now, they may be in the
+// middle of a change; what was published of them and is another now is signed when it has been quiet, by the watch.
+func (d *Daemon) scan(ctx context.Context, o seed.Options, again bool, emit func(seed.Event)) (report seed.Report, found map[string]*Seed, err error) {
 	if emit == nil {
 		emit = func(seed.Event) {}
 	}
@@ -154,6 +155,10 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, emit func(seed.Event)
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
 		if changing && d.publishedBefore(f.Root) {
 			return nil // the watch says when all of it is there again
+		}
+		if again && !d.cfg.Watch.Off && d.publishedBefore(f.Root) && !d.signed(f) {
+			d.watcher.Unsettle(f.Root)
+			return nil
 		}
 		return d.publishFolder(ctx, f, all)
 	})
@@ -251,7 +256,7 @@ func (d *Daemon) restoreSeeds() {
 
 // rescan scans what is seeded already; what goes wrong is in the log.
 func (d *Daemon) rescan(o seed.Options) {
-	_, found, err := d.scan(d.ctx, o, func(e seed.Event) {
+	_, found, err := d.scan(d.ctx, o, true, func(e seed.Event) {
 		if e.Kind == seed.Failed {
 			d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
 		}

@@ -51,7 +51,7 @@ type Book struct {
 	plan    Plan
 	sunk    int // files that this look found gone
 
-	left     time.Time // when a look last found files gone that were not renamed
+	left     time.Time // when a look last found files gone that were not renamed, or may have come too late for that
 	restless time.Time // since when it is not quiet; zero: it was quiet when it was asked last
 
 	waiting map[string]*ripening // by Rel: not quiet yet, being hashed, or failed

@@ -352,6 +352,20 @@ func (w *Watcher) root(path string) *root {
 	return nil
 }
 
+// Unsettle has a folder be said to have settled once it has been quiet from now on, whether or not something changes: who has listed
+// it may have come in the middle of a change.
+func (w *Watcher) Unsettle(path string) {
+	r := w.root(path)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	r.changed = true
+	r.book.left = time.Now()
+	r.mu.Unlock()
+	w.poke()
+}
+
 // Look has all of a path looked at now, or with "" of every one, as after the interval.
 func (w *Watcher) Look(path string) {
 	for _, r := range w.all() {
