@@ -43,24 +43,26 @@ type modelControl struct {
 }
 
 const (
-	openGain   = 2.0 // a round trip's window takes half of it: the next ones find room
-	drainGain  = 0.5
-	upGain     = 1.25
-	downGain   = 0.75
-	cruiseGain = 0.99 // a largest rate errs upwards
-	shortGain  = 0.85
-	windowGain = 2   // the answers of a whole round trip may come late
-	lookGain   = 0.5 // of the product
-	growth     = 1.25
-	flatMost   = 3
-	trainLeast = 12  // answers in a row that have waited, after which opening ends
-	moreFound  = 1.1 // up has found more
-	spareUnits = 3   // answers above the product, as they come in lumps
-	cruiseMin  = 3
-	openQueue  = 15 * time.Millisecond // that all answers of a round meet: the path is full
-	lookSpan   = 200 * time.Millisecond
-	cycleMost  = 2 * time.Second
-	oldModel   = 30 * time.Second // silence after which the path is unknown again
+	openGain    = 2.0 // a round trip's window takes half of it: the next ones find room
+	drainGain   = 0.5
+	upGain      = 1.25
+	downGain    = 0.75
+	cruiseGain  = 0.99 // a largest rate errs upwards
+	shortGain   = 0.85
+	keepAnswers = 3   // queue on the mean, where requests are lost: two or three in a row
+	keepMost    = 1.1 // gain for its sake
+	windowGain  = 2   // the answers of a whole round trip may come late
+	lookGain    = 0.5 // of the product
+	growth      = 1.25
+	flatMost    = 3
+	trainLeast  = 12  // answers in a row that have waited, after which opening ends
+	moreFound   = 1.1 // up has found more
+	spareUnits  = 3   // answers above the product, as they come in lumps
+	cruiseMin   = 3
+	openQueue   = 15 * time.Millisecond // that all answers of a round meet: the path is full
+	lookSpan    = 200 * time.Millisecond
+	cycleMost   = 2 * time.Second
+	oldModel    = 30 * time.Second // silence after which the path is unknown again
 )
 
 func newModel(most int) *modelControl {
@@ -178,7 +180,7 @@ func (m *modelControl) pace() float64 {
 	if m.base.is < wakeGrain {
 		return 0
 	}
-	gain := cruiseGain
+	gain := m.steady()
 	switch m.phase {
 	case opening:
 		return max(openGain*float64(m.wanted())/m.base.is.Seconds()*m.breaker.factor(), 1)
@@ -190,6 +192,17 @@ func (m *modelControl) pace() float64 {
 		gain = downGain
 	}
 	return max(gain*m.rate()*m.breaker.factor(), 1)
+}
+
+// steady is the gain while nothing is tried. A request that is lost leaves a hole in which the path stands still, unless answers wait: so
+// where they meet less than a queue of keepAnswers, what is lacking is asked for within a round trip. A path whose queue is too short to be
+// seen keeps none, and never more than a quarter of the longest one.
+func (m *modelControl) steady() float64 {
+	if m.noise.top <= 4*noQueue || m.base.is == 0 {
+		return cruiseGain
+	}
+	lacks := min(keepAnswers*m.base.own, m.noise.top/4) - max(m.queue()-m.base.own, 0)
+	return min(max(1+float64(lacks)/float64(m.base.is), cruiseGain), keepMost)
 }
 
 // rate is the path's, as far as it is known, in bytes a second.
