@@ -104,7 +104,7 @@ func TestLengthTry(t *testing.T) {
 		few   bool
 		short bool
 	}{
-		{0, false, false}, {0.02, false, false}, {0.2, false, true},
+		{0, false, false}, {0.02, false, false}, {0.06, false, false}, {0.25, false, true},
 		{0, true, false}, {0.01, true, false}, {0.1, true, true},
 	} {
 		wrong := 0
