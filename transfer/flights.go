@@ -47,20 +47,21 @@ func (r request) key() uint64 {
 
 // flight is a request that is out, or was given up not long ago.
 type flight struct {
-	sent  time.Time
-	first time.Time // when the same was asked before, or sent
-	seq   uint64
-	n     int32 // bytes of content that were asked for; more than a block and no part: a run of blocks in one answer
-	cost  int32 // bytes on the wire that the answer was expected to take
-	lost  bool  // given up; a late answer still counts
-	part  bool  // of blocks, or of a piece, that are asked for in parts
-	each  int32 // then: bytes of each part but the last
-	next  bool  // then: not the first part of its request
-	unit  bool  // then: all parts of a unit
-	mute  bool  // of a unit that was given up, and another part of it stands for it: it tells the congestion control nothing
-	also  bool  // asked for by the other hash of the content
-	raw   bool  // asked for raw
-	stamp stamp // of the congestion control
+	sent   time.Time
+	first  time.Time // when the same was asked before, or sent
+	seq    uint64
+	n      int32 // bytes of content that were asked for; more than a block and no part: a run of blocks in one answer
+	cost   int32 // bytes on the wire that the answer was expected to take
+	lost   bool  // given up; a late answer still counts
+	part   bool  // of blocks, or of a piece, that are asked for in parts
+	each   int32 // then: bytes of each part but the last
+	next   bool  // then: not the first part of its request
+	unit   bool  // then: all parts of a unit
+	mute   bool  // of a unit that was given up, and another part of it stands for it: it tells the congestion control nothing
+	also   bool  // asked for by the other hash of the content
+	raw    bool  // asked for raw
+	copies uint8 // asked for so often besides: see copies.go
+	stamp  stamp // of the congestion control
 }
 
 // run says whether it is for several blocks, whose answer is one datagram.

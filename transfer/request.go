@@ -49,6 +49,7 @@ func (d *Download) request(now time.Time) {
 				}
 				if s.dry = !d.askOne(s, now); s.dry {
 					s.control.starved(now)
+					d.copyLast(s, now)
 					break
 				}
 				room -= s.flights.bytes - before
