@@ -200,3 +200,34 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 		}
 	}
 }
+
+// TestGuideNamesTheSections: the table at the top of DESIGN.md leads to sections that are there, and to all of them.
+func TestGuideNamesTheSections(t *testing.T) {
+	text, err := os.ReadFile("DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n## Where to begin\n")
+	guide, rest, ok := strings.Cut(rest, "\n## ")
+	if !ok {
+		t.Fatal("DESIGN.md has no guide")
+	}
+	for line := range strings.Lines("## " + rest) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "## ")
+		short, _, _ := strings.Cut(name, ",")
+		if ok && !strings.Contains(guide, short) {
+			t.Errorf("the guide does not name the section %q", name)
+		}
+	}
+	for line := range strings.Lines(guide) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || strings.TrimSpace(cells[2]) == "reads" || strings.HasPrefix(cells[2], "---") {
+			continue
+		}
+		for name := range strings.SplitSeq(cells[2], ", ") {
+			if name = strings.TrimSpace(name); !strings.Contains(rest, "\n## "+name) {
+				t.Errorf("the guide names %q, which is no section", name)
+			}
+		}
+	}
+}

@@ -39,8 +39,12 @@ func writeOverview(w io.Writer, all []*command) {
 	var b strings.Builder
 	b.WriteString("sharer shares files and folders with the peers of an LCDP swarm, and fetches what\n" +
 		"others share. Every byte is verified against the id that was asked for.\n\nUsage:\n  sharer COMMAND [flags] [arguments]\n\nCommands:\n")
+	width := 0
 	for _, c := range all {
-		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.short)
+		width = max(width, len(c.name))
+	}
+	for _, c := range all {
+		fmt.Fprintf(&b, "  %-*s %s\n", width, c.name, c.short)
 	}
 	b.WriteString("\nsharer help COMMAND shows the flags of a command and examples.\n" +
 		"Each flag can be given in the environment: --state-dir as SHARER_STATE_DIR.\n\nExit codes:\n")

@@ -175,6 +175,9 @@ func newLog() *command {
 		if len(args) > 0 {
 			return usagef("log takes no arguments")
 		}
+		if last < 0 {
+			return usagef("--lines %d: want 0 or more", last)
+		}
 		client, err := c.options.mustReach(ctx, s)
 		if err != nil {
 			return err

@@ -95,7 +95,7 @@ func checkSetting(s config.Setting, all []*command) string {
 	if meant := nearest(s.Key, names); meant != "" {
 		return fmt.Sprintf("unknown key %s; did you mean %s?", shorten(s.Key, 40), meant)
 	}
-	return fmt.Sprintf("unknown key %s: a flag that %s; remove the line, or see sharer help COMMAND", shorten(s.Key, 40), of)
+	return fmt.Sprintf("unknown key %s: a flag that %s; see sharer help COMMAND", shorten(s.Key, 40), of)
 }
 
 // trySetting sets a flag of c, which is thrown away afterwards or about to run, and words what is wrong.
