@@ -9,6 +9,7 @@ import (
 	"sharer/chunk"
 	"sharer/folder"
 	"sharer/index"
+	"sharer/seed"
 )
 
 // TestOfferedAnew: what was found for somebody, and is written and offered anew before he reads on, stays offered; so does a page of
@@ -91,5 +92,27 @@ func TestOfferedAnew(t *testing.T) {
 	}
 	if _, there := n.library.Find(id); there {
 		t.Error("what was changed is offered on")
+	}
+}
+
+// TestRootAnew: a file that was given, is withdrawn since it has changed, and seeded anew, is listed as before.
+func TestRootAnew(t *testing.T) {
+	dir := t.TempDir()
+	n, err := Start(Config{StateDir: filepath.Join(dir, "state"), Listen: []string{"127.0.0.1:0"}, Isolated: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, []byte("a text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := n.Seed(t.Context(), seed.Options{Paths: []string{path}}, nil); err != nil || len(n.library.roots) != 1 {
+			t.Fatalf("%v, %q", err, n.library.roots)
+		}
+		if n.Withdraw(path); len(n.library.roots) != 0 {
+			t.Errorf("withdrawn, and %q is listed", n.library.roots)
+		}
 	}
 }

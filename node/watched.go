@@ -24,10 +24,21 @@ func (n *Node) Withdraw(paths ...string) {
 	defer l.mu.Unlock()
 	for _, p := range paths {
 		delete(l.offered, maphash.String(pathSeed, p))
-		l.roots = slices.DeleteFunc(l.roots, func(root string) bool { return root == p })
+		if l.isRoot[p] {
+			l.roots = slices.DeleteFunc(l.roots, func(root string) bool { return root == p })
+			delete(l.isRoot, p)
+		}
 	}
 	clear(l.recent) // found again when somebody asks
 	l.order = nil
+}
+
+// Uphold offers a file that Seed has told of, if it was withdrawn meanwhile.
+func (n *Node) Uphold(f seed.File) {
+	if f.Root == f.Path {
+		n.library.offerRoot(f.Root)
+	}
+	n.library.offer(f.Path)
 }
 
 // Adopt offers under their new paths the files of moves whose old path is in the index with the very stamp. It returns those.

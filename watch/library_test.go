@@ -25,6 +25,8 @@ type library struct {
 	read    []string              // paths that were hashed, in order
 	events  []Event
 	told    chan Event // nil: nobody waits for them
+
+	between func(path string) // a file is offered, and nobody was told yet; nil: nothing happens then
 }
 
 var _ Library = (*library)(nil)
@@ -50,7 +52,11 @@ func (l *library) Seed(ctx context.Context, o seed.Options, emit func(seed.Event
 			if !e.File.Reused {
 				l.read = append(l.read, e.File.Path)
 			}
+			between := l.between
 			l.mu.Unlock()
+			if between != nil {
+				between(e.File.Path)
+			}
 		}
 		emit(e)
 	})
@@ -65,6 +71,12 @@ func (l *library) Withdraw(paths ...string) {
 		}
 		delete(l.offered, p)
 	}
+}
+
+func (l *library) Uphold(f seed.File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offered[f.Path] = f.Content.BLAKE3
 }
 
 func (l *library) Adopt(moves []seed.Move) (files []seed.File, err error) {

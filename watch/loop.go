@@ -192,15 +192,22 @@ func (w *Watcher) look(r *root, part seed.Part) {
 	plan := r.book.End(now)
 	r.hash = append(r.hash, plan.Hash...)
 	r.changed = r.changed || len(plan.Withdraw)+len(plan.Moves) > 0
+	if len(plan.Withdraw) > 0 {
+		w.lib.Withdraw(plan.Withdraw...)
+	}
 	r.mu.Unlock()
 	w.do(r, plan)
 }
 
-// do carries out a plan, but for the hashing.
+// offered notes a file that a scan has offered. A look may have withdrawn it since, as what it was before: what the book says and what is
+// offered change together, under the root's mutex, which is held.
+func (w *Watcher) offered(r *root, f seed.File) {
+	r.book.Offered(f)
+	w.lib.Uphold(f)
+}
+
+// do carries out the rest of a plan, but for the hashing.
 func (w *Watcher) do(r *root, plan Plan) {
-	if len(plan.Withdraw) > 0 {
-		w.lib.Withdraw(plan.Withdraw...)
-	}
 	from := make(map[string]string, len(plan.Moves))
 	for _, m := range plan.Moves {
 		from[m.To] = m.From
@@ -271,7 +278,7 @@ func (w *Watcher) hashed(r *root, f seed.File) {
 	r.mu.Lock()
 	removed := r.removed
 	if !removed {
-		r.book.Offered(f)
+		w.offered(r, f)
 		r.changed = true
 	}
 	r.mu.Unlock()

@@ -41,6 +41,8 @@ type Library interface {
 	Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error)
 	// Withdraw stops offering paths, at once.
 	Withdraw(paths ...string)
+	// Uphold offers a file that Seed has told of, if it was withdrawn meanwhile.
+	Uphold(f seed.File)
 	// Adopt offers under their new paths the files of moves whose old path is known with the very stamp, and returns them.
 	Adopt(moves []seed.Move) ([]seed.File, error)
 	// Forget removes what is known of paths that are gone.
@@ -205,7 +207,7 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 		changing = changing || e.Kind == seed.Failed && errors.Is(e.Err, seed.ErrChanging)
 		if r := roots[e.File.Root]; e.Kind == seed.FileDone && r != nil {
 			r.mu.Lock()
-			r.book.Offered(e.File)
+			w.offered(r, e.File)
 			r.mu.Unlock()
 		}
 		if emit != nil {

@@ -379,6 +379,35 @@ func TestRemove(t *testing.T) {
 	})
 }
 
+// TestOfferedMeanwhile: a file that has changed, and is offered anew by somebody's scan while the watch withdraws what it was, is offered.
+func TestOfferedMeanwhile(t *testing.T) {
+	h := newTold()
+	inBubble(t, h, map[string]string{"a": "a", "b": "b"}, func(dir folder, l *library, w *Watcher) {
+		dir.write("a", "changed")
+		reached, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error)
+		once := sync.OnceFunc(func() { close(reached); <-goOn })
+		l.mu.Lock()
+		l.between = func(path string) {
+			if path == dir.path("a") {
+				once()
+			}
+		}
+		l.mu.Unlock()
+		go func() {
+			_, err := w.Add(dir.Context(), seed.Options{Paths: []string{dir.dir}, Exclude: []string{"*.tmp"}}, nil)
+			done <- err
+		}()
+		<-reached
+		h.say(dir.path("a"))
+		pause(time.Second)
+		dir.expect(l.wants(dir.dir, "b"))
+		close(goOn)
+		dir.must(<-done)
+		pause(10 * time.Second)
+		dir.expect(l.wants(dir.dir, "a", "b"))
+	})
+}
+
 // TestOneFile: a file that is shared itself is watched without its neighbours.
 func TestOneFile(t *testing.T) {
 	h := newTold()
