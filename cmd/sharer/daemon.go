@@ -93,6 +93,7 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	for _, n := range p.Notes() {
 		scr.note("%s", n)
 	}
+	o.noteLimits(p, scr)
 	showChats(p, scr)
 	ready := readyEvent{V: 1, Type: "ready"}
 	for _, a := range p.Addrs() {

@@ -186,6 +186,9 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 	if c != nil {
 		a := c.About()
 		scr.detail("done by %s (pid %d)", serving(a), a.PID)
+		if flag := scr.s.said("bwlimit", "bwlimit-peer", "background"); flag != "" {
+			scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, and sharer limit sets its limits; --daemon never does without it", flag, serving(a))})
+		}
 		c.Give(given...)
 		return c, nil
 	}
@@ -209,7 +212,33 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 	for _, n := range p.Notes() {
 		scr.detail("%s", n)
 	}
+	o.noteLimits(p, scr)
 	return p, nil
+}
+
+// noteLimits says that limits which were set in an earlier run go before those that this one was given.
+func (o *options) noteLimits(p peer, scr *screen) {
+	if k, ok := p.(interface{ Limits() control.Limits }); ok && o.bwlimit != (rateLimit{}) {
+		if l := k.Limits(); l.Set {
+			scr.warn(warningEvent{Message: fmt.Sprintf("--bwlimit %s does not count, since sharer limit has set %q, for later starts too; sharer limit default ends that", &o.bwlimit, l.Text)})
+		}
+	}
+}
+
+// said is the first of these flags that the command line has, and not the environment or the file of settings, where they are meant for
+// the daemon too; "" is none.
+func (s *stdio) said(flags ...string) string {
+	for _, a := range s.args {
+		if a == "--" {
+			break
+		}
+		for _, f := range flags {
+			if a == "--"+f || strings.HasPrefix(a, "--"+f+"=") {
+				return f
+			}
+		}
+	}
+	return ""
 }
 
 // serving names what answers the control socket.
