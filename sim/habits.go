@@ -57,20 +57,31 @@ func Elsewhere(peers ...netip.AddrPort) Behaviour {
 	}}
 }
 
-// Grows makes a peer that gives a download on: it has what is before its edge and nothing else, and the edge
-// moves by so many bytes a second from the first question on. What was asked beyond it is "beyond".
-func Grows(rate int64) Behaviour {
+// Grown is a download: how many bytes it has at the first question, and how many more each second from then on; and how many of the first
+// were lost on their way, and come last.
+type Grown struct {
+	Begin, Rate, Lost int64
+}
+
+// Grows makes a peer that gives a download on: it has what is before its edge and nothing else. What was asked beyond it is "beyond", and
+// "lost" what was asked for of those that were lost.
+func Grows(g Grown) Behaviour {
 	var first time.Time
 	return Behaviour{Name: "grows", Answer: func(e *Evil, q Ask, as []Answer) []Answer {
 		if first.IsZero() {
 			first = time.Now()
 		}
-		edge := int64(time.Since(first).Seconds()*float64(rate)) / chunk.BlockSize * chunk.BlockSize
-		if q.ID.Kind == chunk.BLAKE3Tree || q.Offset+q.Length <= max(edge, chunk.BlockSize) {
-			return as
+		edge := (g.Begin + int64(time.Since(first).Seconds()*float64(g.Rate))) / chunk.BlockSize * chunk.BlockSize
+		switch {
+		case q.ID.Kind == chunk.BLAKE3Tree:
+		case q.Offset+q.Length > max(edge, chunk.BlockSize):
+			e.Note("beyond")
+			return nil
+		case q.Offset < g.Lost && len(as) > 0 && edge < as[0].EOF:
+			e.Note("lost")
+			return nil
 		}
-		e.Note("beyond")
-		return nil
+		return as
 	}}
 }
 

@@ -247,19 +247,37 @@ func TestHabitsAreThoseRecorded(t *testing.T) {
 // Who gets a content in order and says no ranges gives it on while it arrives.
 func TestPeerThatFetchesInOrder(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5) { // of where a download begins
-		synctest.Test(t, func(t *testing.T) {
-			w := New(t, Options{Link: plain, Seed: 1 + seed})
-			defer w.Close()
-			c := w.content(8_000_000)
-			nobody := w.Addr()
-			e := w.Evil(Truth(c), Grows(1_000_000), Elsewhere(nobody))
-			n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
-			quickly(t, n, c.BLAKE3(), 12*time.Second) // it is there after eight
-			if e.Count("beyond") == 0 {
-				t.Error("it had everything")
-			}
-		})
+	const size, rate = 8_000_000, 1_000_000
+	for name, grown := range map[string]Grown{
+		"from its beginning":      {Rate: rate},
+		"while it is under way":   {Rate: rate, Begin: 300_000},
+		"without its first block": {Rate: rate, Begin: 300_000, Lost: 1},
+		"without its first 64":    {Rate: rate, Begin: 1_300_000, Lost: 64 * chunk.BlockSize},
+	} {
+		for seed := range uint64(5) { // of where a download begins
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := New(t, Options{Link: plain, Seed: 1 + seed})
+					defer w.Close()
+					c := w.content(size)
+					e := w.Evil(Truth(c), Grows(grown), Elsewhere(w.Addr()))
+					n := w.Node(node.Config{Peers: []netip.AddrPort{e.At}})
+					arrived := make(chan struct{})
+					go func() {
+						defer close(arrived)
+						quickly(t, n, c.BLAKE3(), 12*time.Second)
+					}()
+					time.Sleep(6 * time.Second)
+					if s := n.Stats(); len(s.Downloads) != 1 || s.Downloads[0].Done < 2*rate {
+						t.Errorf("after six seconds, in which the peer had got six million bytes: %+v", s.Downloads)
+					}
+					<-arrived
+					if e.Count("beyond") == 0 || grown.Lost > 0 && e.Count("lost") == 0 {
+						t.Error("it had everything")
+					}
+				})
+			})
+		}
 	}
 }
 

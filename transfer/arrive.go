@@ -148,8 +148,8 @@ func (d *Download) learn(s *source, a *arrival) {
 	s.idle = 0
 	s.nextAsk = time.Time{}
 	d.holds(s, a.have)
-	if s.front > 0 {
-		s.front.came()
+	s.front.came(a.offset / chunk.BlockSize)
+	if s.front.size > 0 {
 		s.run.dry = 0 // what it may be asked for has moved
 	}
 }

@@ -11,7 +11,7 @@ import (
 // wanted. A block is asked for in full, so that what is behind a claimed end shows.
 func (d *Download) nextWhole(s *source, now time.Time) (r request, n, size int, ok bool) {
 	if !d.onTrial(s) {
-		if b, ok := d.blockAhead(s); ok {
+		if b, ok := d.blockAhead(s, now); ok {
 			return request{at: b * chunk.BlockSize}, chunk.BlockSize, d.blockLen(b), true
 		}
 	}
@@ -86,7 +86,7 @@ func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {
 	if s.slow && d.left > 0 && 4*s.rtt.Smoothed() > d.left {
 		return 0, false // the others are done before it answers
 	}
-	reach := d.reachOf(s)
+	reach := d.reachOf(s, now)
 	b, ok := d.pick.take(asker{slot: s.slot, reach: reach, cur: &s.run, slow: s.slow, busy: d.busy})
 	if !ok && now.Sub(s.twiceAt) >= twiceEvery {
 		if b, ok = d.pick.again(reach, func(b int64) bool { return d.worthTwice(s, b, now) }); !ok {

@@ -94,6 +94,15 @@ type fifo struct {
 }
 
 func (q *fifo) push(s sentRequest) { q.items = append(q.items, s) }
+
+// insert keeps the order of sending; what is inserted belongs near the end.
+func (q *fifo) insert(s sentRequest) {
+	q.push(s)
+	for i := len(q.items) - 1; i > q.head && q.items[i-1].seq > s.seq; i-- {
+		q.items[i-1], q.items[i] = q.items[i], q.items[i-1]
+	}
+}
+
 func (q *fifo) empty() bool        { return q.head == len(q.items) }
 func (q *fifo) first() sentRequest { return q.items[q.head] }
 
@@ -184,17 +193,13 @@ func (f *flights) expire(now time.Time, w waits, lost func(r request, fl flight,
 	for !f.order.empty() {
 		s := f.order.first()
 		fl, ok := f.out[s.key()]
-		if ok && fl.seq == s.seq {
+		if ok && fl.seq == s.seq && !fl.lost {
 			byOrder := f.newest.Sub(fl.sent) > w.reorder || w.tail > 0 && !fl.stamp.again && now.Sub(fl.sent) > w.tail
 			if !byOrder && now.Sub(fl.sent) <= w.rto {
 				break // younger ones follow
 			}
 			timedOut = timedOut || !byOrder
-			fl.lost = true
-			f.out[s.key()] = fl
-			f.live--
-			f.bytes -= int(fl.cost)
-			f.given.push(s)
+			fl = f.giveUpOne(s, fl)
 			lost(s.request, fl, byOrder)
 		}
 		f.order.pop()
@@ -246,14 +251,28 @@ func (f *flights) giveUp(lost func(request, flight)) {
 	for ; !f.order.empty(); f.order.pop() {
 		s := f.order.first()
 		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost {
-			fl.lost = true
-			f.out[s.key()] = fl
-			f.live--
-			f.bytes -= int(fl.cost)
-			f.given.push(s)
-			lost(s.request, fl)
+			lost(s.request, f.giveUpOne(s, fl))
 		}
 	}
+}
+
+func (f *flights) giveUpOne(s sentRequest, fl flight) flight {
+	fl.lost = true
+	f.out[s.key()] = fl
+	f.live--
+	f.bytes -= int(fl.cost)
+	f.given.insert(s)
+	return fl
+}
+
+// giveUpFirst gives up the block, or run of blocks, that was asked for first; a late answer still counts. False: no block is out.
+func (f *flights) giveUpFirst() (r request, fl flight, ok bool) {
+	for _, s := range f.order.items[f.order.head:] {
+		if fl, ok := f.out[s.key()]; ok && fl.seq == s.seq && !fl.lost && !s.tree {
+			return s.request, f.giveUpOne(s, fl), true
+		}
+	}
+	return request{}, flight{}, false
 }
 
 // drop forgets what which names, and calls gone for what of it was live, by time of

@@ -75,6 +75,23 @@ func TestFlightsModel(t *testing.T) {
 					newest = o.sent
 				}
 			},
+			"one is not there": func(t *rapid.T) {
+				r, fl, ok := f.giveUpFirst()
+				first, any := request{}, false
+				for m, o := range model {
+					if !m.tree && !o.lost && (!any || o.order < model[first].order) {
+						first, any = m, true
+					}
+				}
+				if ok != any || ok && (r != first || !fl.lost) {
+					t.Fatalf("given up %v %v, want %v %v", r, ok, first, any)
+				}
+				if ok {
+					o := model[first]
+					o.lost = true
+					model[first] = o
+				}
+			},
 			"expire": func(t *rapid.T) {
 				w := waits{reorder: reorder, rto: rto, memory: memory}
 				if rapid.Bool().Draw(t, "nothing else to ask") {

@@ -51,30 +51,31 @@ func (d *Download) inFlightElsewhere(s *source, r request) bool {
 	return false
 }
 
-// hasNothing is told of a MaybeTheyHaveSome. From a peer that sends content too
-// it may ride along with that, so only a second one without content between
-// counts. Then what was asked of it is asked elsewhere, and it again later.
+// hasNothing is told of a MaybeTheyHaveSome without content: of what was asked of a peer something is not there.
 func (d *Download) hasNothing(s *source, a *arrival) {
-	s.nones++
-	if s.flights.live == 0 || s.answers && s.nones < 2 && a.have == nil {
+	if s.flights.live == 0 {
 		return
 	}
+	s.nones++
 	s.silent = 0
-	s.answered = a.at
-	if a.tree { // it has the content, or some of it, and not the tree
+	switch {
+	case a.tree: // it has the content, or some of it, and not the tree
+		s.answered = a.at
 		s.noTree++
 		d.giveUp(s, func(r request) bool { return r.tree })
 		return
-	}
-	if a.have == nil {
+	case a.have == nil && !s.answers:
+		s.answered = a.at
 		d.giveUp(s, func(request) bool { return true })
-		d.rest(s, a.at)
-		if s.answers {
-			s.front.shut()
-			s.nextAsk = a.at.Add(min(s.idle, frontIdle))
+		if next := a.at.Add(noneGap); s.nones <= noneTries && next.Before(s.nextAsk) {
+			s.nextAsk = next
 		}
 		return
+	case a.have == nil:
+		d.lacksOne(s, a.at)
+		return
 	}
+	s.answered = a.at
 	s.answers = true
 	s.polled = a.at
 	if d.size < 0 {
@@ -86,6 +87,31 @@ func (d *Download) hasNothing(s *source, a *arrival) {
 	s.reach, s.run = holding(), noRun
 	d.pick.rarity.gain(s.reach.have, blocksOf(a.have, d.size))
 	d.giveUp(s, func(r request) bool { return !r.tree && !s.reach.has(r.at/chunk.BlockSize) })
+}
+
+// Who knows of a content and lacks the block that it was asked for first may have others: it is asked for some, one after the other.
+const (
+	noneGap   = 300 * time.Millisecond
+	noneTries = 12
+)
+
+// lacksOne is told that s, which gives content, has not one of the blocks that it was asked for. Which one, it does not say: what was asked
+// first is answered first. Who says so many times in a row, or has given nothing else when all is answered, has no more at present.
+func (d *Download) lacksOne(s *source, now time.Time) {
+	s.answered = now
+	if r, fl, ok := s.flights.giveUpFirst(); ok {
+		s.front.lack(r.at/chunk.BlockSize, now)
+		d.wakeAt(now.Add(frontIdle))
+		d.lost(s, r, fl)
+	}
+	if s.nones < 2 || s.flights.live > 0 && s.nones < manyNones {
+		return
+	}
+	d.giveUp(s, func(request) bool { return true })
+	d.rest(s, now)
+	s.nones = 0 // those that come are of what it is asked for next
+	s.front.shut()
+	s.nextAsk = now.Add(min(s.idle, frontIdle))
 }
 
 // rest leaves a peer alone for a while that has nothing for us now; what it is asked for in parts is asked elsewhere.

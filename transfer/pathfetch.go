@@ -84,13 +84,13 @@ func (d *Download) givesPath(s *source, p *path, now time.Time) bool {
 }
 
 // blockAhead takes a block that has a path and that nobody was asked for. It is asked for with the path, and waits for it.
-func (d *Download) blockAhead(s *source) (block int64, ok bool) {
+func (d *Download) blockAhead(s *source, now time.Time) (block int64, ok bool) {
 	if s.slow {
 		return 0, false
 	}
 	for _, p := range d.tree.paths {
 		for _, b := range p.blocks {
-			if s.reach.has(b) && d.pick.takeBlock(b) {
+			if s.reach.has(b) && !s.front.lacking(b, now) && d.pick.takeBlock(b) {
 				d.pick.stripeOf(b).by[b%stripeBlocks] = s.slot
 				return b, true
 			}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"sharer/chunk"
@@ -16,42 +17,85 @@ const (
 	frontFirst = 16              // blocks that a front begins with
 	frontMost  = 1024            // blocks of a front that has gone so well that there is none
 	frontIdle  = time.Second     // until a peer with a front is asked again after it had nothing
+	frontLacks = 16              // blocks that a peer is remembered not to have
+	manyNones  = 2 * frontFirst  // times in a row that it has not what it was asked for: then it has none of the rest
 	vainBlocks = stripeBlocks    // after a block that was asked for in vain, those that will be asked for next
 	vainTime   = 2 * time.Second // so long they are fetched first
 	maxVain    = 4               // windows
 )
 
 // front bounds what a peer is asked for that gave content, then had nothing, and does not say what it
-// holds: the first blocks that are missing here, since it most likely fetches in order too. It grows
+// holds: since it most likely fetches in order too, what is missing here behind the block that it gave last, and a few of the first that
+// are missing: what was lost on its way to the peer may come to that at the very end. It grows
 // with each block that comes, and shrinks to its beginning when the peer has nothing again.
-type front int64
+type front struct {
+	size  int64   // blocks that are missing here; 0: there is none
+	last  int64   // the block that the peer gave last
+	lacks []int64 // blocks that it had not lately: one that it lost is no reason not to ask for those behind
+	since time.Time
+}
 
 // shut is told that the peer has nothing of what it was asked for.
-func (f *front) shut() { *f = frontFirst }
+func (f *front) shut() { f.size, f.lacks = frontFirst, f.lacks[:0] }
 
 // came is told of a block.
-func (f *front) came() {
+func (f *front) came(block int64) {
+	f.last = block
 	switch {
-	case *f >= frontMost:
-		*f = 0
-	case *f > 0:
-		*f++
+	case f.size >= frontMost:
+		f.size = 0
+	case f.size > 0:
+		f.size++
 	}
+}
+
+// lack is told of a block that the peer has not.
+func (f *front) lack(block int64, now time.Time) {
+	if now.Sub(f.since) >= frontIdle || len(f.lacks) >= frontLacks {
+		f.lacks, f.since = f.lacks[:0], now
+	}
+	f.lacks = append(f.lacks, block)
+}
+
+// lacking says whether the peer had not a block lately.
+func (f *front) lacking(block int64, now time.Time) bool {
+	return now.Sub(f.since) < frontIdle && slices.Contains(f.lacks, block)
 }
 
 // reach is what may be asked of a peer with this front, done being what is here of blocks blocks.
-func (f front) reach(done chunk.Ranges, blocks int64) reach {
-	gap, ok := done.NextGap(0, blocks)
-	if !ok {
-		return holding()
+func (f *front) reach(done chunk.Ranges, blocks int64, now time.Time) reach {
+	r := holding()
+	if f.size == 0 {
+		r.have.Add(0, blocks)
+	} else {
+		addMissing(r.have, done, 0, blocks, frontFirst)
+		addMissing(r.have, done, f.last, blocks, f.size)
 	}
-	return holding(chunk.Range{From: gap.From, To: min(gap.From+int64(f), blocks)})
+	if now.Sub(f.since) < frontIdle {
+		for _, b := range f.lacks {
+			r.have.Remove(b, b+1)
+		}
+	}
+	return r
+}
+
+// addMissing adds to what has been chosen the first n blocks from one on that are not done.
+func addMissing(to *chunk.Ranges, done chunk.Ranges, from, blocks, n int64) {
+	for n > 0 {
+		gap, ok := done.NextGap(from, blocks)
+		if !ok {
+			return
+		}
+		from = min(gap.To, gap.From+n)
+		n -= from - gap.From
+		to.Add(gap.From, from)
+	}
 }
 
 // reachOf is what s may be asked for.
-func (d *Download) reachOf(s *source) reach {
-	if s.front > 0 && s.reach.have == nil {
-		return s.front.reach(d.pick.done, d.pick.blocks)
+func (d *Download) reachOf(s *source, now time.Time) reach {
+	if s.reach.have == nil && (s.front.size > 0 || len(s.front.lacks) > 0) {
+		return s.front.reach(d.pick.done, d.pick.blocks, now)
 	}
 	return s.reach
 }

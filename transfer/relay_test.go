@@ -11,35 +11,52 @@ import (
 
 func TestFront(t *testing.T) {
 	const blocks = 10_000
+	now := time.Now()
 	var f front
-	if f.came(); f != 0 {
+	if f.came(3); f.size != 0 {
 		t.Fatal("a peer that has everything has a front after a block")
 	}
 	f.shut()
 	var done chunk.Ranges
 	done.Add(0, 5)
-	r := f.reach(done, blocks)
-	for block, want := range map[int64]bool{4: false, 5: true, 5 + frontFirst - 1: true, 5 + frontFirst: false} {
-		if r.has(block) != want {
-			t.Errorf("block %d: %v, want %v", block, !want, want)
+	check := func(what string, r reach, want map[int64]bool) {
+		t.Helper()
+		for block, want := range want {
+			if r.has(block) != want {
+				t.Errorf("%s: block %d: %v, want %v", what, block, !want, want)
+			}
 		}
 	}
-	f.came()
-	if r = f.reach(done, blocks); !r.has(5 + frontFirst) {
-		t.Error("it does not grow")
+	check("first", f.reach(done, blocks, now), map[int64]bool{4: false, 5: true, 5 + frontFirst - 1: true, 5 + frontFirst: false})
+	f.came(5)
+	check("grown", f.reach(done, blocks, now), map[int64]bool{5 + frontFirst: true, 5 + frontFirst + 1: false})
+	check("near the end", f.reach(done, 6, now), map[int64]bool{5: true, 6: false})
+	done.Add(6, 100)
+	check("behind a gap of one", f.reach(done, blocks, now), map[int64]bool{5: true, 6: false, 100: true, 100 + frontFirst - 1: true, 100 + frontFirst: false})
+	f.lack(5, now)
+	check("lacking", f.reach(done, blocks, now), map[int64]bool{5: false, 100: true})
+	if !f.lacking(5, now) || f.lacking(100, now) {
+		t.Error("it does not know what the peer lacks")
 	}
-	if r = f.reach(done, 6); !r.has(5) || r.has(6) {
-		t.Error("it goes past the end")
-	}
-	done.Add(5, blocks)
-	if r = f.reach(done, blocks); r.has(0) || r.has(blocks-1) {
-		t.Error("something is left when all is there")
-	}
+	check("later", f.reach(done, blocks, now.Add(frontIdle)), map[int64]bool{5: true, 100: true})
+	f.shut()
+	f.came(200)
+	check("behind what came last, and the first", f.reach(done, blocks, now), map[int64]bool{5: true, 100: true, 100 + frontFirst - 1: false, 199: false, 200: true, 200 + frontFirst: true, 201 + frontFirst: false})
+	done.Add(0, blocks)
+	check("all is here", f.reach(done, blocks, now), map[int64]bool{0: false, blocks - 1: false})
 	for range frontMost {
-		f.came()
+		f.came(blocks)
 	}
-	if f != 0 {
-		t.Errorf("%d blocks after as many came", f)
+	if f.size != 0 {
+		t.Errorf("%d blocks after as many came", f.size)
+	}
+	f.lack(5, now)
+	check("no front", f.reach(done, blocks, now), map[int64]bool{5: false, 0: true, blocks - 1: true})
+	for i := range int64(10 * frontLacks) {
+		f.lack(i, now)
+	}
+	if len(f.lacks) > frontLacks {
+		t.Errorf("%d blocks are remembered", len(f.lacks))
 	}
 }
 

@@ -110,7 +110,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		}
 		if size > s.part() && d.inParts(s) && !d.probes(s, n, now) {
 			if !r.tree {
-				size += d.more(s, r.at/chunk.BlockSize)
+				size += d.more(s, r.at/chunk.BlockSize, now)
 			}
 			if !r.tree && d.wantsUnit(s, now) {
 				r, u, n = s.parts.beginAsOne(r, size, s.part())
@@ -125,7 +125,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	case u != nil:
 		fl.part, fl.unit, fl.each = true, r.unit, int32(u.each)
 	case s.near && !r.tree && n == chunk.BlockSize:
-		fl.n += int32(d.more(s, r.at/chunk.BlockSize)+chunk.BlockSize-1) &^ (chunk.BlockSize - 1) // the last one in full
+		fl.n += int32(d.more(s, r.at/chunk.BlockSize, now)+chunk.BlockSize-1) &^ (chunk.BlockSize - 1) // the last one in full
 	}
 	pad := 0
 	if !s.proven {
@@ -149,13 +149,13 @@ func (d *Download) probes(s *source, n int, now time.Time) bool {
 
 // more takes blocks that follow one that is to be asked of s in parts, where one request is for many of them. It
 // returns how many bytes they have: all together no more than an eighth of what may be in flight, so that several requests are.
-func (d *Download) more(s *source, block int64) (size int) {
+func (d *Download) more(s *source, block int64, now time.Time) (size int) {
 	window := s.control.window()
 	most := min(window/8, window-s.flights.bytes-s.extra, maxAnswer)/chunk.BlockSize - 1
 	if !s.raw.speaks || d.untrusted(s) || d.cfg.TreeOnly || d.pick.crowd || most <= 0 {
 		return 0
 	}
-	for i := range d.pick.takeMore(block, most, d.reachOf(s)) {
+	for i := range d.pick.takeMore(block, most, d.reachOf(s, now)) {
 		d.pick.stripeOf(block + 1 + i).by[(block+1+i)%stripeBlocks] = s.slot
 		size += d.blockLen(block + 1 + i)
 	}

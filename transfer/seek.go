@@ -28,10 +28,10 @@ func (d *Download) seek(now time.Time) {
 			s.nextAsk = orLater(next, now)
 			continue
 		}
-		s.probe = 0
 		also := d.alsoID != nil && s.seeks%2 == 1 // the one hash, then the other
+		s.probe = d.probeOf(s) * chunk.BlockSize
 		s.seeks++
-		if d.send(s, request{}, flight{n: int32(d.firstLength(s)), also: also}, d.padFor(s), now) {
+		if d.send(s, request{at: s.probe}, flight{n: int32(d.firstLength(s)), also: also}, d.padFor(s), now) {
 			most := 30 * time.Second
 			if d.cfg.Peers.Proven(s.addr) {
 				most = 4 * time.Second
@@ -42,6 +42,25 @@ func (d *Download) seek(now time.Time) {
 			s.nextAsk = now.Add(idleWait)
 		}
 	}
+}
+
+// probeBits bounds which block is asked for while the size is not known: the one behind 16 MiB at most.
+const probeBits = 12
+
+// probeOf is the block that a peer is asked for that has not answered yet: the first, which is there whatever the size is, and then two
+// times of three any other. Who fetches the content may lack the one, and have all others.
+func (d *Download) probeOf(s *source) int64 {
+	turn := s.seeks
+	if d.alsoID != nil {
+		turn /= 2 // each is asked for under both hashes
+	}
+	switch {
+	case turn%3 == 0:
+		return 0
+	case d.size > 0:
+		return d.cfg.Rand.Int64N(d.pick.blocks)
+	}
+	return 1 << (7 * turn % (probeBits + 1)) // of small and large contents alike
 }
 
 // firstLength is how much a peer is asked for that has not answered yet: the

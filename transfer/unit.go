@@ -144,5 +144,5 @@ func (d *Download) follow(s *source, a *arrival, parts [][]byte) (taken int) {
 func (d *Download) plain(s *source, a *arrival) bool {
 	return a.proven && !a.also && a.have == nil && (a.eof < 0 || s.sworn && a.eof == s.claim) &&
 		(a.blake3 == chunk.Hash{} || a.blake3 == d.cfg.ID.Hash) &&
-		s.vouched && !s.bare && !s.also && !s.excluded && s.front == 0 && s.reach.have == nil && s.usable(d.size, d.proven)
+		s.vouched && !s.bare && !s.also && !s.excluded && s.front.size == 0 && s.reach.have == nil && s.usable(d.size, d.proven)
 }
