@@ -35,6 +35,7 @@ type credit struct {
 type silence struct {
 	next time.Time
 	wait time.Duration
+	n    int // sent since it began
 }
 
 func (p *account) earn(c credit) {
@@ -122,10 +123,13 @@ func (p *account) questionedProven(d *datagram, why swarm.Reason, class swarm.Cl
 	return ""
 }
 
-func (s *silence) sent(now time.Time, lim swarm.Limit) {
+func (s *silence) sent(now time.Time, lim swarm.Limit, given bool) {
 	if s.wait == 0 || now.Sub(s.next) > lim.Most { // forgotten meanwhile
-		s.wait = lim.First
+		s.wait, s.n = lim.First, 0
 	}
 	s.next = now.Add(s.wait)
+	if s.n++; given && s.n < lim.Even {
+		return
+	}
 	s.wait = min(2*s.wait, lim.Most)
 }

@@ -264,7 +264,7 @@ func (l *ledger) questioned(p *account, d *datagram, class swarm.Class) (wrong s
 	p.paid = 0
 	when := quiet.next
 	if lim.First > 0 {
-		quiet.sent(d.at, lim)
+		quiet.sent(d.at, lim, l.given[d.to])
 	}
 	if paid {
 		return ""

@@ -7,6 +7,7 @@ import "time"
 type Backoff struct {
 	next time.Time
 	wait time.Duration
+	sent int // since the last answer
 }
 
 // Next is when one more may be sent; the zero time if nothing was.
@@ -24,8 +25,16 @@ func (b *Backoff) Sent(now time.Time, first, most time.Duration) {
 	b.wait = min(2*b.wait, most)
 }
 
+// SentEven is Sent, but that the doubling begins after so many.
+func (b *Backoff) SentEven(now time.Time, first, most time.Duration, even int) {
+	b.Sent(now, first, most)
+	if b.sent++; b.sent < even {
+		b.wait = first
+	}
+}
+
 // Answered starts over at first; the time until which the last one holds stays.
-func (b *Backoff) Answered() { b.wait = 0 }
+func (b *Backoff) Answered() { b.wait, b.sent = 0, 0 }
 
 // Timeouts of questions (RFC 6298, RFC 8085 section 3.1.1).
 const (

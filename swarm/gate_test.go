@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -251,6 +252,35 @@ func TestRulesAreObeyed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFirstTries: who was given by the user is asked for content each second at first; then, as others are at once, after a silence that
+// doubles, and after an answer anew.
+func TestFirstTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t, &lanConn{}, Config{})
+		given := ap(ofClass[Private])
+		p.Give(given)
+		b := p.Gate.NewBatch()
+		var waits []time.Duration
+		for range 7 {
+			buf, ok := b.Open(given, 0, Request)
+			if !ok {
+				t.Fatal("refused when it was due")
+			}
+			b.Close(append(buf, `{"PleaseSendPeers":{}}`...), 0)
+			if err := b.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			_, next := p.Gate.MayRequest(given, now)
+			waits = append(waits, next.Sub(now)/time.Second)
+			time.Sleep(next.Sub(now))
+		}
+		if want := []time.Duration{1, 1, 1, 1, 2, 4, 8}; !slices.Equal(waits, want) {
+			t.Errorf("silences of %d s, want %d", waits, want)
+		}
+	})
 }
 
 func oneRule(t *testing.T, why Reason, proof Proof, class Class) {

@@ -62,6 +62,7 @@ type Limit struct {
 	Small     int           // payload bytes of one datagram
 	First     time.Duration // silence after the first datagram; doubles with each one that is not answered
 	Most      time.Duration // where the doubling ends
+	Even      int           // to an address given by the user so many may go before it begins
 	PerSecond int           // in all, addresses given by the user apart
 	PerNet    int           // a second and /24 or /48, addresses given by the user apart
 	PerDay    int           // in 24 hours to one address that never answered, addresses given by the user apart
@@ -79,6 +80,10 @@ type Rule struct {
 // SmallDatagram is the most that is sent unasked to an address without proof: it is not
 // fragmented on any path that carries IPv6 (1280 - 40 - 8).
 const SmallDatagram = 1232
+
+// firstTries is how many questions for content go to an address that the user gave, a second apart, before the silence doubles: as TCP
+// has it with its SYN. Losses come in runs, and on an idle path the next question is what such a run takes next.
+const firstTries = 4
 
 // KeepaliveGap is the least time between two keepalives of one peer (RFC 8085 section 3.5).
 const KeepaliveGap = 15 * time.Second
@@ -99,8 +104,8 @@ var Rules = [...]Rule{
 
 	{Request, Proven, anyPeer, Limit{}}, // the congestion window of transfer
 	{Request, Unproven, Of(Loopback), Limit{}},
-	{Request, Unproven, Of(Private, LinkLocal), Limit{Small: SmallDatagram, First: time.Second, Most: time.Minute, PerSecond: 10, PerDay: 3}},
-	{Request, Unproven, Of(Public), Limit{Small: SmallDatagram, First: time.Second, Most: time.Minute, PerSecond: 10, PerNet: 1, PerDay: 3}},
+	{Request, Unproven, Of(Private, LinkLocal), Limit{Small: SmallDatagram, First: time.Second, Most: time.Minute, Even: firstTries, PerSecond: 10, PerDay: 3}},
+	{Request, Unproven, Of(Public), Limit{Small: SmallDatagram, First: time.Second, Most: time.Minute, Even: firstTries, PerSecond: 10, PerNet: 1, PerDay: 3}},
 
 	{Probe, Proven, anyPeer, Limit{Every: KeepaliveGap}},
 	{Probe, Unproven, near, Limit{Small: SmallDatagram, First: 4 * time.Second, Most: 32 * time.Second, PerSecond: 10, PerDay: 3}},

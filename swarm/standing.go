@@ -223,13 +223,17 @@ func (e *entry) asksLocked(now time.Time) bool {
 func (t *Table) bookLocked(q *query, e *entry, lim Limit, now time.Time) int {
 	b := e.backoff(q.why)
 	e.contacted = true
+	even := 0
+	if e.given {
+		even = lim.Even
+	}
 	if paid := e.paid(lim); paid > 0 && (paid == lim.Small || !t.timelyLocked(q, e, lim, now)) {
 		e.credit = 0
-		b.Sent(now, lim.First, lim.Most)
+		b.SentEven(now, lim.First, lim.Most, even)
 		return paid
 	}
 	e.credit = 0
-	b.Sent(now, lim.First, lim.Most)
+	b.SentEven(now, lim.First, lim.Most, even)
 	e.tries++
 	if !e.given {
 		t.pace.sent(e.net, now)

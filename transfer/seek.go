@@ -9,6 +9,9 @@ import (
 // pollBytes is what is asked of a peer to learn the size and what it holds.
 const pollBytes = 64
 
+// evenSeeks is how often a peer is asked each second before it is left alone for longer and longer. The gate knows whom that is too much for.
+const evenSeeks = 3
+
 // seek asks peers that have not answered yet whether they have it.
 func (d *Download) seek(now time.Time) {
 	asked := 0
@@ -36,7 +39,9 @@ func (d *Download) seek(now time.Time) {
 			if d.cfg.Peers.Proven(s.addr) {
 				most = 4 * time.Second
 			}
-			s.idle = min(max(2*s.idle, time.Second), most)
+			if s.idle = max(s.idle, time.Second); s.seeks > evenSeeks {
+				s.idle = min(2*s.idle, most)
+			}
 			s.nextAsk = now.Add(s.idle)
 		} else {
 			s.nextAsk = now.Add(idleWait)
