@@ -124,14 +124,14 @@ const (
 
 // rto is how long an answer may take (RFC 6298 section 2): one second until a round
 // trip was measured. With each timeout in a row it doubles, bounded by how long the peer
-// has been silent.
+// has been silent. Questions to one that never answered are spaced by seek.
 func (s *source) rto(now time.Time) time.Duration {
 	rto := swarm.RTODefault
 	if rtt := s.rtt.Smoothed(); rtt > 0 {
 		rto = max(s.rtt.RTO(), rtt+min(rtt/2, rtoFloor))
 	}
 	gap := contactGap
-	if silence := now.Sub(s.answered); silence >= contactSpan {
+	if silence := now.Sub(s.answered); !s.answered.IsZero() && silence >= contactSpan {
 		gap = min(silence/2, silentGap)
 	}
 	return max(rto, min(rto<<min(s.silent, 10), gap))
