@@ -139,6 +139,14 @@ func TestLedgerRequests(t *testing.T) {
 	lim := rule(t, swarm.Request, swarm.Unproven, swarm.Public)
 	ask := func(s *scene, to netip.AddrPort) { s.says(to, array(0, askContent)) }
 	heard := func(s *scene, as ...netip.AddrPort) { s.hear(as...) }
+	each := func(s *scene, to netip.AddrPort, n int) { // so many, with the first silence between them
+		for i := range n {
+			if i > 0 {
+				s.wait(lim.First)
+			}
+			ask(s, to)
+		}
+	}
 	for _, tc := range []struct {
 		name string
 		play func(s *scene)
@@ -169,13 +177,9 @@ func TestLedgerRequests(t *testing.T) {
 			s.wait(lim.First - 1)
 			ask(s, userGave)
 		}, C3},
-		{"the silence does not double", func(s *scene) {
-			ask(s, userGave)
-			s.wait(lim.First)
-			ask(s, userGave)
-			s.wait(lim.First)
-			ask(s, userGave)
-		}, C3},
+		{"the first few to one that the user gave", func(s *scene) { each(s, userGave, lim.Even+1) }, ""},
+		{"one more of these", func(s *scene) { each(s, userGave, lim.Even+2) }, C3},
+		{"to another the silence does not double", func(s *scene) { heard(s, peerAt); each(s, peerAt, 3) }, C3},
 		{"an answer without proof pays for one", func(s *scene) {
 			ask(s, userGave)
 			s.hears(userGave, array(400, content))
