@@ -74,7 +74,7 @@ var sentinels = []struct {
 }{
 	{"not_found", node.ErrNotFound}, {"stalled", node.ErrStalled}, {"integrity", node.ErrIntegrity}, {"exists", node.ErrExists},
 	{"name", identity.ErrName}, {"key", identity.ErrKey}, {"names_full", identity.ErrFull}, {"too_long", node.ErrLong}, {"conflict", node.ErrConflict},
-	{"closing", node.ErrClosed}, {"no_answer", node.ErrNoAnswer}, {"no_state", node.ErrNoState},
+	{"closing", node.ErrClosed}, {"no_answer", node.ErrNoAnswer}, {"no_state", node.ErrNoState}, {"denied", node.ErrDenied},
 	{"canceled", context.Canceled}, {"deadline", context.DeadlineExceeded},
 	{"no_file", fs.ErrNotExist}, {"permission", fs.ErrPermission}, {"file_exists", fs.ErrExist},
 	{"disk_full", syscall.ENOSPC}, {"disk_quota", syscall.EDQUOT}, {"read_only", syscall.EROFS}, {"io", syscall.EIO},

@@ -15,7 +15,7 @@ type Item struct {
 	Name   string    `json:"name"`
 	Path   Path      `json:"path,omitempty"`
 	ID     string    `json:"id,omitempty"` // as folder/<hex> or blake3/<hex>; empty: not known yet
-	State  string    `json:"state"`        // "seeding", "hashing", "running", "paused", "waiting", "failed", "done", or what a mirror does
+	State  string    `json:"state"`        // "seeding", "hashing", "empty", "running", "paused", "waiting", "failed", "done", or what a mirror does
 	Error  string    `json:"error,omitempty"`
 	Files  int       `json:"files,omitempty"`
 	Size   int64     `json:"size"` // -1: not known

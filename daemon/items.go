@@ -80,6 +80,9 @@ func pin(items []control.Item, pins []Pin) {
 
 func (s *Seed) item() control.Item {
 	it := control.Item{Kind: "seed", Name: filepath.Base(string(s.Path)), Path: s.Path, State: "seeding", Files: s.Files, Size: s.Bytes, Have: s.Bytes, Added: s.Added}
+	if s.Files == 0 { // it is gone, or all that was in it is
+		it.State = "empty"
+	}
 	if s.ID.Valid() {
 		it.ID = s.ID.String()
 	}

@@ -159,7 +159,7 @@ func (c *conversation) say(ctx context.Context, text string) error {
 		return ctx.Err()
 	case errors.Is(err, node.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		if c.to == (recipient{}) {
-			return &codedError{exitFailed, fmt.Errorf("nobody has it within %s: %s", c.o.timeout, known(said))}
+			return &codedError{exitFailed, fmt.Errorf("it reached nobody within %s: %s", c.o.timeout, known(said))}
 		}
 		return &codedError{exitFailed, fmt.Errorf("no answer from %s within %s: not sent", c.to, c.o.timeout)}
 	case err != nil:

@@ -32,7 +32,7 @@ const (
 	exitExists      exit = 8   // the target exists with other content
 	exitDaemon      exit = 10  // a daemon is needed and there is none
 	exitLocked      exit = 11  // the state folder or the partial belongs to another process
-	exitRefused     exit = 12  // permission
+	exitRefused     exit = 12  // permission, deny lists
 	exitInterrupted exit = 130 // SIGINT
 	exitTerminated  exit = 143 // SIGTERM
 )
@@ -137,7 +137,7 @@ func exitOf(ctx context.Context, err error) exit {
 		return exitNotFound
 	case errors.Is(err, node.ErrStalled):
 		return exitStalled
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrRefused):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrRefused), errors.Is(err, node.ErrDenied):
 		return exitRefused
 	case errors.Is(err, control.ErrGone), errors.Is(err, control.ErrVersion):
 		return exitDaemon
@@ -193,6 +193,9 @@ func remedy(err error, code exit) string {
 	}
 	if errors.Is(err, folder.ErrNoSuchPath) {
 		return "sharer ls LINK lists what there is"
+	}
+	if errors.Is(err, node.ErrDenied) {
+		return "sharer deny ls lists what is, sharer deny rm ends it for what you have denied yourself"
 	}
 	switch code {
 	case exitNotFound:

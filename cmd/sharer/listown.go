@@ -151,6 +151,8 @@ func (d itemsDocument) write(o *listOptions, s *stdio) {
 func haveOf(it control.Item) string {
 	text := "?"
 	switch {
+	case it.State == "empty":
+		return it.State
 	case it.Have == it.Size:
 		text = "100%"
 	case it.Size > 0:

@@ -288,7 +288,7 @@ func TestChat(t *testing.T) {
 	}
 	c.net.chatErr = node.ErrNoAnswer
 	c.run(t.Context(), "chat", "--to", "127.0.0.1:7", "hi").want(t, exitFailed, "", "no answer from 127.0.0.1:7 within 10s")
-	c.run(t.Context(), "chat", "hi").want(t, exitFailed, "", "nobody has it within 10s: 3 keys known")
+	c.run(t.Context(), "chat", "hi").want(t, exitFailed, "", "it reached nobody within 10s: 3 keys known")
 }
 
 // On a pipe each line is a message, and what others say is a line of the result, with nothing in it that a terminal would obey.
