@@ -13,11 +13,9 @@ import (
 type delayControl struct {
 	tally
 	target  time.Duration // delay above the base to steer to
-	meek    bool          // gives way to everybody: background
 	size    float64       // bytes
 	knee    float64       // bytes at which slow start after a timeout ends; 0: at the target
 	lowered time.Duration // when the last slowdown ended
-	queued  int           // answers in a row that met a queue, in a slow start
 	until   int           // rounds that the slowdown that is on still takes; 0: none is
 }
 
@@ -25,30 +23,21 @@ const (
 	// Alone on a link we may keep a standing queue of 100 ms (reliability.md N10),
 	// and a window must fill a link whose scheduler wakes up late: a quarter does both.
 	queueTarget = 25 * time.Millisecond
-	// In the background: LEDBAT++'s target.
-	meekTarget = 60 * time.Millisecond
 
-	slowExit   = 0.75 // of the target: what the last doubling adds is not seen yet
-	brakeAfter = 4
-	leastCut   = 0.5  // a round never takes more than half away
-	lossCut    = 0.85 // for losses beyond noise
-	meekCut    = 0.5
-	pacedGain  = 1.25 // above window per round trip, so that the window is what binds
-	slowGain   = 2
-	lowShare   = 0.5 // of the window without its queue, in a slowdown
-	lowEvery   = 10 * time.Second
-	lowRounds  = 20 // between slowdowns at least: they cost half a round trip each
-	meekRounds = 9  // a slowdown in the background is a tenth of the time
+	slowExit  = 0.75 // of the target: what the last doubling adds is not seen yet
+	leastCut  = 0.5  // a round never takes more than half away
+	lossCut   = 0.85 // for losses beyond noise
+	pacedGain = 1.25 // above window per round trip, so that the window is what binds
+	slowGain  = 2
+	lowShare  = 0.5 // of the window without its queue, in a slowdown
+	lowFor    = 2   // rounds
+	lowEvery  = 10 * time.Second
+	lowRounds = 20 // between slowdowns at least: they cost half a round trip each
 )
 
 // newDelay returns a control that steers to 25 ms of queue.
 func newDelay(most int) *delayControl {
 	return &delayControl{tally: opened(most), target: queueTarget}
-}
-
-// newBackground returns one that takes only what nobody else wants.
-func newBackground(most int) *delayControl {
-	return &delayControl{tally: opened(most), target: meekTarget, meek: true}
 }
 
 func (d *delayControl) sent(now time.Time, n, inFlight int) stamp {
@@ -64,9 +53,6 @@ func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
 	if d.size == 0 && d.base.is > 0 {
 		d.size = float64(d.start())
 	}
-	if d.meek && d.opening {
-		d.brake()
-	}
 	if d.opening && d.round.full {
 		d.size = min(d.size+float64(n), float64(d.most))
 	}
@@ -75,20 +61,6 @@ func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
 		full := d.round.full && d.inFlight+d.unit > d.window()
 		d.round = round{full: full}
 	}
-}
-
-// brake ends a slow start in the background as soon as brakeAfter answers in a row have met a queue,
-// not with its round, which a queue makes long. What they met is half of what is on its way.
-func (d *delayControl) brake() {
-	if float64(d.queue()) <= slowExit*float64(d.target) {
-		d.queued = 0
-		return
-	}
-	if d.queued++; d.queued < brakeAfter {
-		return
-	}
-	d.size = max(d.size/2, float64(floorAnswers*d.unit))
-	d.opening, d.queued, d.knee = false, 0, 0
 }
 
 func (d *delayControl) lost(now time.Time, _ stamp, _, inFlight int) {
@@ -146,10 +118,6 @@ func (d *delayControl) pace() float64 {
 // catches up, and faster than TCP's one segment, as the root, so that a long fat path is filled in time.
 func (d *delayControl) gain() float64 {
 	unit := float64(max(d.unit, 1))
-	if d.meek {
-		// One answer in up to sixteen round trips (LEDBAT++ section 4.2).
-		return unit / min(16, math.Ceil(2*float64(d.target)/float64(max(d.base.is, time.Millisecond))))
-	}
 	return unit * max(1, math.Sqrt(d.size/unit))
 }
 
@@ -171,7 +139,7 @@ func (d *delayControl) endRound(at time.Duration) {
 	switch {
 	case excess:
 		d.opening = false
-		d.size *= d.cutFor()
+		d.size *= lossCut
 	case over > 1:
 		d.opening = false
 		d.size *= max(leastCut, float64(d.base.is+d.target)/float64(d.base.is+queue))
@@ -186,14 +154,7 @@ func (d *delayControl) endRound(at time.Duration) {
 	d.size = min(max(d.size, float64(floorAnswers*d.unit)), float64(d.most))
 	every := max(lowEvery, lowRounds*d.base.is)
 	if !d.opening && at-d.lowered > every {
-		d.until = 2
+		d.until = lowFor
 		d.base.next = 0
 	}
-}
-
-func (d *delayControl) cutFor() float64 {
-	if d.meek {
-		return meekCut
-	}
-	return lossCut
 }
