@@ -8,7 +8,7 @@ import (
 // backgroundControl takes what nobody else on the link wants, as LEDBAT and LEDBAT++ mean to (RFC 6817,
 // draft-irtf-iccrg-ledbat-plus-plus). Against CUBIC, which fills a queue, any target does. BBR keeps a queue of one base round trip
 // at most beside others, and next to none alone, so a target of 60 ms is one that it never reaches on paths shorter than that
-// (Bagnulo and Garcia-Martinez 2022): the target is half of the base. And BBR finds room only one round trip in eight, so
+// (Bagnulo and Garcia-Martinez 2022): the target is a third of the base. And BBR finds room only one round trip in eight, so
 // the window grows by a fraction of a packet until many rounds in a row have met no queue. It falls by as much as the queue is
 // too long, below two answers if need be: then the pace alone holds it down.
 type backgroundControl struct {
