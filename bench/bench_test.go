@@ -71,7 +71,7 @@ func TestCases(t *testing.T) {
 	rs, bars := all.Compared, 0
 	for _, r := range rs {
 		for _, p := range c.programs() {
-			if p.name != "sharer" && !c.only.MatchString(p.name) {
+			if !p.ours && !c.only.MatchString(p.name) || p.fits != nil && !slices.ContainsFunc(c.cases, func(s scene) bool { return s.name == r.Name && p.fits(s) }) {
 				continue
 			}
 			i := slices.IndexFunc(r.Results, func(x result) bool { return x.Program == p.name })

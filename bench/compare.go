@@ -85,8 +85,8 @@ func compare(ctx context.Context, c config, s scene, progress io.Writer) (r repo
 	if err := t.fill(); err != nil {
 		return r, err
 	}
-	for i, p := range c.programs() {
-		if p.fits != nil && !p.fits(s) || i > 0 && c.only != nil && !c.only.MatchString(p.name) {
+	for _, p := range c.programs() {
+		if p.fits != nil && !p.fits(s) || !p.ours && c.only != nil && !c.only.MatchString(p.name) {
 			continue
 		}
 		if name := p.absent(); name != "" {
@@ -123,7 +123,7 @@ func race(ctx context.Context, c config, t *task, all []*contender, progress io.
 			}
 			if p.failed == nil {
 				fmt.Fprintf(progress, "%s, run %d of %d: %s %.2fs\n", t.title, i+1, c.runs, p.name, p.seconds[i])
-			} else if p == all[0] {
+			} else if p.ours {
 				return fmt.Errorf("%s: %w", p.name, p.failed)
 			}
 		}

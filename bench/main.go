@@ -36,7 +36,7 @@ type config struct {
 	dir   string // where the files and their copies lie
 	work  string // in dir, gone afterwards
 	tools
-	only *regexp.Regexp // programs beside ours; nil: all
+	only *regexp.Regexp // programs that are not ours; nil: all
 	json string         // files for the results and for a picture; empty: none
 	svg  string
 }

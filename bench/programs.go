@@ -17,6 +17,7 @@ type program struct {
 	name  string
 	needs []string           // executables, of which none may be absent
 	fits  func(s scene) bool // the cases that it has an answer to; nil: all
+	ours  bool               // it takes part whatever -only says
 	// serve starts the servers and returns when they answer.
 	serve func(ctx context.Context, t *task) (service, error)
 }
@@ -81,7 +82,8 @@ func (x tools) programs() []program {
 	many := func(s scene) bool { return s.files > 1 }
 	single := func(s scene) bool { return s.files == 1 }
 	all := []program{
-		{name: "sharer", serve: serveSharer},
+		{name: "sharer", ours: true, serve: serveSharer},
+		{name: "sharer, one source", ours: true, fits: func(s scene) bool { return s.servers > 1 }, serve: serveOne},
 		{name: "curl from nginx", needs: []string{"nginx", "curl"}, serve: func(ctx context.Context, t *task) (service, error) {
 			return serveNginx(ctx, t, false)
 		}},

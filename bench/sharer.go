@@ -20,11 +20,17 @@ func build(ctx context.Context, work, tags string) (string, error) {
 	return path, nil
 }
 
-func serveSharer(ctx context.Context, t *task) (sv service, err error) {
+func serveSharer(ctx context.Context, t *task) (service, error) { return serveSharers(ctx, t, t.servers) }
+
+// serveOne is what more sources than one are held against: they should be no slower.
+func serveOne(ctx context.Context, t *task) (service, error) { return serveSharers(ctx, t, 1) }
+
+// serveSharers serves with n nodes, all of which those who fetch know.
+func serveSharers(ctx context.Context, t *task, n int) (sv service, err error) {
 	var peers []string
 	var s seeding
-	for i := range t.servers {
-		server := t.command(ctx, t.sharer, "seed", "--json", "-q", "--isolated", "--listen", t.host+":0", "--state-dir", filepath.Join(t.work, fmt.Sprintf("seed%d", i)), t.source)
+	for i := range n {
+		server := t.command(ctx, t.sharer, "seed", "--json", "-q", "--isolated", "--listen", t.host+":0", "--state-dir", filepath.Join(t.work, fmt.Sprintf("seed%dof%d", i, n)), t.source)
 		out, err := server.StdoutPipe()
 		if err == nil {
 			err = sv.start(server)
