@@ -181,7 +181,6 @@ type bbrFlow struct {
 	next            time.Duration // when the pace lets another out
 	roundsIn        int
 	probeUntil      time.Duration
-	outOfRound      bool
 }
 
 type bbrPhase uint8
