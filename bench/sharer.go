@@ -20,7 +20,9 @@ func build(ctx context.Context, work, tags string) (string, error) {
 	return path, nil
 }
 
-func serveSharer(ctx context.Context, t *task) (service, error) { return serveSharers(ctx, t, t.servers) }
+func serveSharer(ctx context.Context, t *task) (service, error) {
+	return serveSharers(ctx, t, t.servers)
+}
 
 // serveOne is what more sources than one are held against: they should be no slower.
 func serveOne(ctx context.Context, t *task) (service, error) { return serveSharers(ctx, t, 1) }
