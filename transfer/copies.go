@@ -25,26 +25,40 @@ func (d *Download) copyLast(s *source, now time.Time) {
 			d.wakeAt(due)
 			continue
 		}
-		fl.copies++
-		if !d.withinLimit(int(fl.cost), now) || !d.openAsk(s, r, fl, 0, now) {
+		if !d.copyOf(s, r, now) {
 			return
 		}
-		d.stats.Requests++
 	}
 }
 
+// copyOf asks for one of them.
+func (d *Download) copyOf(s *source, r request, now time.Time) bool {
+	fl := s.flights.copied(r)
+	if !d.withinLimit(int(fl.cost), now) || !d.openAsk(s, r, &fl, 0, now) {
+		return false
+	}
+	d.stats.Requests++
+	return true
+}
+
 // repeated are the requests that are out, were asked before, and may be asked in copies.
-func (f *flights) repeated(yield func(r request, fl *flight) bool) {
+func (f *flights) repeated(yield func(r request, fl flight) bool) {
 	for i := f.order.head; i < len(f.order.items); i++ {
 		s := f.order.items[i]
 		fl, ok := f.out[s.key()]
 		if !ok || fl.seq != s.seq || fl.lost || fl.unit || !fl.stamp.again || fl.copies >= copiesMost {
 			continue
 		}
-		more := yield(s.request, &fl)
-		f.out[s.key()] = fl
-		if !more {
+		if !yield(s.request, fl) {
 			return
 		}
 	}
+}
+
+// copied counts a copy of a request that is out.
+func (f *flights) copied(r request) flight {
+	fl := f.out[r.key()]
+	fl.copies++
+	f.out[r.key()] = fl
+	return fl
 }
