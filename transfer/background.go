@@ -12,15 +12,11 @@ import (
 // the window grows by a fraction of a packet until many rounds in a row have met no queue. It falls by as much as the queue is
 // too long, below two answers if need be: then the pace alone holds it down.
 type backgroundControl struct {
-	tally
-	size    float64       // bytes; below floorAnswers it is the pace that binds
-	knee    float64       // bytes at which a slow start ends; 0: at the target
+	steered               // size: below floorAnswers it is the pace that binds
 	queued  int           // answers in a row that met a queue, in a slow start
 	clear   int           // rounds in a row that met none
-	lowered time.Duration // when the last slowdown ended
 	lately  round         // outcomes since losses were judged
 	shallow time.Duration // the target by this, as the queue overflows before it is met; 0: whole
-	until   int           // rounds that the slowdown that is on still takes; 0: none is
 
 	// What was seen in this minute (tally.base has its smallest round trip), and in the ones before: a queue of others may stand for minutes.
 	minute time.Duration // when it began
@@ -53,7 +49,9 @@ const (
 )
 
 // newBackground returns one that takes only what nobody else wants.
-func newBackground(most int) *backgroundControl { return &backgroundControl{tally: opened(most)} }
+func newBackground(most int) *backgroundControl {
+	return &backgroundControl{steered: steered{tally: opened(most)}}
+}
 
 func (b *backgroundControl) sent(now time.Time, n, inFlight int) stamp {
 	st := b.noteSent(now, n, inFlight)
@@ -128,10 +126,6 @@ func (b *backgroundControl) brake() {
 	b.opening, b.queued, b.knee = false, 0, 0
 }
 
-func (b *backgroundControl) lost(now time.Time, _ stamp, _, inFlight int) {
-	b.noteLost(now, inFlight)
-}
-
 func (b *backgroundControl) timeout(time.Time) {
 	if !b.opening || b.knee == 0 {
 		b.knee = b.size / 2
@@ -140,48 +134,15 @@ func (b *backgroundControl) timeout(time.Time) {
 	b.opening, b.until, b.clear = true, 0, 0
 }
 
-func (b *backgroundControl) restart(time.Time) {
-	if rest := float64(max(b.start(), restAnswers*b.unit)); b.size > rest {
-		b.knee = b.size
-		b.size, b.opening, b.until = rest, true, 0
-	}
-}
-
-func (b *backgroundControl) starved(time.Time) { b.round.full = false }
-
-func (b *backgroundControl) window() int {
-	w := b.size * b.breaker.factor()
-	if b.size == 0 {
-		w = float64(b.start())
-	}
-	if b.until > 0 {
-		w *= lowShare * float64(b.base.is) / float64(max(b.base.is+b.target(), 1))
-	}
-	return b.clamp(w)
-}
+func (b *backgroundControl) window() int { return b.windowAt(b.target()) }
 
 // least is the smallest size; slow says that it is below the smallest window; binds that window or pace hold the asking down.
 func (b *backgroundControl) least() float64 { return meekFloor * float64(b.unit) }
 func (b *backgroundControl) slow() bool     { return b.size < float64(floorAnswers*b.unit) }
 func (b *backgroundControl) binds() bool    { return b.slow() || b.inFlight+b.unit > b.window() }
 
-func (b *backgroundControl) fits() int {
-	if b.opening {
-		return 0
-	}
-	return int(b.size)
-}
-
-func (b *backgroundControl) pace() float64 {
-	if b.rtt < wakeGrain || b.base.is < wakeGrain {
-		return 0
-	}
-	gain := pacedGain
-	if b.opening {
-		gain = slowGain
-	}
-	return max(gain*b.size*b.breaker.factor()/b.rtt.Seconds(), float64(b.unit)) // an answer a second, or the breaker would have nothing to judge
-}
+// An answer a second at least, or the breaker would have nothing to judge.
+func (b *backgroundControl) pace() float64 { return b.paceOf(b.size, float64(b.unit)) }
 
 // gain is by how many bytes an empty queue lets the window grow in a round.
 func (b *backgroundControl) gain() float64 {

@@ -11,12 +11,8 @@ import (
 // is too much, and slowdowns in which the base shows. It steers once per round
 // by the smallest round trip in it, so jitter does not count.
 type delayControl struct {
-	tally
-	target  time.Duration // delay above the base to steer to
-	size    float64       // bytes
-	knee    float64       // bytes at which slow start after a timeout ends; 0: at the target
-	lowered time.Duration // when the last slowdown ended
-	until   int           // rounds that the slowdown that is on still takes; 0: none is
+	steered
+	target time.Duration // delay above the base to steer to
 }
 
 const (
@@ -24,20 +20,12 @@ const (
 	// and a window must fill a link whose scheduler wakes up late: a quarter does both.
 	queueTarget = 25 * time.Millisecond
 
-	slowExit  = 0.75 // of the target: what the last doubling adds is not seen yet
-	leastCut  = 0.5  // a round never takes more than half away
-	lossCut   = 0.85 // for losses beyond noise
-	pacedGain = 1.25 // above window per round trip, so that the window is what binds
-	slowGain  = 2
-	lowShare  = 0.5 // of the window without its queue, in a slowdown
-	lowFor    = 2   // rounds
-	lowEvery  = 10 * time.Second
-	lowRounds = 20 // between slowdowns at least: they cost half a round trip each
+	lossCut = 0.85 // for losses beyond noise
 )
 
 // newDelay returns a control that steers to 25 ms of queue.
 func newDelay(most int) *delayControl {
-	return &delayControl{tally: opened(most), target: queueTarget}
+	return &delayControl{steered: steered{tally: opened(most)}, target: queueTarget}
 }
 
 func (d *delayControl) sent(now time.Time, n, inFlight int) stamp {
@@ -63,10 +51,6 @@ func (d *delayControl) answered(now time.Time, st stamp, n, inFlight int) {
 	}
 }
 
-func (d *delayControl) lost(now time.Time, _ stamp, _, inFlight int) {
-	d.noteLost(now, inFlight)
-}
-
 func (d *delayControl) timeout(time.Time) {
 	if !d.opening || d.knee == 0 {
 		d.knee = max(d.size/2, float64(d.start()))
@@ -75,43 +59,9 @@ func (d *delayControl) timeout(time.Time) {
 	d.opening, d.until = true, 0
 }
 
-func (d *delayControl) restart(time.Time) {
-	if rest := float64(max(d.start(), restAnswers*d.unit)); d.size > rest {
-		d.knee = d.size
-		d.size, d.opening, d.until = rest, true, 0
-	}
-}
+func (d *delayControl) window() int { return d.windowAt(d.target) }
 
-func (d *delayControl) starved(time.Time) { d.round.full = false }
-
-func (d *delayControl) window() int {
-	w := d.size * d.breaker.factor()
-	if d.size == 0 {
-		w = float64(d.start())
-	}
-	if d.until > 0 {
-		w *= lowShare * float64(d.base.is) / float64(max(d.base.is+d.target, 1))
-	}
-	return d.clamp(w)
-}
-
-func (d *delayControl) fits() int {
-	if d.opening {
-		return 0
-	}
-	return int(d.size)
-}
-
-func (d *delayControl) pace() float64 {
-	if d.rtt < wakeGrain || d.base.is < wakeGrain {
-		return 0
-	}
-	gain := pacedGain
-	if d.opening {
-		gain = slowGain
-	}
-	return max(gain*max(d.size, float64(d.unit))*d.breaker.factor()/d.rtt.Seconds(), 1)
-}
+func (d *delayControl) pace() float64 { return d.paceOf(max(d.size, float64(d.unit)), 1) }
 
 // gain is by how many bytes an empty queue lets the window grow in a round trip.
 // It grows slower than the window, so that of two flows with one queue the smaller one
