@@ -58,14 +58,13 @@ func (d *Download) hasNothing(s *source, a *arrival) {
 	}
 	s.nones++
 	s.silent = 0
+	s.answered = a.at
 	switch {
 	case a.tree: // it has the content, or some of it, and not the tree
-		s.answered = a.at
 		s.noTree++
 		d.giveUp(s, func(r request) bool { return r.tree })
 		return
 	case a.have == nil && !s.answers:
-		s.answered = a.at
 		d.giveUp(s, func(request) bool { return true })
 		if next := a.at.Add(noneGap); s.nones <= noneTries && next.Before(s.nextAsk) {
 			s.nextAsk = next
@@ -75,7 +74,6 @@ func (d *Download) hasNothing(s *source, a *arrival) {
 		d.lacksOne(s, a.at)
 		return
 	}
-	s.answered = a.at
 	s.answers = true
 	s.polled = a.at
 	if d.size < 0 {
@@ -98,7 +96,6 @@ const (
 // lacksOne is told that s, which gives content, has not one of the blocks that it was asked for. Which one, it does not say: what was asked
 // first is answered first. Who says so many times in a row, or has given nothing else when all is answered, has no more at present.
 func (d *Download) lacksOne(s *source, now time.Time) {
-	s.answered = now
 	if r, fl, ok := s.flights.giveUpFirst(); ok {
 		s.front.lack(r.at/chunk.BlockSize, now)
 		d.wakeAt(now.Add(frontIdle))

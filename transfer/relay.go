@@ -51,15 +51,18 @@ func (f *front) came(block int64) {
 
 // lack is told of a block that the peer has not.
 func (f *front) lack(block int64, now time.Time) {
-	if now.Sub(f.since) >= frontIdle || len(f.lacks) >= frontLacks {
+	if !f.fresh(now) || len(f.lacks) >= frontLacks {
 		f.lacks, f.since = f.lacks[:0], now
 	}
 	f.lacks = append(f.lacks, block)
 }
 
+// fresh says whether what the peer lacks was said lately.
+func (f *front) fresh(now time.Time) bool { return now.Sub(f.since) < frontIdle }
+
 // lacking says whether the peer had not a block lately.
 func (f *front) lacking(block int64, now time.Time) bool {
-	return now.Sub(f.since) < frontIdle && slices.Contains(f.lacks, block)
+	return f.fresh(now) && slices.Contains(f.lacks, block)
 }
 
 // reach is what may be asked of a peer with this front, done being what is here of blocks blocks.
@@ -71,7 +74,7 @@ func (f *front) reach(done chunk.Ranges, blocks int64, now time.Time) reach {
 		addMissing(r.have, done, 0, blocks, frontFirst)
 		addMissing(r.have, done, f.last, blocks, f.size)
 	}
-	if now.Sub(f.since) < frontIdle {
+	if f.fresh(now) {
 		for _, b := range f.lacks {
 			r.have.Remove(b, b+1)
 		}
@@ -94,7 +97,7 @@ func addMissing(to *chunk.Ranges, done chunk.Ranges, from, blocks, n int64) {
 
 // reachOf is what s may be asked for.
 func (d *Download) reachOf(s *source, now time.Time) reach {
-	if s.reach.have == nil && (s.front.size > 0 || len(s.front.lacks) > 0) {
+	if s.reach.have == nil && (s.front.size > 0 || len(s.front.lacks) > 0 && s.front.fresh(now)) {
 		return s.front.reach(d.pick.done, d.pick.blocks, now)
 	}
 	return s.reach
