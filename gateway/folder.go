@@ -95,12 +95,10 @@ func (g *Gateway) hidden(f folder.File) bool {
 	if g.cfg.Deny == nil {
 		return false
 	}
-	for _, id := range []chunk.ID{f.ID(), f.Also()} {
-		if _, denied := g.cfg.Deny.Denied(id); id.Valid() && denied {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.IDs(), func(id chunk.ID) bool {
+		_, denied := g.cfg.Deny.Denied(id)
+		return denied
+	})
 }
 
 // listFolder shows what is right below prefix.
