@@ -116,7 +116,7 @@ func runMirror(ctx context.Context, o *mirrorOptions, args []string, s *stdio) e
 		}
 	}
 	if at < 0 {
-		hint := "; want " + strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+		hint := "; want " + listed(names, "or")
 		if meant := nearest(verb, names); meant != "" {
 			hint = fmt.Sprintf("; did you mean %s?", meant)
 		}

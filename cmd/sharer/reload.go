@@ -26,10 +26,10 @@ func (o *options) level() slog.Level {
 // live are the settings that a daemon takes while it runs.
 var live = []string{"bwlimit", "bwlimit-peer", "verbose", "quiet"}
 
-// listed is: a, b and c.
-func listed(words []string) string {
+// listed is: a, b and c, or with another word before the last.
+func listed(words []string, before string) string {
 	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
+	return strings.Join(words[:last], ", ") + " " + before + " " + words[last]
 }
 
 // reload reads the file of settings again, with the flags and the environment as they were at the start. What is wrong with the file
@@ -51,5 +51,5 @@ func (o *options) reload(p peer, scr *screen) {
 	if r, ok := p.(reloader); ok {
 		r.StartLimits(node.Limits{Up: fresh.bwlimit.up, Down: fresh.bwlimit.down, UpPerPeer: fresh.bwlimitPeer.up, DownPerPeer: fresh.bwlimitPeer.down})
 	}
-	scr.note("settings read again: %s count from now on, others from the next start", listed(live))
+	scr.note("settings read again: %s count from now on, others from the next start", listed(live, "and"))
 }

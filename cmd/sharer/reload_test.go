@@ -54,7 +54,7 @@ func TestReloadWhileTalking(t *testing.T) {
 		scr.opts.reload(nil, scr)
 		scr.note("a note")
 		scr.detail("a detail")
-		got := strings.ReplaceAll(said.String(), ": "+listed(live)+" count from now on, others from the next start", ":")
+		got := strings.ReplaceAll(said.String(), ": "+listed(live, "and")+" count from now on, others from the next start", ":")
 		if got = strings.Join(strings.Fields(got), " "); got != tc.want {
 			t.Errorf("after %q: %q, want %q", tc.text, got, tc.want)
 		}
