@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,11 +23,8 @@ kill $node; wait $node; mv "cjp2p/public/$id" "$target"`
 // serveCjp2p shares a copy, as cjp2p links what it shares, which changes a stamp of the file that sharer seeds in place.
 func serveCjp2p(ctx context.Context, t *task) (sv service, err error) {
 	dir := filepath.Join(t.work, "cjp2p")
-	file := filepath.Join(dir, filepath.Base(t.source))
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return sv, err
-	}
-	if err := copyFile(file, t.source); err != nil {
+	file, err := t.ownCopy(dir)
+	if err != nil {
 		return sv, err
 	}
 	ports, err := freePorts(2 + 2*t.clients) // of each node one for peers and one for its page

@@ -156,3 +156,27 @@ func fill(path string, size int64, from io.Reader) error {
 	_, err = io.CopyN(f, from, size)
 	return errors.Join(err, f.Close())
 }
+
+// ownCopy copies the source into a folder of a program that changes what it shares.
+func (t *task) ownCopy(dir string) (file string, err error) {
+	file = filepath.Join(dir, filepath.Base(t.source))
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", err
+	}
+	return file, copyFile(file, t.source)
+}
+
+func copyFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = io.Copy(out, in)
+	return err
+}

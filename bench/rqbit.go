@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 )
@@ -20,10 +17,7 @@ func (t *task) rqbitCommand(host string, port int, dir string, args ...string) [
 // place, does not take it for what it has hashed any more.
 func serveRqbit(ctx context.Context, t *task) (service, error) {
 	dir := filepath.Join(t.work, "rqbit")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return service{}, err
-	}
-	if err := copyFile(filepath.Join(dir, filepath.Base(t.source)), t.source); err != nil {
+	if _, err := t.ownCopy(dir); err != nil {
 		return service{}, err
 	}
 	return t.serveTorrent(ctx, func(file string, port int) []string { // it checks what it has, and goes on seeding
@@ -31,19 +25,4 @@ func serveRqbit(ctx context.Context, t *task) (service, error) {
 	}, func(file string, port int, target string) []string {
 		return t.rqbitCommand("0.0.0.0", port, target, "-e", file)
 	})
-}
-
-func copyFile(to, from string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
 }
