@@ -122,15 +122,7 @@ func TestNameOutlivesItsPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.05}})
 		defer w.Close()
-		var contents []*Content
-		rng := w.Rand()
-		for _, size := range []int{30_000, 50_000} {
-			c, err := randomContent(rng, size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			contents = append(contents, c)
-		}
+		contents := []*Content{w.content(30_000), w.content(50_000)}
 		p := w.SeederOf(node.Config{}, contents...)
 		m := w.person(node.Config{Peers: []netip.AddrPort{p.At}})
 		ctx, stop := w.within(24 * time.Hour)
@@ -193,14 +185,7 @@ func TestVersionThatNobodyGot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, Options{Link: netsim.Link{Delay: 20 * time.Millisecond}})
 		defer w.Close()
-		var contents []*Content
-		for _, size := range []int{30_000, 50_000} {
-			c, err := randomContent(w.Rand(), size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			contents = append(contents, c)
-		}
+		contents := []*Content{w.content(30_000), w.content(50_000)}
 		p := w.SeederOf(node.Config{}, contents...)
 		m := w.person(node.Config{Peers: []netip.AddrPort{p.At}})
 		ctx, stop := w.within(24 * time.Hour)
