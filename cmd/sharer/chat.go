@@ -45,7 +45,7 @@ tail -f events.log | sharer chat --to 192.0.2.7:24254`
 	c.outputFlags()
 	c.nodeFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error {
-		if o.to != "" && f.Changed("group") {
+		if o.to != "" && c.given("group") {
 			return usagef("--to and --group contradict each other")
 		}
 		return runChat(ctx, o, args, s)

@@ -21,7 +21,9 @@ type command struct {
 	flags    *pflag.FlagSet
 	options  *options // the flags that several verbs share
 	common   []string // names of the shared flags that this verb has
+	own      []string // flags that mean another thing here than with other verbs: only a flag or the verb's own table sets them
 	ownFile  bool     // it reads the file of settings itself, also one with mistakes
+	typed    []string // the flags of this command line; filled by parse
 	run      func(ctx context.Context, args []string, s *stdio) error
 }
 
@@ -131,9 +133,10 @@ func (c *command) parse(args []string, getenv func(string) string) error {
 	if err := c.flags.Parse(args); err != nil {
 		return c.flagError(err)
 	}
+	c.flags.Visit(func(f *pflag.Flag) { c.typed = append(c.typed, f.Name) })
 	var err error
 	c.flags.VisitAll(func(f *pflag.Flag) {
-		if value := getenv(envName(f.Name)); value != "" && !f.Changed && err == nil {
+		if value := getenv(envName(f.Name)); value != "" && !f.Changed && err == nil && !slices.Contains(c.own, f.Name) {
 			err = c.setFromEnv(f, value)
 		}
 	})
@@ -145,6 +148,10 @@ func (c *command) parse(args []string, getenv func(string) string) error {
 	}
 	return c.options.validate(c.flags)
 }
+
+// given says whether the flag stands on the command line, where Changed of a flag also counts the environment and the file of settings:
+// what is set there for good must not make a verb refuse, or change what nobody named.
+func (c *command) given(flag string) bool { return slices.Contains(c.typed, flag) }
 
 // envName is the environment variable of a flag (rclone's rule).
 func envName(flag string) string {

@@ -29,7 +29,7 @@ type mirrorOptions struct {
 	hooks                     mirror.Hooks
 	dry, yes, deleteData      bool
 	withHooks                 bool
-	given                     func(flag string) bool
+	given, set                func(flag string) bool // on the command line; there or in the settings
 }
 
 // mirrorVerbs are what mirror can do, with what follows each.
@@ -68,7 +68,8 @@ sharer mirror join lcdp://3f2a.../mirrors.json`
 	d := mirror.DefaultRules()
 	o := &mirrorOptions{options: c.options}
 	f := c.flags
-	o.given = f.Changed
+	o.given, o.set = c.given, f.Changed
+	c.own = []string{"bwlimit"} // elsewhere it is for both directions and for all
 	f.StringVar(&o.name, "name", "", "`NAME` of the mirror here (default: from the link)")
 	f.StringVar(&o.quota, "quota", "", "`SIZE` that it may take, such as 200G (default: as much as there is)")
 	f.StringVar(&o.minFree, "min-free", d.MinFree.String(), "`SIZE` or percentage of the disk that stays free")
@@ -173,7 +174,7 @@ func explainMirror(err error, name string) error {
 	case errors.Is(err, control.ErrBad):
 		return usagef("mirror: %s", strings.TrimPrefix(err.Error(), control.ErrBad.Error()+": "))
 	case errors.Is(err, mirror.ErrFull):
-		return &codedError{exitFull, fmt.Errorf("%w. What is there stays; change the rules (sharer mirror set %s --quota SIZE), or make room", err, name)}
+		return &codedError{exitFull, fmt.Errorf("%w. What is there stays; change its rule (sharer mirror set %s with --quota SIZE or --min-free SIZE), or make room", err, name)}
 	case errors.Is(err, mirror.ErrFrozen):
 		return &codedError{exitIntegrity, fmt.Errorf("%w. sharer mirror log %s has the signatures; sharer mirror approve %s goes on with what came first", err, name, name)}
 	case errors.Is(err, mirror.ErrHeld):

@@ -36,11 +36,11 @@ func (o *mirrorOptions) checkFlags(verb string) error {
 	return nil
 }
 
-// rules are others with what the flags say in their place.
-func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
+// rules are others with what the flags that are named say in their place.
+func (o *mirrorOptions) rules(r mirror.Rules, named func(flag string) bool) (mirror.Rules, error) {
 	var err error
 	size := func(flag, text string, into *int64) {
-		if !o.given(flag) || err != nil {
+		if !named(flag) || err != nil {
 			return
 		}
 		if *into, err = parseSize(text); err != nil {
@@ -48,7 +48,7 @@ func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
 		}
 	}
 	portion := func(flag, text string, into *mirror.Portion) {
-		if !o.given(flag) || err != nil {
+		if !named(flag) || err != nil {
 			return
 		}
 		if *into, err = mirror.ParsePortion(text, parseSize); err != nil {
@@ -63,7 +63,7 @@ func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
 	if err != nil {
 		return r, err
 	}
-	if o.given("bwlimit") {
+	if named("bwlimit") {
 		rates, err := limit.ParseRates(o.bwlimit)
 		switch {
 		case err != nil:
@@ -75,26 +75,26 @@ func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
 		}
 		r.Down = rates.Down
 	}
-	patterns := func(flag string, given []string, into *[]string) {
-		if o.given(flag) {
-			*into = slices.DeleteFunc(given, func(p string) bool { return p == "" })
+	patterns := func(flag string, globs []string, into *[]string) {
+		if named(flag) {
+			*into = slices.DeleteFunc(globs, func(p string) bool { return p == "" })
 		}
 	}
 	patterns("include", o.include, &r.Include)
 	patterns("exclude", o.exclude, &r.Exclude)
-	if o.given("copies") {
+	if named("copies") {
 		r.Copies = o.copies
 	}
-	if o.given("keep") {
+	if named("keep") {
 		r.Keep = o.keep
 	}
-	if o.given("grace") {
+	if named("grace") {
 		r.Grace = o.grace
 	}
-	if o.given("every") {
+	if named("every") {
 		r.Every = o.every
 	}
-	if o.given("on-full") {
+	if named("on-full") {
 		r.OnFull = mirror.OnFull(o.onFull)
 	}
 	if err := r.Check(); err != nil {
@@ -103,9 +103,9 @@ func (o *mirrorOptions) rules(r mirror.Rules) (mirror.Rules, error) {
 	return r, nil
 }
 
-// spec is what the flags say of a mirror.
+// spec is what the flags and the settings say of a new mirror.
 func (o *mirrorOptions) spec() (mirror.Spec, error) {
-	r, err := o.rules(mirror.DefaultRules())
+	r, err := o.rules(mirror.DefaultRules(), o.set)
 	return mirror.Spec{Name: o.name, Rules: r, Hooks: o.hooks, HTTP: o.http, Group: o.group}, err
 }
 
@@ -119,7 +119,7 @@ func (o *mirrorOptions) checkSet() error {
 	if !slices.ContainsFunc(ruleFlags, o.given) {
 		return usagef("mirror set takes the rules to change as flags, such as --quota 300G")
 	}
-	_, err := o.rules(mirror.DefaultRules())
+	_, err := o.rules(mirror.DefaultRules(), o.given)
 	return err
 }
 
@@ -136,7 +136,7 @@ func (m *mirroring) set(ctx context.Context, name string) error {
 	case m.o.given("copies") && !m.o.given("share"):
 		r.Share = mirror.Portion{}
 	}
-	if r, err = m.o.rules(r); err != nil {
+	if r, err = m.o.rules(r, m.o.given); err != nil {
 		return err
 	}
 	return m.c.SetMirrorRules(ctx, name, r)

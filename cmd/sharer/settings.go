@@ -132,7 +132,8 @@ func (c *command) setFromFile(getenv func(string) string) error {
 	mine := f.For(c.name)
 	var wrong string
 	c.flags.VisitAll(func(f *pflag.Flag) {
-		if s, ok := mine[f.Name]; ok && !f.Changed && wrong == "" {
+		s, ok := mine[f.Name]
+		if general := s.Command == "" && slices.Contains(c.own, f.Name); ok && !general && !f.Changed && wrong == "" {
 			wrong = c.trySetting(f, s)
 		}
 	})
