@@ -146,7 +146,7 @@ func TestMirrors(t *testing.T) {
 	var mirrors []*peerNode
 	for i := range 3 {
 		m := daemonIn(t, ns, 40101+i, append([]*peerNode{publisher}, mirrors...)...)
-		m.must("mirror", "add", link, "--every", "5s", "--grace", "0s")
+		m.must("mirror", "add", link, "--min-free", "0", "--every", "5s", "--grace", "0s")
 		mirrors = append(mirrors, m)
 	}
 	at := func(m *peerNode) int { return versionAt(t, m.tree("isos"), files) }
@@ -248,7 +248,7 @@ func TestMirrorApt(t *testing.T) {
 	publisher := daemonIn(t, ns, 40120)
 	link := publisher.publish("debian", pool)
 	m := daemonIn(t, ns, 40121, publisher)
-	m.must("mirror", "add", link)
+	m.must("mirror", "add", link, "--min-free", "0")
 	awaited(t, "the pool", func() bool { _, err := os.Stat(filepath.Join(m.tree("debian"), "Packages")); return err == nil })
 	publisher.stop()
 

@@ -52,7 +52,7 @@ func follow(t *testing.T, n int, text func(i int) []byte) *followed {
 	t.Logf("%d files hashed and published in %.1fs", n, time.Since(begun).Seconds())
 	f.to = f.daemon(40131, f.from)
 	f.dial()
-	f.to.must("mirror", "add", link, "--every", "1h", "--grace", "0s", "--keep", "1")
+	f.to.must("mirror", "add", link, "--min-free", "0", "--every", "1h", "--grace", "0s", "--keep", "1")
 	return f
 }
 

@@ -148,7 +148,7 @@ func TestMirror(t *testing.T) {
 	}
 	store := []string{"--state-dir", at("mirror"), "--mirror-store", socket}
 	m, end := daemon(t, sharer, append(store, "--peer", publisher.Listen[0])...)
-	if got := say(t, sharer, "mirror", "add", link, "--name", "m", "--state-dir", at("mirror")); !strings.HasPrefix(got, "lcdp://") {
+	if got := say(t, sharer, "mirror", "add", link, "--min-free", "0", "--name", "m", "--state-dir", at("mirror")); !strings.HasPrefix(got, "lcdp://") {
 		t.Errorf("added as %q", got)
 	}
 	t.Logf("64 MiB mirrored into the bucket in %s", upToDate(t, sharer, at("mirror")))
@@ -198,7 +198,7 @@ func TestMirror(t *testing.T) {
 	}
 	publisher, _ = daemon(t, sharer, "--state-dir", at("publisher"))
 	m, _ = daemon(t, sharer, "--state-dir", at("again"), "--mirror-store", socket, "--peer", publisher.Listen[0])
-	say(t, sharer, "mirror", "add", link, "--name", "m", "--state-dir", at("again"))
+	say(t, sharer, "mirror", "add", link, "--min-free", "0", "--name", "m", "--state-dir", at("again"))
 	t.Logf("64 MiB taken over in %s", upToDate(t, sharer, at("again")))
 	if down := received(t, m.Web); down > 4<<20 {
 		t.Errorf("%.0f bytes were fetched of what the bucket has", down)

@@ -59,6 +59,7 @@ func (w *World) nodeOn(conn *netsim.Conn, c node.Config, outside ...netip.Addr) 
 	}
 	c.Rand = rand.NewChaCha8(key)
 	c.Congestion = max(c.Congestion, w.control)
+	c.StoreMinFree = -1 // how full the machine's disk is has no part in a simulation
 	h := &Host{At: at[0], Conn: conn, w: w, config: c, files: map[*Content]string{}}
 	h.life = w.watch.born(h, at, conn.Prefixes(), limits{up: c.Up, down: c.Down, peer: c.UpPerPeer, downPeer: c.DownPerPeer})
 	for _, a := range outside {

@@ -382,7 +382,7 @@ type console struct {
 }
 
 func newConsole(t testing.TB) *console {
-	return &console{net: newFakeNet(), env: map[string]string{"HOME": t.TempDir()}}
+	return &console{net: newFakeNet(), env: map[string]string{"HOME": t.TempDir(), "SHARER_MIN_FREE": "0"}}
 }
 
 func (c *console) stdio(out, err *bytes.Buffer) *stdio {

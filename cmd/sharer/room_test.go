@@ -16,6 +16,7 @@ import (
 // A command that fetches by itself ends, with the code of a full disk, when the rest would take what --min-free leaves.
 func TestMinFree(t *testing.T) {
 	c := newConsole(t)
+	delete(c.env, "SHARER_MIN_FREE")
 	id, _ := c.net.add(t, "content")
 	for _, tc := range []struct {
 		size int64

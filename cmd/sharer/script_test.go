@@ -56,6 +56,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("SHARER_DAEMON", "never")     // scripts that want one say so
 			e.Setenv("SHARER_FIND_TIMEOUT", "10s") // a fault shall not take minutes to show
 			e.Setenv("SHARER_STALL_TIMEOUT", "10s")
+			e.Setenv("SHARER_MIN_FREE", "0") // the disk of the machine may be nearly full
 			e.Values[procsKey{}] = map[string]*background{}
 			return nil
 		},
@@ -123,7 +124,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	// The test has changed PATH for itself too: the program is found there.
 	p := &background{cmd: exec.Command("sharer", args[2:]...), lines: make(chan string, 1<<16), ended: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_DAEMON", "SHARER_PEER", "SHARER_FIND_TIMEOUT", "SHARER_STALL_TIMEOUT"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "XDG_STATE_HOME", "SHARER_ISOLATED", "SHARER_LISTEN", "SHARER_DAEMON", "SHARER_PEER", "SHARER_FIND_TIMEOUT", "SHARER_STALL_TIMEOUT", "SHARER_MIN_FREE"} {
 		p.cmd.Env = append(p.cmd.Env, key+"="+ts.Getenv(key))
 	}
 	stdout, err := p.cmd.StdoutPipe()

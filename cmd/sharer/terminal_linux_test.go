@@ -175,7 +175,7 @@ func (m *ptyScreen) await(t *testing.T, pattern string) string {
 // on with, and nothing of the rows stays; the same line goes on. With -update what was seen is written to docs/progress.txt.
 func TestTerminal(t *testing.T) {
 	dir := t.TempDir()
-	env := append(os.Environ(), "SHARER_ISOLATED=true", "SHARER_LISTEN=127.0.0.1:0", "SHARER_HTTP=off", "SHARER_DAEMON=never",
+	env := append(os.Environ(), "SHARER_ISOLATED=true", "SHARER_LISTEN=127.0.0.1:0", "SHARER_HTTP=off", "SHARER_DAEMON=never", "SHARER_MIN_FREE=0",
 		"SHARER_STATE_DIR=", "XDG_STATE_HOME="+filepath.Join(dir, "state"), "TERM=xterm")
 	var paths []string
 	for i, name := range []string{"film.mkv", "notes.tar", "photos.zip"} {
