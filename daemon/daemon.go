@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,7 @@ type Config struct {
 	Node       node.Config
 	Keep       bool     // seeds outlive it, and seeds and jobs of earlier runs go on; false: a command that a person ends at any time
 	Foreground string   // that command, for those who ask
-	SeedRoots  []string // folders that other users may have seeded, absolute
+	SeedRoots  []string // folders that other users may have seeded
 	MinFree    int64    // bytes that downloads leave free on their disk; 0: 1 GiB or 1 % of it, whichever is less; below 0: none
 	Release    string
 	Web        Web
@@ -101,6 +102,16 @@ type Daemon struct {
 func Open(c Config) (d *Daemon, err error) {
 	if c.Node.StateDir == "" {
 		return nil, errors.New("daemon: it needs a state folder")
+	}
+	// Others are told where it is, and name paths, from folders of their own.
+	if c.Node.StateDir, err = filepath.Abs(c.Node.StateDir); err != nil {
+		return nil, err
+	}
+	c.SeedRoots = slices.Clone(c.SeedRoots)
+	for i, root := range c.SeedRoots {
+		if c.SeedRoots[i], err = filepath.Abs(root); err != nil {
+			return nil, err
+		}
 	}
 	d = &Daemon{cfg: c, started: time.Now(), running: map[string]*run{}, hashing: map[string]int{}, rates: make(chan struct{}, 1), logs: &logs{}}
 	base := slog.DiscardHandler

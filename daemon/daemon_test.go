@@ -307,3 +307,25 @@ func TestMaySeed(t *testing.T) {
 		}
 	}
 }
+
+// TestPathsAreWhole: who asks does so from a folder of his own, so what a daemon was told by paths of its own folder it tells by whole ones.
+func TestPathsAreWhole(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"st", "pub"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := Open(Config{Node: node.Config{StateDir: "st", Listen: []string{"127.0.0.1:0"}, Isolated: true}, SeedRoots: []string{"pub"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if got := string(d.About().State); !filepath.IsAbs(got) || filepath.Base(got) != "st" {
+		t.Errorf("the state folder is told as %s", got)
+	}
+	if pub := filepath.Join(dir, "pub"); !d.MaySeed(pub) || d.MaySeed(dir) {
+		t.Errorf("of %s others may have seeded: %v, of %s: %v", pub, d.MaySeed(pub), dir, d.MaySeed(dir))
+	}
+}

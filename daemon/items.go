@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,6 +154,12 @@ func find(items []control.Item, what, abs string) ([]control.Item, error) {
 		return it.Path != "" && (string(it.Path) == what || string(it.Path) == abs)
 	}); len(found) > 0 {
 		return found, nil
+	}
+	if _, err := os.Lstat(abs); err == nil && filepath.IsAbs(abs) { // the same by another way, as through a link
+		real := resolved(abs)
+		if found := pick(func(it control.Item) bool { return it.Path != "" && resolved(string(it.Path)) == real }); len(found) > 0 {
+			return found, nil
+		}
 	}
 	found := pick(func(it control.Item) bool { return strings.TrimSuffix(it.Name, "/") == strings.TrimSuffix(what, "/") })
 	switch len(found) {

@@ -38,6 +38,7 @@ sharer chat --to 0xe13a... "the mirror is up"
 tail -f events.log | sharer chat --to 192.0.2.7:24254`
 	o := &chatOptions{options: c.options}
 	f := c.flags
+	c.contrary = append(c.contrary, pair{"to", "group"})
 	f.StringVar(&o.to, "to", "", "`KEY|HOST:PORT` of whom you talk with")
 	f.StringVar(&o.group, "group", "main", "`NAME` of the group")
 	f.DurationVarP(&o.timeout, "timeout", "W", 10*time.Second, "give up a message after `TIME` without a sign that it has arrived")

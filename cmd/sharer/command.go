@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -24,15 +25,21 @@ type command struct {
 	own      []string // flags that mean another thing here than with other verbs: only a flag or the verb's own table sets them
 	ownFile  bool     // it reads the file of settings itself, also one with mistakes
 	typed    []string // the flags of this command line; filled by parse
-	run      func(ctx context.Context, args []string, s *stdio) error
+	contrary []pair   // flags that contradict each other
+
+	from map[string]string // of what is set for good: the variable, or the line of the file; filled by parse
+	run  func(ctx context.Context, args []string, s *stdio) error
 }
+
+// pair is two flags that contradict each other: one that is set for good gives way to the other on the command line.
+type pair [2]string
 
 // newCommand makes a verb that has no flags yet.
 func newCommand(name, args, short string) *command {
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.Usage = func() {}
-	return &command{name: name, args: args, short: short, flags: fs, options: &options{color: "auto", progress: "auto"}}
+	return &command{name: name, args: args, short: short, flags: fs, options: &options{color: "auto", progress: "auto"}, contrary: []pair{{"quiet", "verbose"}}, from: map[string]string{}}
 }
 
 // findCommand finds the verb among the arguments; flags may stand before it. rest
@@ -136,17 +143,90 @@ func (c *command) parse(args []string, getenv func(string) string) error {
 	c.flags.Visit(func(f *pflag.Flag) { c.typed = append(c.typed, f.Name) })
 	var err error
 	c.flags.VisitAll(func(f *pflag.Flag) {
-		if value := getenv(envName(f.Name)); value != "" && !f.Changed && err == nil && !slices.Contains(c.own, f.Name) {
+		if value := getenv(envName(f.Name)); value != "" && !f.Changed && err == nil && c.general(f.Name) {
 			err = c.setFromEnv(f, value)
 		}
 	})
+	if err == nil {
+		err = c.expandHome(getenv) // the file of settings may be named so
+	}
 	if err == nil && c.flags.Lookup("config") != nil && !c.ownFile {
 		err = c.setFromFile(getenv)
+	}
+	if err == nil {
+		err = c.expandHome(getenv)
 	}
 	if err != nil {
 		return err
 	}
+	for _, p := range c.contrary {
+		c.yield(p[0], p[1])
+		c.yield(p[1], p[0])
+	}
 	return c.options.validate(c.flags)
+}
+
+// general says whether what is set for all commands, in the environment or at the top of the file of settings, counts for a flag of c.
+func (c *command) general(flag string) bool { return !slices.Contains(c.own, flag) }
+
+// yield makes a flag that is set for good what it is without that, if the command line has the other one.
+func (c *command) yield(flag, to string) {
+	f := c.flags.Lookup(flag)
+	if f == nil || !f.Changed || c.given(flag) || !c.given(to) {
+		return
+	}
+	if f.Value.Set(f.DefValue) == nil { // as all do of which there are pairs
+		f.Changed = false
+	}
+}
+
+// blame says of a mistake in a flag that nobody has typed where it comes from.
+func (c *command) blame(err error) error {
+	var usage *usageError
+	if !errors.As(err, &usage) {
+		return err
+	}
+	rest, ok := strings.CutPrefix(usage.text, "--")
+	flag, _, _ := strings.Cut(rest, " ")
+	if from := c.from[flag]; ok && from != "" && !c.given(flag) {
+		return usagef("%s: %s", from, usage.text)
+	}
+	return err
+}
+
+// pathWords are the words of help for the values of flags that are paths.
+var pathWords = []string{"PATH", "DIR", "FILE", "SOCKET"}
+
+// expandHome makes ~/ at the beginning of a path the home folder: a shell does so with an argument, but neither with --flag=~/x nor with
+// what stands in the file of settings, and without it there would be a folder called ~ wherever the command is given.
+func (c *command) expandHome(getenv func(string) string) (err error) {
+	expand := func(flag, value string) string {
+		if value != "~" && !strings.HasPrefix(value, "~/") {
+			return value
+		}
+		home := cmp.Or(getenv("HOME"), getenv("USERPROFILE"))
+		if home == "" && err == nil {
+			err = usagef("--%s %s: there is no HOME that says what ~ is; write the whole path, or ./%s", flag, value, value)
+		}
+		return home + value[1:]
+	}
+	c.flags.VisitAll(func(f *pflag.Flag) {
+		if word, _ := pflag.UnquoteUsage(f); !slices.Contains(pathWords, word) {
+			return
+		}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			var out []string
+			for _, v := range list.GetSlice() {
+				out = append(out, expand(f.Name, v))
+			}
+			err = errors.Join(err, list.Replace(out))
+			return
+		}
+		if old := f.Value.String(); strings.HasPrefix(old, "~") {
+			err = errors.Join(err, f.Value.Set(expand(f.Name, old)))
+		}
+	})
+	return err
 }
 
 // given says whether the flag stands on the command line, where Changed of a flag also counts the environment and the file of settings:
@@ -176,6 +256,7 @@ func (c *command) setFromEnv(f *pflag.Flag, value string) error {
 			return usagef("%s=%q: %v", envName(f.Name), v, err)
 		}
 	}
+	c.from[f.Name] = envName(f.Name)
 	return nil
 }
 

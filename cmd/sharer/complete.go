@@ -26,19 +26,20 @@ const filesWord = ":files"
 // takesIDs are the verbs whose arguments may be ids of what is here; those of takesFiles may be names of files.
 var (
 	takesIDs   = []string{"ls", "info", "rm", "pin", "unpin", "verify", "link", "open", "get"}
-	takesFiles = []string{"seed", "hash", "verify", "link", "publish", "info", "man"}
+	takesFiles = []string{"seed", "hash", "verify", "link", "publish", "info", "man", "key", "mirror"}
 )
 
 // fixedWords are the first arguments of verbs that have a few.
 var fixedWords = map[string][]string{
 	"config": {"get", "set", "path", "check"}, "completion": {"bash", "zsh", "fish", "powershell"},
-	"mirror": {"add", "set", "ls", "status", "sync", "pause", "resume", "approve", "rm", "log", "join"}, "peers": {"add", "rm", "ban"}, "limit": {"off"}, "deny": {"add", "rm", "ls", "apply", "subscribe", "unsubscribe"},
+	"mirror": {"add", "set", "ls", "status", "sync", "pause", "resume", "approve", "rm", "log", "join", "export", "import"}, "peers": {"add", "rm", "ban", "unban", "bans"}, "limit": {"off", "default"},
+	"deny": {"add", "rm", "ls", "apply", "subscribe", "unsubscribe"}, "key": {"show", "export", "import"},
 }
 
 // flagWords are the values of flags that have a few.
 var flagWords = map[string][]string{
 	"color": {"auto", "always", "never"}, "progress": {"auto", "bar", "line", "none"}, "daemon": {"auto", "require", "never"},
-	"log-format": {"text", "json"}, "sort": {"rtt", "heard", "address"}, "port-mapping": {"auto", "off"}, "http": {"off"},
+	"log-format": {"text", "json"}, "sort": {"rtt", "heard", "address"}, "port-mapping": {"auto", "off"}, "http": {"off"}, "on-full": {"hold", "newest", "pinned-first"}, "seed": {"forever"},
 }
 
 // runComplete prints the ways to go on from words, of which the last one is unfinished.
@@ -149,12 +150,13 @@ const patienceOfTab = 500 * time.Millisecond
 func liveIDs(ctx context.Context, s *stdio) (found []candidate) {
 	ctx, cancel := context.WithTimeout(ctx, patienceOfTab)
 	defer cancel()
-	dir := s.getenv(envName("state-dir"))
-	if dir == "" {
-		var err error
-		if dir, err = (&options{}).stateFolder(s.getenv); err != nil {
-			return nil
-		}
+	o := newStatus() // it finds the daemon as any other command
+	if o.parse(nil, s.getenv) != nil {
+		return nil
+	}
+	dir, err := o.options.stateFolder(s.getenv)
+	if err != nil {
+		return nil
 	}
 	c, err := control.Dial(ctx, dir)
 	if err != nil {

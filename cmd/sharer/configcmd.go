@@ -149,7 +149,7 @@ func splitKey(name string) config.Setting {
 func flagOf(s config.Setting) (*command, *pflag.Flag, error) {
 	all := commands()
 	for _, c := range all {
-		if f := c.flags.Lookup(s.Key); f != nil && (s.Command == "" || s.Command == c.name) && !slices.Contains(notInFile, s.Key) {
+		if f := c.flags.Lookup(s.Key); f != nil && (s.Command == "" && c.general(s.Key) || s.Command == c.name) && !slices.Contains(notInFile, s.Key) {
 			return c, f, nil
 		}
 	}
@@ -159,14 +159,15 @@ func flagOf(s config.Setting) (*command, *pflag.Flag, error) {
 // effective is the value of one key that counts for a command, or for those that say nothing of their own.
 func effective(f *config.File, name string, getenv func(string) string) (settingRow, error) {
 	want := splitKey(name)
-	_, flag, err := flagOf(want)
+	c, flag, err := flagOf(want)
 	if err != nil {
 		return settingRow{}, err
 	}
-	if v := getenv(envName(want.Key)); v != "" {
+	general := c.general(want.Key)
+	if v := getenv(envName(want.Key)); v != "" && general {
 		return settingRow{Key: name, Values: []string{v}, From: "environment", text: v}, nil
 	}
-	if s, ok := f.For(want.Command)[want.Key]; ok {
+	if s, ok := f.For(want.Command)[want.Key]; ok && (s.Command != "" || general) {
 		return settingRow{Key: name, Values: s.Values, From: "file", Line: s.Line, text: s.Text()}, nil
 	}
 	return settingRow{Key: name, Values: []string{flag.DefValue}, From: "default", text: flag.DefValue}, nil
@@ -232,7 +233,7 @@ func configSet(o *options, args []string, s *stdio) error {
 	}
 	if !o.quiet && !o.json {
 		when := "it counts from now on, for a running daemon from its next start"
-		if slices.Contains(live, set.Name()) {
+		if slices.Contains(live, set.Key) && (set.Command == "" || set.Command == "daemon") {
 			when = "it counts from now on, for a running daemon after: kill -HUP PID"
 		}
 		fmt.Fprintf(s.err, "wrote %s; %s\n", escape(path), when)

@@ -1,17 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 // otherDaemon answers on the socket of a state folder as a daemon of another version would.
 func otherDaemon(t *testing.T, api int) (state string) {
+	return answering(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"api":%d,"release":"9.9","pid":4711,"of_tomorrow":[]}`, api)
+	})
+}
+
+// answering is a state folder on whose socket somebody answers.
+func answering(t *testing.T, answer http.HandlerFunc) (state string) {
 	t.Helper()
 	state, err := os.MkdirTemp("", "s") // a socket's path is short
 	if err != nil {
@@ -22,9 +31,7 @@ func otherDaemon(t *testing.T, api int) (state string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"api":%d,"release":"9.9","pid":4711,"of_tomorrow":[]}`, api)
-	})}
+	s := &http.Server{Handler: answer}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -36,6 +43,33 @@ func otherDaemon(t *testing.T, api int) (state string) {
 	})
 	return state
 }
+
+// TestEndsWithItsReader: what would print for ever ends when the program that reads it does, or a pipeline would never end.
+func TestEndsWithItsReader(t *testing.T) {
+	state := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/log" {
+			fmt.Fprintln(w, `{"event":{"time":"2025-01-02T03:04:05Z","level":"info","text":"one"}}`)
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		fmt.Fprint(w, `{"api":1}`)
+	})
+	c := newConsole(t)
+	for _, args := range [][]string{{"log", "-f", "--state-dir", state}, {"ping", "-i", "10ms", "--daemon", "never", "127.0.0.1:1"}} {
+		var out, errs bytes.Buffer
+		s := c.stdio(&out, &errs)
+		s.out = gone{}
+		if code := run(t.Context(), args, s); code != exitFailed || !strings.Contains(errs.String(), "standard output: broken pipe") {
+			t.Errorf("%q: exit %d, %s", args, code, errs.String())
+		}
+	}
+}
+
+// gone is a pipe whose reader has ended.
+type gone struct{}
+
+func (gone) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 // TestDaemonOfAnotherVersion: each verb says so in one line, with what to do.
 func TestDaemonOfAnotherVersion(t *testing.T) {

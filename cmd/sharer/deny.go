@@ -37,6 +37,7 @@ sharer deny subscribe lcdp://3f2a.../deny.list
 sharer deny apply`
 	o := &denyOptions{options: c.options}
 	f := c.flags
+	c.own = []string{"reason"} // SHARER_REASON is what a hook is told
 	f.StringVar(&o.reason, "reason", "", "`TEXT` for your log, and for who is refused")
 	f.StringVar(&o.ref, "ref", "", "`TEXT` that finds the case again")
 	f.StringVar(&o.legal, "legal", "", "the law that demands it: `TEXT`; HTTP answers 451")
@@ -102,10 +103,15 @@ func runDeny(ctx context.Context, o *denyOptions, args []string, s *stdio) error
 		return err
 	case "apply":
 		p, err := c.ApplyDeny(ctx)
-		if err == nil {
+		switch {
+		case err != nil:
+			return err
+		case o.json:
+			scr.event(purgeEvent{1, "purge", p})
+		default:
 			scr.result(fmt.Sprintf("%s removed, %s", count(p.Stored, "content"), formatSize(p.Bytes)))
 		}
-		return err
+		return nil
 	}
 	return listDenials(ctx, o, scr, c)
 }
@@ -127,6 +133,13 @@ func denial(text string, double bool) (string, error) {
 		e = deny.Entry{Kind: deny.Double, Hash: deny.DoubleOf(e.String())}
 	}
 	return e.String(), nil
+}
+
+// purgeEvent is the answer of deny apply.
+type purgeEvent struct {
+	V    int    `json:"v"`
+	Type string `json:"type"` // "purge"
+	control.Purge
 }
 
 // denialsDocument is the answer of deny ls.

@@ -20,8 +20,11 @@ type jobEvent struct {
 
 // detach hands the items to the daemon, and prints the numbers of their jobs.
 func (o *getOptions) detachAll(ctx context.Context, scr *screen, c *control.Client, items []*item) error {
-	if o.output == "-" {
+	switch {
+	case o.output == "-":
 		return usagef("-d and -o - contradict each other: nobody would be there for the bytes")
+	case o.rename && o.said("rename"):
+		return usagef("-d and --rename contradict each other: nobody would be there to be told the name")
 	}
 	for _, it := range items {
 		it.tree = it.link.Folder

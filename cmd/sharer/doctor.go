@@ -27,7 +27,13 @@ from working.`
 	c.outputFlags()
 	c.stateFlag()
 	c.ownFile = true
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runDoctor(ctx, c.options, args, s) }
+	c.run = func(ctx context.Context, args []string, s *stdio) error {
+		_ = c.setFromFile(s.getenv) // what is wrong with it is one of the things that are looked at
+		if err := errors.Join(c.expandHome(s.getenv), c.options.validate(c.flags)); err != nil {
+			return err
+		}
+		return runDoctor(ctx, c.options, args, s)
+	}
 	return c
 }
 

@@ -33,6 +33,7 @@ const (
 	exitDaemon      exit = 10  // a daemon is needed and there is none
 	exitLocked      exit = 11  // the state folder or the partial belongs to another process
 	exitRefused     exit = 12  // permission, deny lists
+	exitHungUp      exit = 129 // SIGHUP
 	exitInterrupted exit = 130 // SIGINT
 	exitTerminated  exit = 143 // SIGTERM
 )
@@ -54,6 +55,7 @@ var exitNames = []struct {
 	{exitDaemon, "no_daemon", "a daemon is needed and not reachable"},
 	{exitLocked, "locked", "in use by another sharer"},
 	{exitRefused, "refused", "not permitted"},
+	{exitHungUp, "hung_up", "the terminal went away (SIGHUP)"},
 	{exitInterrupted, "interrupted", "interrupted (Ctrl-C)"},
 	{exitTerminated, "terminated", "terminated (SIGTERM)"},
 }
@@ -100,11 +102,17 @@ func (e *interrupted) Is(target error) bool { return target == context.Canceled 
 
 // signalExit is the exit code for a signal.
 func signalExit(s os.Signal) exit {
-	if s == syscall.SIGTERM {
+	switch s {
+	case syscall.SIGTERM:
 		return exitTerminated
+	case syscall.SIGHUP:
+		return exitHungUp
 	}
 	return exitInterrupted
 }
+
+// bySignal says whether e is that of a signal.
+func (e exit) bySignal() bool { return e == exitHungUp || e == exitInterrupted || e == exitTerminated }
 
 // exitOf maps an error to an exit code. ctx tells an interruption from a failure.
 func exitOf(ctx context.Context, err error) exit {
@@ -174,7 +182,7 @@ func about(name, message string) string {
 func message(ctx context.Context, err error, code exit) string {
 	var stopped *interrupted
 	var coded *codedError
-	if (code == exitInterrupted || code == exitTerminated) && errors.As(context.Cause(ctx), &stopped) && !errors.As(err, &coded) {
+	if code.bySignal() && errors.As(context.Cause(ctx), &stopped) && !errors.As(err, &coded) {
 		return stopped.Error()
 	}
 	text := escape(strings.TrimSuffix(err.Error(), "."))

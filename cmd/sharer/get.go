@@ -29,6 +29,7 @@ type getOptions struct {
 	fsync        bool
 	unverified   bool
 	choose       chosen
+	said         func(flag string) bool // it stands on the command line
 }
 
 const maxJobs = 64
@@ -60,8 +61,10 @@ sharer get 3f2a... -o - | tar x
 sharer get blake3/77ab.../film.webm --http 127.0.0.1:8080
 sharer get lcdp://0xe13a.../isos
 sharer get - -o downloads/ < links.txt`
-	o := &getOptions{options: c.options}
+	o := &getOptions{options: c.options, said: c.given}
 	f := c.flags
+	c.own = []string{"http"} // elsewhere it is the node's own, and always there
+	c.contrary = append(c.contrary, pair{"force", "rename"})
 	f.StringVarP(&o.output, "output", "o", "", "`PATH` of the file, or of a folder for it; - for standard output")
 	f.BoolVar(&o.force, "force", false, "replace a file that is there with other content")
 	f.BoolVar(&o.rename, "rename", false, "take a free name if there is a file with other content")
@@ -81,6 +84,10 @@ sharer get - -o downloads/ < links.txt`
 	c.run = func(ctx context.Context, args []string, s *stdio) error {
 		o.seedSet = f.Changed("seed")
 		o.minFree.settle(f)
+		o.choose.said = c.given("include") || c.given("exclude")
+		if o.output == "-" && c.given("output") { // what is set for good gives way
+			o.json, o.detach = o.json && c.given("json"), o.detach && c.given("detach")
+		}
 		return runGet(ctx, o, args, s)
 	}
 	return c
@@ -305,7 +312,7 @@ func (g *getting) result(ctx context.Context, items []*item) error {
 			continue
 		}
 		code := exitOf(ctx, it.err)
-		if code == exitInterrupted || code == exitTerminated {
+		if code.bySignal() {
 			return it.err
 		}
 		failed = append(failed, code)

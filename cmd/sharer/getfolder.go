@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -17,6 +18,7 @@ import (
 type chosen struct {
 	include, exclude []string
 	hidden           bool
+	said             bool // by the command line, not for all folders
 }
 
 func (c *chosen) register(f *pflag.FlagSet) {
@@ -28,7 +30,7 @@ func (c *chosen) register(f *pflag.FlagSet) {
 // selection is what is meant of the folder of an item.
 func (c *chosen) selection(it *item) folder.Selection {
 	s := folder.Selection{Under: it.link.Path, Include: c.include, Exclude: c.exclude, Hidden: c.hidden}
-	if s.Under == "" && len(s.Include) == 0 && len(s.Exclude) == 0 {
+	if s.Under == "" && !c.said {
 		s.Places = it.link.Select // the link's choice gives way to the user's
 	}
 	return s
@@ -41,6 +43,11 @@ func (c *chosen) check() error {
 	return nil
 }
 
+// choiceFlags are those of chosen.
+var choiceFlags = []string{"include", "exclude", "hidden"}
+
+var errChoice = usagef("--include, --exclude and --hidden are for the link of a folder")
+
 // anyFolder says whether a link is that of a folder, or of a name, which may be one.
 func anyFolder(items []*item) bool {
 	for _, it := range items {
@@ -51,13 +58,13 @@ func anyFolder(items []*item) bool {
 	return false
 }
 
-// checkFolders refuses flags that mean nothing for the links.
+// checkFolders refuses flags that mean nothing for the links. What is set for good is for those that it means something for.
 func (o *getOptions) checkFolders(items []*item) error {
 	any := anyFolder(items)
 	switch {
-	case !any && (len(o.choose.include) > 0 || len(o.choose.exclude) > 0 || o.choose.hidden):
-		return usagef("--include, --exclude and --hidden are for the link of a folder")
-	case any && o.seed != 0 && !onlyNames(items):
+	case !any && slices.ContainsFunc(choiceFlags, o.said):
+		return errChoice
+	case any && o.seed != 0 && !onlyNames(items) && o.said("seed"):
 		return usagef("--seed is for files; share a folder that was fetched by sharer seed DIR")
 	}
 	return nil

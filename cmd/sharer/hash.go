@@ -34,6 +34,7 @@ sharer hash --sha256 *.iso > SHA256SUMS
 sharer hash --check SHA256SUMS`
 	o := &hashOptions{options: c.options}
 	f := c.flags
+	c.contrary = append(c.contrary, pair{"blake3", "sha256"})
 	f.StringVar(&o.check, "check", "", "read ids and paths from `FILE` and check them")
 	f.BoolVar(&o.blake3, "blake3", false, "print only BLAKE3, in lines of b3sum")
 	f.BoolVar(&o.sha256, "sha256", false, "print only SHA-256, in lines of sha256sum")

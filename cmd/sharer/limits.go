@@ -183,12 +183,17 @@ func newLog() *command {
 			return err
 		}
 		defer client.Close()
+		ctx, enough := context.WithCancel(ctx)
+		defer enough()
 		err = client.Log(ctx, last, follow, func(l control.LogLine) {
 			if c.options.json {
 				writeEvent(s.out, logEvent{1, "log", l})
-				return
+			} else {
+				fmt.Fprintf(s.out, "%s %-5s %s\n", l.Time.Local().Format(time.DateTime), l.Level, escape(l.Text))
 			}
-			fmt.Fprintf(s.out, "%s %-5s %s\n", l.Time.Local().Format(time.DateTime), l.Level, escape(l.Text))
+			if s.broken() {
+				enough() // nobody reads it
+			}
 		})
 		if follow && ctx.Err() != nil {
 			return nil // that is its end

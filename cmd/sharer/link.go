@@ -40,6 +40,8 @@ sharer link --web --copy ~/isos/a.iso
 sharer link --peers 3 ~/isos`
 	o := &linkOptions{options: c.options}
 	f := c.flags
+	c.own = []string{"peers"} // of ls it is another one
+	c.contrary = append(c.contrary, pair{"qr", "json"})
 	f.BoolVar(&o.web, "web", false, "print the form for browsers: http://127.0.0.1:24255/...")
 	f.BoolVar(&o.qr, "qr", false, "draw a QR code too")
 	f.BoolVar(&o.copy, "copy", false, "copy it to the clipboard of the terminal")
@@ -88,8 +90,11 @@ func runLink(ctx context.Context, o *linkOptions, args []string, s *stdio) error
 	}
 	if o.json {
 		doc := linkDocument{V: 1, Type: "link", ID: l.ID.String(), Folder: l.Folder, Name: l.Name, Link: l.String(), Web: l.Web()}
-		if l.Folder {
+		switch {
+		case l.Folder:
 			doc.ID = folderID(l.ID.Hash)
+		case l.Published != "":
+			doc.ID = ""
 		}
 		if l.Size >= 0 {
 			doc.Size = &l.Size
@@ -252,10 +257,13 @@ func reachable(listen []netip.AddrPort, local []netip.Addr) []netip.AddrPort {
 	return append(public, private...)
 }
 
-// shortest is what a QR code holds: upper case throughout, which its alphanumeric mode takes in 78 characters.
+// shortest is what a QR code holds: upper case throughout, which its alphanumeric mode takes in 78 characters, where
+// neither the name of a publisher nor a path of a folder is part of what is meant.
 func shortest(l link.Link) string {
 	kind := "BLAKE3"
 	switch {
+	case l.Published != "" || l.Path != "":
+		return link.Link{ID: l.ID, Size: -1, Folder: l.Folder, Path: l.Path, Published: l.Published, Publisher: l.Publisher}.String()
 	case l.Folder:
 		kind = "FOLDER"
 	case l.ID.Kind == chunk.SHA256:

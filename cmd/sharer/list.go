@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,6 +20,7 @@ type listOptions struct {
 	wait        time.Duration
 	findTimeout time.Duration
 	choose      chosen
+	said        func(flag string) bool // it stands on the command line
 }
 
 func newList() *command {
@@ -33,7 +35,7 @@ With --peers, ask the peers that are met what they have, and list it: what most 
 With addresses only those are asked. Peers list up to 70 contents each, without names; sizes
 are what they claim, until a content is fetched. An id of the list is a link: sharer get ID.`
 	c.examples = "sharer ls\nsharer ls isos\nsharer ls --json | jq -r '.items[] | select(.kind==\"get\").job'\nsharer ls lcdp://folder/9c1e... --include '*.iso'\nsharer ls --json lcdp://folder/9c1e... | jq -r '.entries[].link'\nsharer ls --peers\nsharer ls --peers 192.0.2.7:24254\nsharer ls --peers --json | jq -r '.offers[] | select(.size<1e6).id'"
-	o := &listOptions{options: c.options}
+	o := &listOptions{options: c.options, said: c.given}
 	f := c.flags
 	f.BoolVar(&o.peers, "peers", false, "what peers offer")
 	f.DurationVarP(&o.wait, "timeout", "W", 10*time.Second, "`TIME` to wait for answers at most")
@@ -50,7 +52,10 @@ func runList(ctx context.Context, o *listOptions, args []string, s *stdio) error
 	case !o.peers && len(args) > 1:
 		return usagef("ls takes one thing to list, there are %d", len(args))
 	case !o.peers && len(args) == 1 && isFolderLink(args[0]):
+		o.choose.said = o.said("include") || o.said("exclude")
 		return listFolder(ctx, o, args, s)
+	case slices.ContainsFunc(choiceFlags, o.said):
+		return errChoice
 	case !o.peers:
 		return listOwn(ctx, o, args, s)
 	case o.wait <= 0:

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -63,15 +65,20 @@ func listSnapshot(o *listOptions, s *stdio) error {
 	}
 	items, saved, err := daemon.Snapshot(dir)
 	doc := itemsDocument{V: 1, Type: "items", Items: append([]control.Item{}, items...)}
+	note := func(format string, args ...any) {
+		if !o.quiet {
+			fmt.Fprintf(s.err, format+"\n", args...)
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		fmt.Fprintf(s.err, "no daemon has run with %s yet. Start one: sharer daemon\n", escape(dir))
+		note("no daemon has run with %s yet. Start one: sharer daemon", escape(dir))
 	case err != nil:
 		return pathError(err)
 	default:
 		saved = saved.UTC()
 		doc.Saved = &saved
-		fmt.Fprintf(s.err, "no daemon is running; this is as of %s ago\n", shortDuration(time.Since(saved)))
+		note("no daemon is running; this is as of %s ago", shortDuration(time.Since(saved)))
 	}
 	doc.write(o, s)
 	return nil
@@ -79,9 +86,11 @@ func listSnapshot(o *listOptions, s *stdio) error {
 
 func listFiles(ctx context.Context, o *listOptions, c *control.Client, what string, s *stdio) error {
 	doc := filesDocument{V: 1, Type: "files", Files: []control.File{}}
-	err := c.Files(ctx, whatOf(what), func(f control.File) error {
-		doc.Files = append(doc.Files, f)
-		return nil
+	err := meant(what, func(what string) error {
+		return c.Files(ctx, what, func(f control.File) error {
+			doc.Files = append(doc.Files, f)
+			return nil
+		})
 	})
 	if err != nil {
 		return unknownItem(err)
@@ -97,15 +106,22 @@ func listFiles(ctx context.Context, o *listOptions, c *control.Client, what stri
 	return w.Flush()
 }
 
-// whatOf is what names an item; a path is made absolute if there is something at it.
-func whatOf(what string) string {
-	if strings.ContainsRune(what, filepath.Separator) && idLike(what) == "" {
-		if abs, err := filepath.Abs(what); err == nil {
-			return abs
-		}
+// meant asks for what names an item: what lies at a path goes before what is called so elsewhere.
+func meant(what string, ask func(what string) error) error {
+	abs, err := filepath.Abs(what)
+	fi, serr := os.Stat(abs)
+	if err != nil || idLike(what) != "" || jobNumber.MatchString(what) || serr != nil && !strings.ContainsRune(what, filepath.Separator) {
+		return ask(what)
 	}
-	return what
+	// A file can tell of itself; a folder that is not shared is less than what has its name.
+	if err := ask(abs); serr == nil && fi.Mode().IsRegular() || !errors.Is(err, control.ErrUnknown) {
+		return err
+	}
+	return ask(what)
 }
+
+// jobNumber is how downloads are numbered.
+var jobNumber = regexp.MustCompile(`^g[0-9]+$`)
 
 // unknownItem adds what to do about a name that the daemon does not know.
 func unknownItem(err error) error {

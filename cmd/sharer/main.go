@@ -102,10 +102,16 @@ func run(ctx context.Context, args []string, s *stdio) exit {
 	}
 	if err == nil {
 		err = c.run(ctx, c.flags.Args(), s)
+		if err == nil && c.options.json && !out.used {
+			writeEvent(s.out, endEvent{V: 1, Type: "summary", Code: exitDone.String()})
+		}
 		// A result that could not be written is a failure, unless there is a worse one.
 		if err == nil && out.err != nil {
 			err = out.err
 		}
+	}
+	if c != nil {
+		err = c.blame(err)
 	}
 	code := exitOf(ctx, err)
 	if err != nil {
@@ -122,7 +128,7 @@ func report(ctx context.Context, c *command, args []string, s *stdio, err error,
 		opts = c.options
 	}
 	text := message(ctx, err, code)
-	if opts.json || c == nil && hasJSON(args) {
+	if opts.json || hasJSON(args) { // flags behind one that is wrong were not parsed
 		writeEvent(s.out, errorEvent{V: 1, Type: "error", Code: code.String(), Exit: int(code), Message: text})
 	}
 	if text != "" {
@@ -130,14 +136,22 @@ func report(ctx context.Context, c *command, args []string, s *stdio, err error,
 	}
 }
 
+// broken says whether a write to stdout has failed, as when the program that read it has ended.
+func (s *stdio) broken() bool {
+	r, ok := s.out.(*resultWriter)
+	return ok && r.err != nil
+}
+
 // resultWriter is stdout. It remembers the first failed write, so that a full
 // disk behind a redirection is not taken for success.
 type resultWriter struct {
-	w   io.Writer
-	err error
+	w    io.Writer
+	used bool // something was written, or tried to
+	err  error
 }
 
 func (r *resultWriter) Write(p []byte) (int, error) {
+	r.used = true
 	if r.err != nil {
 		return 0, r.err
 	}

@@ -69,7 +69,7 @@ sharer mirror join lcdp://3f2a.../mirrors.json`
 	o := &mirrorOptions{options: c.options}
 	f := c.flags
 	o.given, o.set = c.given, f.Changed
-	c.own = []string{"bwlimit"} // elsewhere it is for both directions and for all
+	c.own = []string{"bwlimit", "group", "name"} // elsewhere they are for both directions and for all, of people, and of a pin
 	f.StringVar(&o.name, "name", "", "`NAME` of the mirror here (default: from the link)")
 	f.StringVar(&o.quota, "quota", "", "`SIZE` that it may take, such as 200G (default: as much as there is)")
 	f.StringVar(&o.minFree, "min-free", d.MinFree.String(), "`SIZE` or percentage of the disk that stays free")
@@ -283,12 +283,17 @@ func (m *mirroring) add(ctx context.Context, spec mirror.Spec, args []string) er
 		return err
 	}
 	m.scr.note("mirroring %s as %s; sharer mirror ls shows how far it is", look.Link, look.Spec.Name)
+	m.added(look)
+	return nil
+}
+
+// added is a mirror that was made.
+func (m *mirroring) added(look mirror.Look) {
 	if m.o.json {
 		m.scr.event(mirrorDocument{V: 1, Type: "mirrors", Mirrors: []mirrorRow{rowOf(look, time.Now())}})
-		return nil
+		return
 	}
 	m.scr.result(whereOf(look))
-	return nil
 }
 
 // whereOf is where people find what is mirrored: a folder, or, where there is none, the link.

@@ -215,6 +215,14 @@ func (m *mirroring) unlike(l mirror.Look, said mirrorSaid) (other []string) {
 	return other
 }
 
+// importedEvent is what became of a mirror of a file.
+type importedEvent struct {
+	V    int    `json:"v"`
+	Type string `json:"type"` // "imported"
+	Name string `json:"name"`
+	What string `json:"what"` // "added", "changed"
+}
+
 // imports adds the mirrors of a file that are not there, and gives those that are their rules, and says what else is not as the file has it. All of the file is read and
 // understood before anything is changed.
 func (m *mirroring) imports(ctx context.Context, file mirrorFile) error {
@@ -251,7 +259,11 @@ func (m *mirroring) imports(ctx context.Context, file mirrorFile) error {
 			_, err = m.c.AddMirror(ctx, spec)
 		}
 		if err == nil {
-			m.scr.result(spec.Name + ": " + what)
+			if m.o.json {
+				m.scr.event(importedEvent{1, "imported", spec.Name, what})
+			} else {
+				m.scr.result(spec.Name + ": " + what)
+			}
 			continue
 		}
 		err = explainMirror(err, spec.Name)

@@ -43,7 +43,7 @@ func (m *mirroring) join(ctx context.Context, base mirror.Spec, text string) err
 	for _, spec := range specs {
 		look, err := m.c.AddMirror(ctx, spec)
 		if err == nil {
-			m.scr.result(whereOf(look))
+			m.added(look)
 			continue
 		}
 		err = explainMirror(err, spec.Name)

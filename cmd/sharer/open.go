@@ -30,6 +30,7 @@ printed on standard output.`
 	c.examples = `sharer open lcdp://blake3/77ab.../film.webm
 sharer open --player mpv blake3/77ab...`
 	o := &openOptions{options: c.options}
+	c.own = []string{"http"} // it is that of this command, which needs one
 	c.flags.StringVar(&o.player, "player", "", "`PROGRAM` that shows it, instead of the browser")
 	c.flags.BoolVar(&o.print, "print", false, "start nothing; print the address only")
 	c.outputFlags()
@@ -39,6 +40,13 @@ sharer open --player mpv blake3/77ab...`
 	c.webFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runOpen(ctx, o, args, s) }
 	return c
+}
+
+// openEvent is the address of a content.
+type openEvent struct {
+	V    int    `json:"v"`
+	Type string `json:"type"` // "open"
+	URL  string `json:"url"`
 }
 
 // runOpen finds who serves it, or serves it itself.
@@ -94,7 +102,11 @@ func runOpen(ctx context.Context, o *openOptions, args []string, s *stdio) (err 
 // show prints the address and hands it over. serves: it is only there while this process runs.
 func (o *openOptions) show(ctx context.Context, scr *screen, at netip.AddrPort, path string, serves bool) error {
 	url := "http://" + at.String() + path
-	scr.result(url)
+	if o.json {
+		scr.event(openEvent{1, "open", url})
+	} else {
+		scr.result(url)
+	}
 	switch {
 	case o.player != "":
 		return play(ctx, scr, o.player, url)

@@ -186,7 +186,10 @@ func runInfo(ctx context.Context, o *options, args []string, s *stdio) error {
 	err = fmt.Errorf("%q: %w", args[0], control.ErrUnknown)
 	if c != nil {
 		defer c.Close()
-		doc.Known, err = c.Know(ctx, whatOf(args[0]))
+		err = meant(args[0], func(what string) (err error) {
+			doc.Known, err = c.Know(ctx, what)
+			return err
+		})
 	}
 	if errors.Is(err, control.ErrUnknown) {
 		sums, herr := hashHere(ctx, args[0])

@@ -189,6 +189,13 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 		if flag := scr.s.said("bwlimit", "bwlimit-peer", "background"); flag != "" {
 			scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, and sharer limit sets its limits; --daemon never does without it", flag, serving(a))})
 		}
+		settled := []string{"listen", "isolated", "port-mapping", "http-host", "http-origin", "store-quota", "rescan", "min-free", "fsync", "log-format"}
+		if owner {
+			settled = append(settled, "http") // of a download it is what the daemon has
+		}
+		if flag := scr.s.said(settled...); flag != "" {
+			scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, as it was started; --daemon never does without it", flag, serving(a))})
+		}
 		c.Give(given...)
 		return c, nil
 	}

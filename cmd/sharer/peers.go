@@ -91,10 +91,14 @@ func runPeers(ctx context.Context, o *peersOptions, args []string, s *stdio) err
 		return nil
 	}
 	if doc.Age == nil {
-		fmt.Fprintf(s.err, "no node has run with this state folder yet: there is no %s\n", escape(path))
+		if !o.quiet {
+			fmt.Fprintf(s.err, "no node has run with this state folder yet: there is no %s\n", escape(path))
+		}
 		return nil
 	}
-	fmt.Fprintf(s.err, "%s, as of %s ago\n", count(len(doc.Peers), "peer"), shortDuration(time.Duration(*doc.Age)*time.Second))
+	if !o.quiet {
+		fmt.Fprintf(s.err, "%s, as of %s ago\n", count(len(doc.Peers), "peer"), shortDuration(time.Duration(*doc.Age)*time.Second))
+	}
 	doc.writeTable(s)
 	return nil
 }

@@ -33,7 +33,9 @@ func livePeers(ctx context.Context, o *peersOptions, c *control.Client, s *stdio
 		writeEvent(s.out, doc)
 		return nil
 	}
-	fmt.Fprintf(s.err, "%s\n", count(len(doc.Peers), "peer"))
+	if !o.quiet {
+		fmt.Fprintf(s.err, "%s\n", count(len(doc.Peers), "peer"))
+	}
 	doc.writeTable(s)
 	return nil
 }

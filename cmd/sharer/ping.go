@@ -160,7 +160,7 @@ func (t *pingTarget) run(ctx context.Context, o *pingOptions, p pinger, scr *scr
 	var wg sync.WaitGroup
 	for seq := 1; ; seq++ {
 		wg.Go(func() { t.one(ctx, o, p, scr, seq) })
-		if seq == o.count {
+		if seq == o.count || scr.broken() {
 			break
 		}
 		select {

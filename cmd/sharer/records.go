@@ -35,6 +35,9 @@ func openRecords(o *options, s *stdio) (_ *records, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // as the index has its paths
+		return nil, err
+	}
 	r := &records{dir: dir}
 	if r.temp, err = os.MkdirTemp("", "sharer-index-"); err != nil {
 		return nil, err
@@ -133,11 +136,7 @@ func (r *records) under(path string) (out []index.Entry, err error) {
 		return nil, nil
 	}
 	// What was seeded by way of a link is known by where that leads.
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		real = path
-	}
-	err = r.ix.Under(real, func(e index.Entry) error {
+	err = r.ix.Under(realPath(path), func(e index.Entry) error {
 		out = append(out, e)
 		return nil
 	})
@@ -216,10 +215,19 @@ func (r *records) offeredAt(ctx context.Context, path string) (*control.Item, er
 	if err != nil {
 		return nil, err
 	}
+	real := realPath(path)
 	for i := range items {
-		if (items[i].Kind == "seed" || items[i].State == "seeding") && string(items[i].Path) == path {
+		if (items[i].Kind == "seed" || items[i].State == "seeding") && items[i].Path != "" && (string(items[i].Path) == path || realPath(string(items[i].Path)) == real) {
 			return &items[i], nil
 		}
 	}
 	return nil, nil
+}
+
+// realPath is where a path leads, itself if it leads nowhere.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }

@@ -52,4 +52,5 @@ func (o *options) reload(p peer, scr *screen) {
 		r.StartLimits(node.Limits{Up: fresh.bwlimit.up, Down: fresh.bwlimit.down, UpPerPeer: fresh.bwlimitPeer.up, DownPerPeer: fresh.bwlimitPeer.down})
 	}
 	scr.note("settings read again: %s count from now on, others from the next start", listed(live, "and"))
+	fresh.noteLimits(p, scr)
 }

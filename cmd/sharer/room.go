@@ -13,8 +13,22 @@ import (
 // leastFree is --min-free, as store.LeavesFree wants it.
 type leastFree struct{ bytes byteSize }
 
+// Set reads a size.
+func (l *leastFree) Set(text string) error { return l.bytes.Set(text) }
+
+// String is what it is without the flag, too.
+func (l *leastFree) String() string {
+	if l.bytes == 0 {
+		return "1G or 1%"
+	}
+	return l.bytes.String()
+}
+
+// Type is the word for the value in help.
+func (l *leastFree) Type() string { return l.bytes.Type() }
+
 func (l *leastFree) register(f *pflag.FlagSet) {
-	f.Var(&l.bytes, "min-free", "what downloads leave free on their disk; 0: nothing (default 1G or 1 % of it, whichever is less)")
+	f.Var(l, "min-free", "what downloads leave free on their disk; 0: nothing (default 1G or 1 % of it, whichever is less)")
 }
 
 // settle tells the 0 that was given from none.

@@ -102,6 +102,13 @@ func (scr *screen) link(line string) {
 	scr.result(line)
 }
 
+// broken says whether stdout is.
+func (scr *screen) broken() bool {
+	scr.mu.Lock()
+	defer scr.mu.Unlock()
+	return scr.s.broken()
+}
+
 // event prints one JSON event.
 func (scr *screen) event(e any) {
 	scr.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -63,15 +64,23 @@ func checkSettings(f *config.File, all []*command) (bad []*config.Error) {
 
 // checkSetting says what is wrong with one setting and what to do, "" if nothing is.
 func checkSetting(s config.Setting, all []*command) string {
-	var names, verbs []string
+	var names, verbs, own []string
+	known := false
 	for _, c := range all {
 		verbs = append(verbs, c.name)
 		if s.Command != "" && s.Command != c.name {
 			continue
 		}
 		f := c.flags.Lookup(s.Key)
-		if f != nil && !slices.Contains(notInFile, s.Key) {
-			return c.trySetting(f, s)
+		switch {
+		case f == nil || slices.Contains(notInFile, s.Key):
+		case s.Command == "" && !c.general(s.Key):
+			own = append(own, c.name)
+		default:
+			known = true
+			if text := c.trySetting(f, s); text != "" {
+				return text
+			}
 		}
 		c.flags.VisitAll(func(f *pflag.Flag) {
 			if !slices.Contains(notInFile, f.Name) {
@@ -80,6 +89,10 @@ func checkSetting(s config.Setting, all []*command) string {
 		})
 	}
 	switch {
+	case known:
+		return ""
+	case len(own) > 0:
+		return fmt.Sprintf("%s is no setting for all commands; put it below a line [%s]", s.Key, own[0])
 	case slices.Contains(notInFile, s.Key):
 		return fmt.Sprintf("%s cannot be set in the file; give it as a flag", s.Key)
 	case s.Command != "" && !slices.Contains(verbs, s.Command):
@@ -98,8 +111,26 @@ func checkSetting(s config.Setting, all []*command) string {
 	return fmt.Sprintf("unknown key %s: a flag that %s; see sharer help COMMAND", shorten(s.Key, 40), of)
 }
 
-// trySetting sets a flag of c, which is thrown away afterwards or about to run, and words what is wrong.
+// trySetting sets a flag of c, which is thrown away afterwards, and words what is wrong with it.
 func (c *command) trySetting(f *pflag.Flag, s config.Setting) string {
+	if text := c.set(f, s); text != "" {
+		return text
+	}
+	err := c.options.validate(c.flags)
+	if err == nil {
+		return ""
+	}
+	// The next setting is not to blame.
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		_ = list.Replace(nil)
+	} else {
+		_ = f.Value.Set(f.DefValue)
+	}
+	return strings.TrimPrefix(err.Error(), "--")
+}
+
+// set sets a flag of c, and words what is wrong with the value.
+func (c *command) set(f *pflag.Flag, s config.Setting) string {
 	if len(s.Values) != 1 && !repeatable(f) {
 		return fmt.Sprintf("%s takes one value, not a list", s.Key)
 	}
@@ -110,9 +141,15 @@ func (c *command) trySetting(f *pflag.Flag, s config.Setting) string {
 			}
 			return fmt.Sprintf("%s = %q: %v; see sharer help %s", s.Key, shorten(v, 80), err, c.name)
 		}
+		if slices.Contains(wholePaths, s.Key) && !filepath.IsAbs(v) && !strings.HasPrefix(v, "~") {
+			return fmt.Sprintf("%s = %q: want a whole path, since commands are given in any folder", s.Key, shorten(v, 80))
+		}
 	}
 	return ""
 }
+
+// wholePaths are the settings that are paths of something that is where it is.
+var wholePaths = []string{"state-dir", "seed-root", "mirror-store"}
 
 func repeatable(f *pflag.Flag) bool { return f.Value.Type() == "stringArray" }
 
@@ -129,12 +166,12 @@ func (c *command) setFromFile(getenv func(string) string) error {
 	if bad := checkSettings(f, commands()); len(bad) > 0 {
 		return usagef("%v", bad[0])
 	}
-	mine := f.For(c.name)
+	mine, path := f.For(c.name), f.Path
 	var wrong string
 	c.flags.VisitAll(func(f *pflag.Flag) {
-		s, ok := mine[f.Name]
-		if general := s.Command == "" && slices.Contains(c.own, f.Name); ok && !general && !f.Changed && wrong == "" {
-			wrong = c.trySetting(f, s)
+		if s, ok := mine[f.Name]; ok && (s.Command != "" || c.general(f.Name)) && !f.Changed && wrong == "" {
+			wrong = c.set(f, s)
+			c.from[f.Name] = fmt.Sprintf("%s, line %d", path, s.Line)
 		}
 	})
 	if wrong != "" {

@@ -52,9 +52,6 @@ func (r *rateLimit) Set(text string) error {
 }
 
 func (r *rateLimit) String() string {
-	if r == nil || r.up == 0 && r.down == 0 {
-		return ""
-	}
 	return limit.Rates{Up: r.up, Down: r.down}.String()
 }
 
