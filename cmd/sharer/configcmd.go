@@ -243,8 +243,16 @@ func configSet(o *options, args []string, s *stdio) error {
 
 // replaceConfig puts text in the place of a file, whole or not at all. Where the name is a link, what it leads to is replaced.
 func replaceConfig(path string, text []byte) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	const mostLinks = 40 // as the system follows
+	for range mostLinks {
+		to, err := os.Readlink(path) // what it leads to need not be there yet
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
 	}
 	mode := fs.FileMode(0o600)
 	if fi, err := os.Stat(path); err == nil {

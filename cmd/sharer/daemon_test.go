@@ -66,6 +66,21 @@ func TestEndsWithItsReader(t *testing.T) {
 	}
 }
 
+// TestRemedyIsOfTheCommand: what is said to help names no flag that the command does not have.
+func TestRemedyIsOfTheCommand(t *testing.T) {
+	state := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/version" {
+			fmt.Fprint(w, `{"api":1}`)
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, `{"error":{"codes":["not_found"],"message":"no peer knows it"}}`)
+	})
+	c := newConsole(t)
+	r := c.run(t.Context(), "deny", "subscribe", "lcdp://0x"+someHex+"/deny.list", "--state-dir", state)
+	r.want(t, exitNotFound, "", "no peer knows it. Name a peer that has it: sharer peers add HOST:PORT", "!--find-timeout")
+}
+
 // gone is a pipe whose reader has ended.
 type gone struct{}
 

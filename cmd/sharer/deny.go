@@ -94,7 +94,11 @@ func runDeny(ctx context.Context, o *denyOptions, args []string, s *stdio) error
 		}
 		return err
 	case "subscribe":
-		return c.SubscribeDeny(ctx, identity.PublicKey(list.Publisher), list.Published)
+		err := c.SubscribeDeny(ctx, identity.PublicKey(list.Publisher), list.Published)
+		if exitOf(ctx, err) == exitNotFound { // here is no flag to look longer, nor one for a peer
+			err = &codedError{exitNotFound, fmt.Errorf("%w. Name a peer that has it: sharer peers add HOST:PORT", err)}
+		}
+		return err
 	case "unsubscribe":
 		err := c.UnsubscribeDeny(ctx, identity.PublicKey(list.Publisher), list.Published)
 		if errors.Is(err, control.ErrUnknown) {

@@ -26,6 +26,11 @@ func (o *getOptions) detachAll(ctx context.Context, scr *screen, c *control.Clie
 	case o.rename && o.said("rename"):
 		return usagef("-d and --rename contradict each other: nobody would be there to be told the name")
 	}
+	g := &getting{o: o, scr: scr, peer: c, alone: len(items) == 1, byDaemon: true}
+	g.resolveNames(ctx, items) // what it stands for now is what is fetched
+	if err := g.result(ctx, items); err != nil && (g.alone || ctx.Err() != nil) {
+		return err
+	}
 	for _, it := range items {
 		it.tree = it.link.Folder
 	}
@@ -35,6 +40,9 @@ func (o *getOptions) detachAll(ctx context.Context, scr *screen, c *control.Clie
 	}
 	defer t.cleanUp()
 	for _, it := range items {
+		if it.err != nil {
+			continue // it was told
+		}
 		f, err := o.fetchOf(it)
 		if err != nil {
 			return err
@@ -48,6 +56,9 @@ func (o *getOptions) detachAll(ctx context.Context, scr *screen, c *control.Clie
 		} else {
 			scr.result(job.Job)
 		}
+	}
+	if err := g.result(ctx, items); err != nil {
+		return err
 	}
 	if o.json {
 		scr.event(endEvent{V: 1, Type: "summary", Code: exitDone.String()})

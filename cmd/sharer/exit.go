@@ -213,7 +213,7 @@ func remedy(err error, code exit) string {
 	case exitIntegrity:
 		return "Nothing of it was put under its final name"
 	case exitFull:
-		return "What came is kept; free some space and give the same command again"
+		return "Free some space and give the same command again; a download to a file goes on where it was"
 	case exitExists:
 		return "Use --force to replace it or --rename to keep both"
 	case exitDaemon:

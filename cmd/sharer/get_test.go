@@ -86,7 +86,7 @@ func TestGetFailures(t *testing.T) {
 		{nil, exitNotFound, "(asked 3 peers). Try --find-timeout"},
 		{node.ErrStalled, exitStalled, "the same command goes on"},
 		{node.ErrIntegrity, exitIntegrity, "Nothing of it"},
-		{syscall.ENOSPC, exitFull, "What came is kept"},
+		{syscall.ENOSPC, exitFull, "Free some space"},
 		{node.ErrExists, exitExists, "--rename"},
 		{&node.LockedError{Path: "x.part"}, exitLocked, "another sharer"},
 		{os.ErrPermission, exitRefused, "permission"},

@@ -358,6 +358,13 @@ func (m *mirroring) tell(name string, r mirror.Report) {
 	}
 }
 
+// mirrorEvent is a line of mirror log --json.
+type mirrorEvent struct {
+	V    int    `json:"v"`
+	Type string `json:"type"` // "event"
+	mirror.Event
+}
+
 func (m *mirroring) log(ctx context.Context, name string) error {
 	events, err := m.c.MirrorLog(ctx, name, m.o.last)
 	if err != nil {
@@ -365,7 +372,7 @@ func (m *mirroring) log(ctx context.Context, name string) error {
 	}
 	for _, e := range events {
 		if m.o.json {
-			m.scr.event(e)
+			m.scr.event(mirrorEvent{1, "event", e})
 			continue
 		}
 		m.scr.result(fmt.Sprintf("%s  %-8s %s", e.Time.Local().Format(time.DateTime), e.What, escape(shorten(e.Text, 2000))))
