@@ -36,6 +36,12 @@ type want struct {
 	each    int64       // in datagrams of so many bytes of content each; 0: in one
 }
 
+// spare is the memory of a queue that was emptied. A map keeps the room of all that it ever held.
+type spare struct {
+	queue  []want
+	queued map[wantKey]struct{}
+}
+
 // wantKey names what is wanted.
 type wantKey struct {
 	id             chunk.ID
@@ -93,7 +99,7 @@ type upPeer struct {
 // turn of turnBytes for each in the ring. Pure: the owner locks and tells the time.
 type turns struct {
 	peers    map[netip.AddrPort]*upPeer
-	spare    [][]want  // emptied, at most spareQueues
+	spare    []spare   // emptied, at most spareQueues
 	ring     []*upPeer // those with something queued, the next one first
 	steady   []*upPeer // those that ask steadily, or did until a moment ago (silence.go)
 	look     time.Time // when they are looked at next
@@ -119,7 +125,7 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) (news bool) {
 			t.dropped++
 			return true
 		}
-		p = &upPeer{addr: addr, queued: make(map[wantKey]struct{})}
+		p = &upPeer{addr: addr}
 		t.peers[addr] = p
 	}
 	t.heard(p, now)
@@ -145,7 +151,10 @@ func (t *turns) push(addr netip.AddrPort, w want, now time.Time) (news bool) {
 		return news
 	}
 	if n := len(t.spare); p.queue == nil && n > 0 {
-		p.queue, t.spare = t.spare[n-1], t.spare[:n-1]
+		p.queue, p.queued, t.spare = t.spare[n-1].queue, t.spare[n-1].queued, t.spare[:n-1]
+	}
+	if p.queued == nil {
+		p.queued = make(map[wantKey]struct{})
 	}
 	p.queue = append(p.queue, w)
 	p.queued[w.key()] = struct{}{}
@@ -168,9 +177,9 @@ func (t *turns) pop(p *upPeer) want {
 	if p.head == len(p.queue) {
 		if p.queue, p.head = p.queue[:0], 0; cap(p.queue) > 64 {
 			if len(t.spare) < spareQueues {
-				t.spare = append(t.spare, p.queue)
+				t.spare = append(t.spare, spare{p.queue, p.queued})
 			}
-			p.queue = nil // a thousand peers with a window each would keep 100 MiB
+			p.queue, p.queued = nil, nil // a thousand peers with a window each would keep 100 MiB
 		}
 	} else if p.head >= 1024 {
 		p.queue = append(p.queue[:0], p.queue[p.head:]...)
