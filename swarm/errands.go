@@ -211,7 +211,7 @@ func (d *errand) before(o *errand) bool {
 func (t *Table) goneLocked(e *entry, now time.Time) bool {
 	switch {
 	case e.given:
-		return false
+		return e.lent && !e.proven && now.Sub(e.added) >= lentFor
 	case e.proven:
 		return e.missed >= missedMost || e.missed >= missedNew && e.answered == 0
 	case e.source.IsValid() || e.anchor:

@@ -103,11 +103,16 @@ func (s *Swarm) Loaded() (n int, err error) {
 
 // Give adds addresses that the user typed: asked for ever, honoured in isolated mode too. Our own
 // are left out. It reports how many were taken.
-func (s *Swarm) Give(addrs ...netip.AddrPort) (n int) {
+func (s *Swarm) Give(addrs ...netip.AddrPort) (n int) { return s.give(s.Table.Give, addrs) }
+
+// Lend is Give for a while, see Table.Lend.
+func (s *Swarm) Lend(addrs ...netip.AddrPort) (n int) { return s.give(s.Table.Lend, addrs) }
+
+func (s *Swarm) give(give func(time.Time, ...netip.AddrPort) int, addrs []netip.AddrPort) (n int) {
 	ar := s.Gate.around.Load()
 	for _, a := range addrs {
 		if !ar.self(Clean(a)) && ar.class(Clean(a)).Unicast() {
-			n += s.Table.Give(time.Now(), a)
+			n += give(time.Now(), a)
 		}
 	}
 	return n

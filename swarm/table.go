@@ -14,7 +14,8 @@ const (
 	MaxPeers    = 4096
 	MaxUnproven = MaxPeers / 4 // heard of or asked, without proof; given ones apart
 	MaxPerNet   = 32           // per /24 or /48 of public addresses
-	MaxGiven    = 256          // addresses that the user gave
+	MaxGiven    = 256          // addresses that the user gave, also for a while
+	lentFor     = time.Hour    // that while, without a proof
 	maxSource   = 64           // unproven ones that one source told us: 16 sources fill MaxUnproven
 	maxBans     = 4096
 	maxSelves   = 64 // addresses that turned out to be our own
@@ -75,6 +76,7 @@ type entry struct {
 
 	via        uint8
 	given      bool
+	lent       bool // given for a while
 	proven     bool
 	crowd      *int         // of groups, while proven
 	anchor     bool         // from peers.json, among the longest-lived: tried first
@@ -140,6 +142,16 @@ func (t *Table) Sizes() (all, proven, waiting int) {
 // Give notes addresses of the user: asked for ever, whatever their class. It reports how many
 // were taken; those that cannot be peers, and those beyond MaxGiven, are not.
 func (t *Table) Give(now time.Time, addrs ...netip.AddrPort) (n int) {
+	return t.give(now, false, addrs)
+}
+
+// Lend is Give for a while: an address that proves nothing for lentFor is forgotten. They make room for those of Give, and those that
+// have proven themselves for each other: a node that lives for months hears of any number, by links and single commands.
+func (t *Table) Lend(now time.Time, addrs ...netip.AddrPort) (n int) {
+	return t.give(now, true, addrs)
+}
+
+func (t *Table) give(now time.Time, lent bool, addrs []netip.AddrPort) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range addrs {
@@ -150,25 +162,52 @@ func (t *Table) Give(now time.Time, addrs ...netip.AddrPort) (n int) {
 		}
 		e := t.byAddr[a]
 		if e != nil && e.given {
+			if e.lent = e.lent && lent; e.lent {
+				e.added = now
+			}
 			n++
 			continue
 		}
-		if t.given >= MaxGiven {
+		if t.given >= MaxGiven && !t.takeBackLocked(lent) {
 			continue
 		}
 		if e == nil {
-			if e = t.addLocked(&entry{addr: a, class: class, given: true, added: now}, now); e == nil {
+			if e = t.addLocked(&entry{addr: a, class: class, given: true, lent: lent, added: now}, now); e == nil {
 				continue
 			}
 		} else {
 			t.countLocked(e, -1)
-			e.given, e.hops = true, 0
+			e.given, e.lent, e.hops, e.added = true, lent, 0, now
 			t.countLocked(e, +1)
 			t.wakeUp()
 		}
 		n++
 	}
 	return n
+}
+
+// takeBackLocked makes room for one that is given: at the cost of what was lent, first the unproven, unless it is to be lent itself.
+func (t *Table) takeBackLocked(lent bool) bool {
+	var victim *entry
+	for _, e := range t.list {
+		if !e.lent || lent && !e.proven {
+			continue
+		}
+		if victim == nil || victim.proven && !e.proven || victim.proven == e.proven && e.added.Before(victim.added) {
+			victim = e
+		}
+	}
+	switch {
+	case victim == nil:
+		return false
+	case victim.proven: // it stays, as one like others
+		t.countLocked(victim, -1)
+		victim.given, victim.lent = false, false
+		t.countLocked(victim, +1)
+	default:
+		t.removeLocked(victim)
+	}
+	return true
 }
 
 // Hear notes an address that from, a proven peer, told us about. It reports whether the address
