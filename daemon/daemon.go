@@ -172,6 +172,9 @@ func (d *Daemon) open() (err error) {
 	}
 	d.wg.Go(d.keepRates)
 	d.wg.Go(d.retryJobs)
+	if d.cfg.Keep {
+		d.wg.Go(d.sweeps)
+	}
 	return d.serve()
 }
 

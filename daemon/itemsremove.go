@@ -108,7 +108,7 @@ func (d *Daemon) removeJob(ctx context.Context, id string, data bool, done *cont
 	if data {
 		err = d.deleteData(j, seeded, done)
 	}
-	err = errors.Join(err, d.WithdrawRoot(path))
+	err = errors.Join(err, d.WithdrawRoot(path), d.DropFolder(id))
 	d.mu.Lock()
 	d.forgetJobLocked(j)
 	err = errors.Join(err, d.saveLocked())

@@ -44,7 +44,7 @@ type Job struct {
 // keeps says whether the job's files are offered when it is done.
 func (j *Job) keeps() bool { return j.Fetch.Keep == nil || *j.Fetch.Keep != 0 }
 
-// maxEnded is how many jobs that ended are kept; then the oldest goes. What it fetched stays, and is not offered after a restart.
+// maxEnded is how many jobs are kept that ended, or were paused; then the oldest goes. What it fetched stays, and is not offered after a restart.
 const maxEnded = 10_000
 
 var errPaused = fmt.Errorf("paused: %w", context.Canceled)
@@ -223,19 +223,18 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 			j.Made = stampOf(got.Path)
 		}
 		d.replacedLocked(j)
-		d.dropEndedLocked()
 	}
+	d.dropEndedLocked()
 	if !j.Fetch.Out {
 		if serr := d.saveLocked(); serr != nil {
 			d.log.Warn("daemon.json could not be kept", "err", serr)
 		}
 	}
-	done := j.State == JobDone && j.keeps() && !j.Fetch.Out && !d.closing
+	done := j.State == JobDone && !j.Fetch.Out && !d.closing
 	path := string(j.Fetch.Path)
 	if done {
-		// Its content is known by both ids from then on, and offered from the file as what is seeded is.
 		job := *j
-		d.wg.Go(func() { d.offerDone(job) })
+		d.wg.Go(func() { d.landed(job) })
 	}
 	d.mu.Unlock()
 	if !errors.Is(err, context.Canceled) {
@@ -246,6 +245,16 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 		d.log.Info("get ended", how...)
 	}
 	r.end(got, err)
+}
+
+// landed has what a job has fetched offered from its place, as what is seeded is, known by both ids from then on; or not at all.
+func (d *Daemon) landed(j Job) {
+	if j.keeps() {
+		d.offerDone(j)
+	}
+	if err := d.LetGo(string(j.Fetch.Path)); err != nil {
+		d.log.Warn("what was fetched stays open", "path", j.Fetch.Path, "err", err)
+	}
 }
 
 // stampOf is the stamp of a file, nil if there is none.
@@ -272,7 +281,7 @@ func (d *Daemon) forgetJobLocked(j *Job) {
 func (d *Daemon) dropEndedLocked() {
 	ended := 0
 	for _, j := range slices.Backward(d.saved.Jobs) {
-		if j.State != JobDone && j.State != JobFailed {
+		if j.State == JobRunning || j.State == JobWaiting {
 			continue
 		}
 		if ended++; ended > maxEnded {
@@ -315,8 +324,9 @@ func (d *Daemon) retryJobs() {
 			d.startLocked(j, nil).detached = true
 		}
 		d.mu.Unlock()
-		for _, path := range over {
-			if err := d.WithdrawRoot(path); err != nil {
+		for _, j := range over {
+			path := string(j.Fetch.Path)
+			if err := errors.Join(d.WithdrawRoot(path), d.DropFolder(j.ID)); err != nil {
 				d.log.Warn("what was fetched is still offered", "path", path, "err", err)
 			}
 			d.offerAgain(path)
@@ -324,19 +334,19 @@ func (d *Daemon) retryJobs() {
 	}
 }
 
-// overLocked ends the offering of what was to be offered for a time only, and returns its paths.
-func (d *Daemon) overLocked(now time.Time) (paths []string) {
+// overLocked ends the offering of what was to be offered for a time only, and returns its jobs.
+func (d *Daemon) overLocked(now time.Time) (over []Job) {
 	for _, j := range d.saved.Jobs {
 		if keep := j.Fetch.Keep; j.State == JobDone && keep != nil && *keep > 0 && now.Sub(j.Ended) > timeout(*keep) {
 			none := 0.0
 			j.Fetch.Keep = &none
-			paths = append(paths, string(j.Fetch.Path))
+			over = append(over, *j)
 		}
 	}
-	if len(paths) > 0 {
+	if len(over) > 0 {
 		if err := d.saveLocked(); err != nil {
 			d.log.Warn("daemon.json could not be kept", "err", err)
 		}
 	}
-	return paths
+	return over
 }

@@ -122,7 +122,7 @@ func (d *Daemon) publishFolder(ctx context.Context, f seed.Folder, all folder.Fo
 	if len(names) == 0 {
 		return nil
 	}
-	listing, err := d.OfferPage(ctx, all.Listing())
+	listing, err := d.OfferPage(ctx, f.Root, all.Listing())
 	if err != nil {
 		return err
 	}

@@ -130,6 +130,7 @@ func (d *Daemon) work(ctx context.Context, r *run, f control.Fetch) (node.Got, e
 	if r.out != nil {
 		g.Out = r.out.Out
 		defer os.RemoveAll(filepath.Dir(path)) // the folder that begin made; what stays of it goes with the next start
+		defer d.LetGo(path)                    // it was read only
 	}
 	switch {
 	case f.Named != "":

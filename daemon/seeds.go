@@ -45,7 +45,7 @@ func (d *Daemon) offerDone(j Job) {
 		d.log.Warn("a folder that was fetched is not offered", "job", j.ID, "err", err)
 		return
 	}
-	d.Tally(path)
+	d.OfferRoot(path) // or each of its files were a root
 	var paths []string
 	for _, f := range list.Files {
 		paths = append(paths, filepath.Join(path, filepath.FromSlash(f.Path)))
@@ -53,7 +53,7 @@ func (d *Daemon) offerDone(j Job) {
 	d.offerFiles(paths...)
 	pages, err := list.Pages()
 	if err == nil && len(pages) > 0 && pages[0].Sums.BLAKE3 == j.Fetch.ID.Hash && d.ctx.Err() == nil {
-		_, err = d.OfferFolder(list)
+		_, err = d.ReplaceFolder(j.ID, list) // no root is called as a job is
 	}
 	if err != nil {
 		d.log.Warn("the list of a folder that was fetched is not offered", "job", j.ID, "err", err)

@@ -28,7 +28,7 @@ func (d *Daemon) restoreSettings() {
 	if len(d.saved.Bans) > 0 {
 		d.Node.Ban(d.saved.Bans)
 	}
-	d.Give(d.saved.Peers...)
+	d.Node.Give(d.saved.Peers...)
 }
 
 // startRates is what the daemon was started with.
@@ -153,9 +153,12 @@ func (d *Daemon) AddPeers(addrs []netip.AddrPort) error {
 		d.saved.Peers = old
 		return err
 	}
-	d.Give(addrs...)
+	d.Node.Give(addrs...)
 	return nil
 }
+
+// Give has addresses that a command names tried as those that were added are, for a while.
+func (d *Daemon) Give(addrs ...netip.AddrPort) int { return d.Lend(addrs...) }
 
 // RemovePeer ends that from the next start on; until then the peer is one of those that are met.
 func (d *Daemon) RemovePeer(addr netip.AddrPort) error {

@@ -20,7 +20,7 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 	defer end()
 	got, cancel := n.pongs(addr)
 	defer cancel()
-	n.swarm.Give(addr)
+	n.swarm.Lend(addr)
 	for {
 		if ok, next := n.swarm.Gate.MayRequest(addr, time.Now()); ok || next.IsZero() {
 			if err := n.swarm.Ping(addr); err != nil && !errors.Is(err, swarm.ErrRefused) {

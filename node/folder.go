@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sharer/chunk"
@@ -16,15 +18,9 @@ import (
 	"sharer/transfer"
 )
 
-// OfferFolder makes the manifest of a folder and offers it. It lies in the state folder, a file a page, and is served as
-// seeded files are; manifests of earlier sessions are removed. The result are the sums of the first page, which is the
-// folder's id.
-func (n *Node) OfferFolder(f folder.Folder) (chunk.Sums, error) {
-	_, sums, err := n.offerFolder(f)
-	return sums, err
-}
-
-// offerFolder returns the paths of the pages too.
+// offerFolder makes the manifest of a folder and offers it. It lies in the state folder, a file a page, and is served as
+// seeded files are; manifests of earlier sessions are removed. It returns the paths of the pages, and the sums of the first, which is the
+// folder's id. The caller has pagesMu: what one has written and not offered yet, another would clear.
 func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, err error) {
 	if n.state == nil {
 		return nil, sums, ErrNoState
@@ -37,8 +33,6 @@ func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, er
 	if err != nil {
 		return nil, sums, err
 	}
-	n.library.pagesMu.Lock() // what one has written and not offered yet, another would clear
-	defer n.library.pagesMu.Unlock()
 	if err = os.MkdirAll(dir, 0o700); err == nil {
 		err = n.clearFolders(dir)
 	}
@@ -67,8 +61,9 @@ func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, er
 	return paths, pages[0].Sums, nil
 }
 
-// OfferPage offers a page that was made here, such as the listing of a folder. It lies beside the manifests, and goes as they do.
-func (n *Node) OfferPage(ctx context.Context, data []byte) (chunk.Sums, error) {
+// OfferPage offers a page that was made here of what is offered at a root, such as the listing of a folder. It lies beside the
+// manifests, and goes as those of ReplaceFolder do: the last few of a root are offered.
+func (n *Node) OfferPage(ctx context.Context, root string, data []byte) (chunk.Sums, error) {
 	if n.state == nil {
 		return chunk.Sums{}, ErrNoState
 	}
@@ -83,6 +78,8 @@ func (n *Node) OfferPage(ctx context.Context, data []byte) (chunk.Sums, error) {
 	if err != nil {
 		return chunk.Sums{}, fmt.Errorf("folders: %w", err)
 	}
+	n.library.pagesMu.Lock() // as in offerFolder
+	defer n.library.pagesMu.Unlock()
 	path := filepath.Join(dir, sums.BLAKE3.String()+".html")
 	stamp, err := writePage(path, data)
 	if err != nil {
@@ -93,7 +90,7 @@ func (n *Node) OfferPage(ctx context.Context, data []byte) (chunk.Sums, error) {
 		return chunk.Sums{}, err
 	}
 	n.library.offer(path)
-	return sums, nil
+	return sums, n.replacePages(listingOf(root), []string{path})
 }
 
 // clearFolders removes what was not offered in this session.
@@ -134,10 +131,10 @@ func writePage(path string, data []byte) (chunk.Stamp, error) {
 	return stamp, f.Close()
 }
 
-// keptPages bounds the memory for fetched manifests that are given on, in bytes.
+// keptPages bounds the memory for fetched manifests that are given on, in bytes: of one folder, and of all. The oldest go.
 const keptPages = 16 << 20
 
-// ReadFolder fetches the manifest of the folder whose id is g.ID, and offers it as long as the node runs. Of g the ID, Also,
+// ReadFolder fetches the manifest of the folder whose id is g.ID, and offers it until later ones need its room. Of g the ID, Also,
 // Peers and the timeouts are used. The error is one of Get, or wraps folder.ErrFormat.
 func (n *Node) ReadFolder(ctx context.Context, g Get) (folder.Folder, error) {
 	dir, err := os.MkdirTemp("", "sharer-folder-")
@@ -202,12 +199,42 @@ func (l *library) keepPage(ctx context.Context, data []byte) error {
 		return err
 	}
 	page := &pageContent{Reader: strings.NewReader(string(data)), blake3: sums.BLAKE3}
+	p := readPage{bytes: len(data), contents: map[chunk.ID]transfer.Content{
+		{Kind: chunk.SHA256, Hash: sums.SHA256}:     page,
+		{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}:     page,
+		{Kind: chunk.BLAKE3Tree, Hash: sums.BLAKE3}: &pageContent{Reader: strings.NewReader(string(tree.b))},
+	}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fetched[chunk.ID{Kind: chunk.SHA256, Hash: sums.SHA256}] = page
-	l.fetched[chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}] = page
-	l.fetched[chunk.ID{Kind: chunk.BLAKE3Tree, Hash: sums.BLAKE3}] = &pageContent{Reader: strings.NewReader(string(tree.b))}
+	for i, old := range l.pages { // read again: it is the latest now
+		if old.contents[chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}] != nil {
+			l.dropPageLocked(i)
+			break
+		}
+	}
+	maps.Copy(l.fetched, p.contents)
+	l.pages = append(l.pages, p)
+	l.pageBytes += p.bytes
+	for l.pageBytes > keptPages {
+		l.dropPageLocked(0)
+	}
 	return nil
+}
+
+// readPage is a page of a manifest that somebody here has read, by its ids.
+type readPage struct {
+	contents map[chunk.ID]transfer.Content
+	bytes    int
+}
+
+func (l *library) dropPageLocked(i int) {
+	for id, c := range l.pages[i].contents {
+		if l.fetched[id] == c { // not that of a download
+			delete(l.fetched, id)
+		}
+	}
+	l.pageBytes -= l.pages[i].bytes
+	l.pages = slices.Delete(l.pages, i, i+1)
 }
 
 // pageContent is a page, or its tree, in memory.

@@ -232,6 +232,9 @@ func (n *Node) fetch(ctx context.Context, g Get) (Got, error) {
 		if hint || missed || g.hinted && errors.Is(err, transfer.ErrIntegrity) {
 			end = p.Remove // nothing to keep, and the other id wants the place
 		}
+		if p.DoneBytes() == 0 {
+			n.library.uncount(g.Path) // or each path that nobody had anything for stayed
+		}
 		return got, errors.Join(translate(err, g, stats), end())
 	}
 	if got.Size, _ = p.Size(); g.ID.Kind == chunk.BLAKE3Tree {
@@ -388,7 +391,7 @@ func (n *Node) giveHints(hints []netip.AddrPort) {
 	const maxHints = 8
 	for _, a := range hints[:min(len(hints), maxHints)] {
 		if !n.cfg.Isolated || n.swarm.Gate.Near(a) {
-			n.swarm.Give(a)
+			n.swarm.Lend(a)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,9 @@ func (n *Node) Tally(root string) {
 	n.library.isRoot[root] = true
 }
 
+// OfferRoot has what is offered below a folder listed, and counted together by Served; it offers nothing.
+func (n *Node) OfferRoot(root string) { n.library.offerRoot(root) }
+
 // WithdrawRoot ends the offering of a root, of all below it, and of a download that has that path. What the index knows stays:
 // seeding it again reads nothing. Another root below or above it has to be seeded again.
 func (n *Node) WithdrawRoot(root string) error {
@@ -100,19 +104,47 @@ func (n *Node) WithdrawRoot(root string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.roots = slices.DeleteFunc(l.roots, func(r string) bool { return r == root })
-	delete(l.isRoot, root)
-	delete(l.served, root)
+	below := func(r string) bool { return within(r, root) } // files of a folder that was fetched are roots themselves
+	l.roots = slices.DeleteFunc(l.roots, below)
+	maps.DeleteFunc(l.isRoot, func(r string, _ bool) bool { return below(r) })
+	maps.DeleteFunc(l.served, func(r string, _ *atomic.Int64) bool { return below(r) })
 	clear(l.recent) // made again by the next question for each
 	l.order = l.order[:0]
+	return errors.Join(err, l.letGoOfLocked(func(k kept) bool { return within(k.path, root) }))
+}
+
+// LetGo ends the serving of a finished download from its open descriptors, which would keep the room on disk of a file that was
+// removed. From now on it is served from its path, if that is offered.
+func (n *Node) LetGo(path string) error {
+	l := n.library
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uncountLocked(path)
+	return l.letGoOfLocked(func(k kept) bool { return k.path == path })
+}
+
+func (l *library) letGoOfLocked(which func(kept) bool) (err error) {
 	l.kept = slices.DeleteFunc(l.kept, func(k kept) bool {
-		if !within(k.path, root) {
+		if !which(k) {
 			return false
 		}
 		err = errors.Join(err, l.letGoLocked(k))
 		return true
 	})
 	return err
+}
+
+// uncount forgets what was read of a path from which nothing is served any more.
+func (l *library) uncount(path string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uncountLocked(path)
+}
+
+func (l *library) uncountLocked(path string) {
+	if !l.isRoot[path] {
+		delete(l.served, path)
+	}
 }
 
 // withhold is the end of offer.

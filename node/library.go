@@ -44,6 +44,9 @@ type library struct {
 	recent  map[chunk.ID]transfer.Content
 	order   []chunk.ID // of recent, oldest first
 
+	pages     []readPage // of manifests that were read, oldest first
+	pageBytes int        // of them, at most keptPages
+
 	pagesMu   sync.Mutex            // taken before mu
 	manifests map[string][][]string // paths of the pages of the last manifests of each root, oldest first
 }
@@ -82,11 +85,11 @@ func (l *library) offer(path string) {
 	l.offered[pathHash(path)] = struct{}{}
 }
 
-// offerRoot lets a path that was given be listed.
+// offerRoot lets a path that was given be listed. What lies below another root is listed with that.
 func (l *library) offerRoot(path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.isRoot[path] {
+	if l.rootLocked(path) == path && !l.isRoot[path] {
 		l.roots, l.isRoot[path] = append(l.roots, path), true
 	}
 }
@@ -187,6 +190,7 @@ func (l *library) withdraw(s *seeded, place index.Place) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.uncountLocked(place.Path)
 	for _, id := range []chunk.ID{
 		{Kind: chunk.SHA256, Hash: s.content.SHA256}, {Kind: chunk.BLAKE3, Hash: s.content.BLAKE3}, {Kind: chunk.BLAKE3Tree, Hash: s.content.BLAKE3},
 	} {

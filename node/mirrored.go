@@ -74,6 +74,7 @@ func (n *Node) WithdrawFiles(paths []string) error {
 	defer l.mu.Unlock()
 	for _, p := range paths {
 		delete(l.offered, maphash.String(pathSeed, p))
+		l.uncountLocked(p)
 	}
 	clear(l.recent) // found again when somebody asks
 	l.order = nil

@@ -258,6 +258,9 @@ func (n *Node) Stats() Stats {
 // by downloads that run. It reports how many were taken.
 func (n *Node) Give(addrs ...netip.AddrPort) int { return n.swarm.Give(addrs...) }
 
+// Lend is Give for a while: those that prove nothing for an hour are forgotten.
+func (n *Node) Lend(addrs ...netip.AddrPort) int { return n.swarm.Lend(addrs...) }
+
 // Close stops the node and waits for everything that it started. Downloads that
 // run are interrupted; their partial files stay.
 func (n *Node) Close() error {

@@ -35,7 +35,7 @@ func (n *Node) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Off
 	for _, a := range only {
 		q.only = append(q.only, swarm.Clean(a))
 	}
-	n.swarm.Give(only...)
+	n.swarm.Lend(only...)
 	defer n.swarm.Pings.Subscribe(func(p swarm.Pong) {
 		select {
 		case q.answers <- p.From:

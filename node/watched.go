@@ -87,16 +87,25 @@ func (n *Node) Recorded(path string) (index.Content, chunk.Stamp, bool) {
 // manifestsKept is how many manifests of a folder are offered: who has an earlier link still learns what was there.
 const manifestsKept = 4
 
-// ReplaceFolder is OfferFolder for a folder that changes: the manifests that were offered for this root before are
+// ReplaceFolder makes the manifest of a folder and offers it; the result are the sums that are the folder's id. The manifests that were offered for this root before are
 // offered still, the last few of them.
 func (n *Node) ReplaceFolder(root string, f folder.Folder) (chunk.Sums, error) {
+	l := n.library
+	l.pagesMu.Lock()
+	defer l.pagesMu.Unlock()
 	pages, sums, err := n.offerFolder(f)
 	if err != nil {
 		return chunk.Sums{}, err
 	}
+	return sums, n.replacePages(root, pages)
+}
+
+// listingOf is what the pages of OfferPage for a root go by among those of manifests: no path has such a name.
+func listingOf(root string) string { return root + "\x00" }
+
+// replacePages ends the offering of pages that were made for a root before the last few. The caller has pagesMu.
+func (n *Node) replacePages(root string, pages []string) error {
 	l := n.library
-	l.pagesMu.Lock()
-	defer l.pagesMu.Unlock()
 	if l.manifests == nil {
 		l.manifests = map[string][][]string{}
 	}
@@ -106,28 +115,12 @@ func (n *Node) ReplaceFolder(root string, f folder.Folder) (chunk.Sums, error) {
 		old = append(old, of[0]...)
 	}
 	l.manifests[root] = of
-	for _, of := range l.manifests {
-		for _, pages := range of {
-			old = slices.DeleteFunc(old, func(p string) bool { return slices.Contains(pages, p) })
-		}
-	}
-	if len(old) > 0 {
-		return sums, n.WithdrawFiles(old) // the next manifest that is made removes the files
-	}
-	return sums, nil
+	return n.withdrawPages(old)
 }
 
-// DropFolder stops offering the manifests of a root.
-func (n *Node) DropFolder(root string) error {
-	l := n.library
-	l.pagesMu.Lock()
-	defer l.pagesMu.Unlock()
-	var old []string
-	for _, pages := range l.manifests[root] {
-		old = append(old, pages...)
-	}
-	delete(l.manifests, root)
-	for _, of := range l.manifests {
+// withdrawPages ends the offering of pages that no root has any more; the next manifest that is made removes the files. The caller has pagesMu.
+func (n *Node) withdrawPages(old []string) error {
+	for _, of := range n.library.manifests {
 		for _, pages := range of {
 			old = slices.DeleteFunc(old, func(p string) bool { return slices.Contains(pages, p) })
 		}
@@ -136,4 +129,19 @@ func (n *Node) DropFolder(root string) error {
 		return nil
 	}
 	return n.WithdrawFiles(old)
+}
+
+// DropFolder stops offering the manifests and pages of a root.
+func (n *Node) DropFolder(root string) error {
+	l := n.library
+	l.pagesMu.Lock()
+	defer l.pagesMu.Unlock()
+	var old []string
+	for _, key := range []string{root, listingOf(root)} {
+		for _, pages := range l.manifests[key] {
+			old = append(old, pages...)
+		}
+		delete(l.manifests, key)
+	}
+	return n.withdrawPages(old)
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sharer/chunk"
 )
@@ -180,6 +181,41 @@ func (t *Trees) Drop(root chunk.Hash) error {
 		return fmt.Errorf("drop tree: %w", err)
 	}
 	return nil
+}
+
+// Sweep removes the tree files of contents that are not known any more, but for those that were written after the time before: their
+// content may be noted only now. known must not call Trees. The error is ctx.Err(), or that of the system.
+func (t *Trees) Sweep(ctx context.Context, before time.Time, known func(root chunk.Hash) bool) (removed int, err error) {
+	subs, err := os.ReadDir(t.dir)
+	if err != nil {
+		return 0, fmt.Errorf("sweep trees: %w", err)
+	}
+	for _, sub := range subs {
+		if !sub.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(t.dir, sub.Name()))
+		if err != nil {
+			return removed, fmt.Errorf("sweep trees: %w", err)
+		}
+		for _, f := range files {
+			if ctx.Err() != nil {
+				return removed, ctx.Err()
+			}
+			root, err := chunk.ParseHash(sub.Name() + strings.TrimSuffix(f.Name(), treeSuffix))
+			if err != nil || filepath.Base(t.path(root)) != f.Name() || known(root) {
+				continue
+			}
+			if fi, err := f.Info(); err != nil || !fi.ModTime().Before(before) {
+				continue
+			}
+			if err := t.Drop(root); err != nil {
+				return removed, err
+			}
+			removed++
+		}
+	}
+	return removed, nil
 }
 
 // Close lets go of all trees at hand.
