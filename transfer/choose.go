@@ -60,7 +60,8 @@ func (d *Download) treeElsewhere(s *source) bool {
 
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered; from slow ones blocks
-// would wait for it that have come long ago.
+// would wait for it that have come long ago. Who holds a part is none to wait for in the place of
+// one that has left some unanswered: it may have no piece that is wanted.
 func (d *Download) asksTree(s *source) bool {
 	if s.also || s.slow && d.quick {
 		return false
@@ -69,7 +70,7 @@ func (d *Download) asksTree(s *source) bool {
 		return true
 	}
 	for _, o := range d.sources {
-		if !o.also && o.noTree < s.noTree && !o.quiet() && o.usable(d.size, d.proven) {
+		if !o.also && o.reach.have == nil && o.noTree < s.noTree && !o.quiet() && o.usable(d.size, d.proven) {
 			return false
 		}
 	}

@@ -120,6 +120,29 @@ func (t *treeFetch) lost(off int64) {
 	t.queue = slices.Insert(t.queue, 0, wantedPiece{piece, block})
 }
 
+// wanted says for which block a piece is wanted that is out, or is to be asked for again as its answer seemed lost.
+func (t *treeFetch) wanted(piece int) (block int64, ok bool) {
+	if block, ok = t.out[piece]; ok || !t.queued[piece] {
+		return block, ok
+	}
+	for _, queue := range [][]wantedPiece{t.queue, t.later} {
+		if i := slices.IndexFunc(queue, func(w wantedPiece) bool { return w.piece == piece }); i >= 0 {
+			return queue[i].block, true
+		}
+	}
+	return 0, false
+}
+
+// came notes that a piece that was wanted is here.
+func (t *treeFetch) came(piece int) {
+	delete(t.out, piece)
+	if t.queued[piece] {
+		isIt := func(w wantedPiece) bool { return w.piece == piece }
+		t.queue, t.later = slices.DeleteFunc(t.queue, isIt), slices.DeleteFunc(t.later, isIt)
+		delete(t.queued, piece)
+	}
+}
+
 // complete says whether the whole tree is verified; it queues what is not.
 func (t *treeFetch) complete(f *chunk.Tree) bool {
 	if t.shape.Blocks() <= 1 {
@@ -132,7 +155,8 @@ func (t *treeFetch) complete(f *chunk.Tree) bool {
 	return t.cursor == t.shape.Pieces() && len(t.queue)+len(t.out)+len(t.stash) == 0
 }
 
-// arriveTree takes a piece of the tree, or a part of one.
+// arriveTree takes a piece of the tree, or a part of one. One that seemed lost and came late is as good: while a download is fast, content is
+// taken at once and pieces wait for the loop, so that those which were asked for later often come before.
 func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 	r := request{tree: true, at: a.offset}
 	whole := r
@@ -143,8 +167,8 @@ func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 		return
 	}
 	piece := d.tree.shape.PieceAt(whole.at)
-	block, out := d.tree.out[piece]
-	if !out || !s.usable(d.size, d.proven) {
+	block, wanted := d.tree.wanted(piece)
+	if !wanted || !s.usable(d.size, d.proven) {
 		d.back(s, whole)
 		return
 	}
@@ -158,13 +182,13 @@ func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 	case a.n == size && r == whole:
 		s.noTree, s.short = 0, 0
 		s.parts.came(whole)
-		delete(d.tree.out, piece)
+		d.tree.came(piece)
 		d.putPiece(s, wantedPiece{piece, block}, a.data[:a.n], a.proven, a.at)
 	case fl.part && a.n == int(fl.n):
 		s.noTree, s.short = 0, 0
 		s.lastGot = a.at
 		if u, done := s.parts.arrived(r, a.data[:a.n], a.proven); done {
-			delete(d.tree.out, piece)
+			d.tree.came(piece)
 			d.putPiece(s, wantedPiece{piece, block}, u.data, !u.weak, a.at)
 			u.free()
 		}
