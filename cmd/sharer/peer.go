@@ -123,6 +123,9 @@ func (o *options) reach(ctx context.Context, s *stdio) (*control.Client, error) 
 		return nil, err
 	}
 	c, err := control.Dial(ctx, dir)
+	if errors.Is(err, control.ErrNone) && (o.daemon == "require" || o.detach) {
+		c, err = starting(ctx, dir)
+	}
 	switch {
 	case err == nil:
 		return c, nil
@@ -184,20 +187,7 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 		return nil, err
 	}
 	if c != nil {
-		a := c.About()
-		scr.detail("done by %s (pid %d)", serving(a), a.PID)
-		if flag := scr.s.said("bwlimit", "bwlimit-peer", "background"); flag != "" {
-			scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, and sharer limit sets its limits; --daemon never does without it", flag, serving(a))})
-		}
-		settled := []string{"listen", "isolated", "port-mapping", "http-host", "http-origin", "store-quota", "rescan", "min-free", "fsync", "log-format"}
-		if owner {
-			settled = append(settled, "http") // of a download it is what the daemon has
-		}
-		if flag := scr.s.said(settled...); flag != "" {
-			scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, as it was started; --daemon never does without it", flag, serving(a))})
-		}
-		c.Give(given...)
-		return c, nil
+		return o.handOver(c, scr, given, owner), nil
 	}
 	config, err := o.nodeConfig(scr, given, owner, false)
 	if err == nil {
@@ -210,6 +200,11 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 	if owner {
 		p, err = scr.s.open(daemon.Config{Node: config, Foreground: "seed", Release: release, Web: o.web(),
 			Watch: watch.Options{Off: !o.watch, Rescan: o.rescan}, Changed: scr.changed})
+		if locked := (*node.LockedError)(nil); errors.As(err, &locked) && o.daemon != "never" { // by one that was started at the same time
+			if c, derr := starting(ctx, config.StateDir); derr == nil {
+				return o.handOver(c, scr, given, owner), nil
+			}
+		}
 	} else {
 		p, err = scr.s.start(config)
 	}
@@ -221,6 +216,24 @@ func openWith(ctx context.Context, o *options, scr *screen, owner bool, adjust f
 	}
 	o.noteLimits(p, scr)
 	return p, nil
+}
+
+// handOver lets a daemon do the work, and tells what does not count then.
+func (o *options) handOver(c *control.Client, scr *screen, given []netip.AddrPort, owner bool) peer {
+	a := c.About()
+	scr.detail("done by %s (pid %d)", serving(a), a.PID)
+	if flag := scr.s.said("bwlimit", "bwlimit-peer", "background"); flag != "" {
+		scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, and sharer limit sets its limits; --daemon never does without it", flag, serving(a))})
+	}
+	settled := []string{"listen", "isolated", "port-mapping", "http-host", "http-origin", "store-quota", "rescan", "min-free", "fsync", "log-format"}
+	if owner {
+		settled = append(settled, "http") // of a download it is what the daemon has
+	}
+	if flag := scr.s.said(settled...); flag != "" {
+		scr.warn(warningEvent{Message: fmt.Sprintf("--%s does not count: %s does the work, as it was started; --daemon never does without it", flag, serving(a))})
+	}
+	c.Give(given...)
+	return c
 }
 
 // noteLimits says that limits which were set in an earlier run go before those that this one was given.
