@@ -147,8 +147,9 @@ func (l *library) uncountLocked(path string) {
 	}
 }
 
-// withhold is the end of offer.
+// withhold is the end of offer. An open descriptor would keep the room of a file that is removed then.
 func (l *library) withhold(path string) {
+	l.sources.Forget(path)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.offered, pathHash(path))

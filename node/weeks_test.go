@@ -140,8 +140,15 @@ func TestRootsOfAFolder(t *testing.T) {
 		if k := len(n.library.roots); first && k != 1 {
 			t.Errorf("%d roots of one folder", k)
 		}
-		if err := n.WithdrawRoot(root); err != nil {
+		_, place, err := n.state.index.ByPath(files[3])
+		if err == nil {
+			_, err = n.library.sources.ReadAt(place.Path, place.Stamp, make([]byte, 1), 0)
+		}
+		if err := errors.Join(err, n.WithdrawRoot(root)); err != nil {
 			t.Fatal(err)
+		}
+		if k := n.library.sources.Len(); k != 0 {
+			t.Errorf("%d files of it are open", k)
 		}
 		if l := n.library; len(l.roots) != 0 || len(l.isRoot) != 0 || len(l.offered) != 0 {
 			t.Errorf("%d roots are left, %d of them known, %d files", len(l.roots), len(l.isRoot), len(l.offered))
