@@ -84,6 +84,8 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 	if err != nil {
 		return err
 	}
+	hup, unhup := catchReload() // also while it opens and closes: that would end it in the middle
+	defer unhup()
 	p, err := s.open(daemon.Config{Node: config, Keep: true, Cap: monthly, CapThen: then, MirrorName: o.mirrorName, MirrorContact: o.mirrorContact, MaxLag: o.maxLag, Scrub: scrub, MirrorStore: o.mirrorStore, SeedRoots: o.seedRoots, MinFree: int64(o.minFree.bytes), Release: release, Web: o.web(),
 		Watch: watch.Options{Off: o.noWatch, Rescan: o.rescan}})
 	if err != nil {
@@ -107,8 +109,6 @@ func runDaemon(ctx context.Context, o *daemonOptions, args []string, s *stdio) (
 		scr.event(ready)
 	}
 	scr.note("the daemon is running on %s, with %s. Ctrl-C to stop", strings.Join(ready.Listen, " "), config.StateDir)
-	hup, unhup := catchReload()
-	defer unhup()
 	for {
 		select {
 		case <-ctx.Done():
