@@ -26,7 +26,8 @@ var liars = map[string]func(c *Content) []Behaviour{
 	"gives nothing after the first block": func(c *Content) []Behaviour {
 		return []Behaviour{Truth(c), Only(func(q Ask) bool { return q.Offset == 0 })}
 	},
-	"gives little": func(c *Content) []Behaviour { return []Behaviour{Truth(c), Little(32)} },
+	"gives little":             func(c *Content) []Behaviour { return []Behaviour{Truth(c), Little(32, Anything)} },
+	"gives little of the tree": func(c *Content) []Behaviour { return []Behaviour{Truth(c), Little(32, Trees)} },
 	"says one size and then another": func(c *Content) []Behaviour {
 		return []Behaviour{Truth(c), ClaimSize(func(size int64, q Ask) int64 { return size + int64(q.N) })}
 	},

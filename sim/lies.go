@@ -132,9 +132,9 @@ func Only(where Where) Behaviour {
 // Silent answers nothing.
 func Silent() Behaviour { return Only(func(Ask) bool { return false }) }
 
-// Little gives n bytes at most.
-func Little(n int) Behaviour {
-	return change("little", Anything, func(_ *Evil, _ Ask, a *Answer) bool {
+// Little gives n bytes at most of what it is about.
+func Little(n int, where Where) Behaviour {
+	return change("little", where, func(_ *Evil, _ Ask, a *Answer) bool {
 		a.Data = a.Data[:min(len(a.Data), n)]
 		return true
 	})

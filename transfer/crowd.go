@@ -89,7 +89,7 @@ func (d *Download) fillCrowd() {
 	var others []*source
 	for _, s := range d.sources {
 		switch {
-		case s.flights.live == 0 && s.run.dry == d.pick.news || s.quiet() || s.excluded:
+		case s.flights.live == 0 && s.run.dry == d.pick.news && !d.treeWaitsFor(s) || s.quiet() || s.excluded:
 			s.asked = false
 		case s.asked:
 			free--
@@ -100,7 +100,7 @@ func (d *Download) fillCrowd() {
 	for ; free > 0 && len(others) > 0; others = others[1:] {
 		i := d.cfg.Rand.IntN(len(others))
 		others[0], others[i] = others[i], others[0]
-		if s := others[0]; s.flights.live > 0 || d.useful(s) {
+		if s := others[0]; s.flights.live > 0 || d.useful(s) || d.treeWaitsFor(s) {
 			s.asked, s.cameBy = true, s.came
 			free--
 		}
@@ -111,6 +111,13 @@ func (d *Download) fillCrowd() {
 func (d *Download) useful(s *source) bool {
 	_, ok := d.pick.unasked(d.cfg.Rand.Int64N(d.pick.blocks), s.reach)
 	return ok
+}
+
+// treeWaitsFor says whether s may be asked for a piece of the tree that nobody is asked for: blocks that have come may wait for it.
+func (d *Download) treeWaitsFor(s *source) bool {
+	may := func(w wantedPiece) bool { return d.hasPath(s, w.block) }
+	return len(d.tree.queue)+len(d.tree.later) > 0 && s.usable(d.size, d.proven) && d.asksTree(s) &&
+		(slices.ContainsFunc(d.tree.queue, may) || slices.ContainsFunc(d.tree.later, may))
 }
 
 // pollGap is how often a peer is asked what it holds meanwhile.

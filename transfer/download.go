@@ -179,9 +179,11 @@ type Download struct {
 	crowd     crowd
 	speed     speed
 	vains     vains
-	wholeTree bool // somebody who asked us needs it
-	epoch     int  // grows with every start over; outcomes of an earlier one are void
-	resumed   bool // an earlier run wrote blocks, nobody knows from whom
+	wholeTree bool         // somebody who asked us needs it
+	epoch     int          // grows with every start over; outcomes of an earlier one are void
+	current   atomic.Int64 // the same, for the writer
+	handed    int          // jobs whose outcome has not been taken
+	resumed   bool         // an earlier run wrote blocks, nobody knows from whom
 
 	hashing    int     // sha256: wholes that the writer has to hash
 	mismatched bool    // sha256: a whole was wrong

@@ -42,6 +42,23 @@ func (d *Download) back(s *source, whole request) {
 	}
 }
 
+// leaveUnits gives back what else was to come with units of s that have some of the blocks which s is to be asked for anew, as when
+// another has brought one of them, and it was bad.
+func (d *Download) leaveUnits(s *source, first request, size int) {
+	for at := first.at; at < first.at+int64(size); at += chunk.BlockSize {
+		u := s.parts.unit(request{at: at})
+		if u == nil {
+			continue
+		}
+		s.parts.drop(request{at: at})
+		for b := range u.blocks {
+			if b.at < first.at || b.at >= first.at+int64(size) {
+				d.pick.lost(b.at/chunk.BlockSize, d.inFlightElsewhere(s, b))
+			}
+		}
+	}
+}
+
 func (d *Download) inFlightElsewhere(s *source, r request) bool {
 	for _, o := range d.sources {
 		if o != s && (o.flights.hasWhole(r) || o.parts.unit(r) != nil) {

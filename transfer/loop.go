@@ -165,7 +165,7 @@ func (d *Download) settle() {
 	for _, s := range d.pick.active {
 		d.handIfReady(s)
 	}
-	for d.pick.checking() {
+	for d.pick.checking() && d.handed > 0 {
 		d.written(*<-d.wrote)
 	}
 }

@@ -1,10 +1,16 @@
 package transfer
 
 import (
+	"context"
+	"errors"
+	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"sharer/wire"
 )
 
 // TestNamedFetch: whatever is lost, comes late, twice or short, everything comes in the end, each byte is used once, and never
@@ -76,4 +82,36 @@ func TestNamedFetchGivesWay(t *testing.T) {
 	if f.window != namedWindow/2 || f.rto != 2*time.Second || len(ask) != namedWindow/2 {
 		t.Errorf("window %v, rto %v, %d asked again", f.window, f.rto, len(ask))
 	}
+}
+
+// firstOnly is a peer that gives the first block of a file, and nothing behind it.
+type firstOnly struct {
+	questions
+	ds *Downloads
+	at netip.AddrPort
+}
+
+func (f *firstOnly) Close(buf []byte, padTo int) int {
+	for _, m := range questionsIn(buf) {
+		if m.Offset == 0 {
+			f.ds.namedContent(wire.Sender{Addr: f.at}, wire.Content{ID: m.ID, Base64: []byte("AAAA"), EOF: 3 * namedBlock})
+		}
+	}
+	return len(buf)
+}
+
+// Who says again and again that it has a file, and never gives it, is tried a few times.
+func TestNamedIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ds, at := NewDownloads(1<<20), netip.MustParseAddrPort("192.0.2.1:5")
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		_, err := ds.RunNamed(ctx, NamedConfig{
+			Name: "x", File: &memoryFile{}, Batch: &firstOnly{ds: ds, at: at}, Peers: nobody{}, FindTimeout: time.Minute,
+			Find: func(int) []netip.AddrPort { return []netip.AddrPort{at} },
+		})
+		if !errors.Is(err, ErrStalled) {
+			t.Errorf("%v", err)
+		}
+	})
 }

@@ -38,6 +38,7 @@ var ErrTooLong = errors.New("a content by name may have 1 GiB at most: nothing o
 const (
 	namedPeers = 32
 	namedGiver = 10 * time.Second // without a byte, and another peer that has it takes over
+	namedTurns = 3                // of each: one that has fallen silent may come back
 )
 
 // named is one that runs.
@@ -45,7 +46,8 @@ type named struct {
 	cfg     NamedConfig
 	answers chan namedAnswer
 	asked   map[netip.AddrPort]bool
-	givers  []namedGiving // who has it and was not tried, in the order of their answers
+	turns   map[netip.AddrPort]int // of those that were asked for all of it
+	givers  []namedGiving          // who has it and was not tried, in the order of their answers
 	tooLong bool
 }
 
@@ -66,7 +68,7 @@ type namedAnswer struct {
 // RunNamed fetches a content by its name: unverified, from one peer. ErrNotFound when nobody has
 // it, ErrStalled when all who had it went silent, ErrRunning when it runs already.
 func (ds *Downloads) RunNamed(ctx context.Context, c NamedConfig) (Named, error) {
-	d := &named{cfg: c, answers: make(chan namedAnswer, 4*namedWindow), asked: map[netip.AddrPort]bool{}}
+	d := &named{cfg: c, answers: make(chan namedAnswer, 4*namedWindow), asked: map[netip.AddrPort]bool{}, turns: map[netip.AddrPort]int{}}
 	ds.mu.Lock()
 	if ds.named[c.Name] != nil {
 		ds.mu.Unlock()
@@ -127,17 +129,15 @@ func (d *named) look(ctx context.Context) (namedGiving, error) {
 	defer end.Stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for ask := true; ; {
 		if len(d.givers) > 0 {
 			g := d.givers[0]
 			d.givers = d.givers[1:]
+			d.turns[g.addr]++
 			return g, nil
 		}
-		for _, a := range d.cfg.Find(namedPeers) {
-			if ok, _ := d.cfg.Peers.MayRequest(a, time.Now()); ok {
-				d.send(a, 0, piece{0, namedBlock})
-				d.asked[a] = true
-			}
+		if ask { // once a second, however many answers of no use come
+			d.askAll()
 		}
 		if err := d.cfg.Batch.Flush(); err != nil {
 			if ctx.Err() != nil {
@@ -155,14 +155,26 @@ func (d *named) look(ctx context.Context) (namedGiving, error) {
 			return namedGiving{}, ErrNotFound
 		case a := <-d.answers:
 			d.found(a)
+			ask = false
 		case <-tick.C:
+			ask = true
+		}
+	}
+}
+
+// askAll asks everybody for the first block.
+func (d *named) askAll() {
+	for _, a := range d.cfg.Find(namedPeers) {
+		if ok, _ := d.cfg.Peers.MayRequest(a, time.Now()); ok {
+			d.send(a, 0, piece{0, namedBlock})
+			d.asked[a] = true
 		}
 	}
 }
 
 // found notes who has it.
 func (d *named) found(a namedAnswer) {
-	if !d.asked[a.from] || slices.ContainsFunc(d.givers, func(g namedGiving) bool { return g.addr == a.from }) {
+	if !d.asked[a.from] || d.turns[a.from] >= namedTurns || slices.ContainsFunc(d.givers, func(g namedGiving) bool { return g.addr == a.from }) {
 		return
 	}
 	if a.eof > MaxNamed {

@@ -165,6 +165,9 @@ func (p *parts) next() (r request, u *unit, n int, ok bool) {
 	}
 }
 
+// waiting says whether parts are to be asked for, or were forgotten since.
+func (p *parts) waiting() bool { return !p.again.empty() || !p.queue.empty() }
+
 // unit is what a block or piece is being asked for with in parts, or nil.
 func (p *parts) unit(b request) *unit { return p.units[b.key()] }
 

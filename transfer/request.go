@@ -65,7 +65,7 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 	if !s.usable(d.size, d.proven) || now.Before(s.nextAsk) || d.only != nil && s != d.only {
 		return false
 	}
-	if d.crowd.few && !s.asked && !s.quiet() {
+	if d.crowd.few && !s.asked && !s.quiet() && !s.parts.waiting() {
 		return false
 	}
 	if s.quiet() || !s.proven {
@@ -100,6 +100,9 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 	}
 	r, u, n, part := s.parts.next()
 	if !part {
+		if d.crowd.few && !s.asked { // what was begun is all that it is asked for
+			return false
+		}
 		var size int
 		var ok bool
 		if r, n, size, ok = d.nextWhole(s, now); !ok {
@@ -111,6 +114,7 @@ func (d *Download) askOne(s *source, now time.Time) bool {
 		if size > s.part() && d.inParts(s) && !d.probes(s, n, now) {
 			if !r.tree {
 				size += d.more(s, r.at/chunk.BlockSize, now)
+				d.leaveUnits(s, r, size)
 			}
 			if !r.tree && d.wantsUnit(s, now) {
 				r, u, n = s.parts.beginAsOne(r, size, s.part())

@@ -78,8 +78,8 @@ func (d *Download) chooseSize(now time.Time) {
 
 // setSize starts over at another size. Nothing is allocated for it.
 func (d *Download) setSize(size int64, now time.Time) {
+	d.recall()
 	d.size, d.sizeSet = size, now
-	d.epoch++
 	if err := d.cfg.File.SetSize(size); errors.Is(err, chunk.ErrSize) {
 		d.disbelieve(size)
 		return

@@ -37,6 +37,7 @@ func (d *Download) mismatch(now time.Time) {
 // nobody is left who answers, others may still be found.
 func (d *Download) solo(now time.Time) {
 	d.resumed = false
+	d.recall()
 	if err := d.cfg.File.Reset(); err != nil {
 		d.fail(err)
 		return

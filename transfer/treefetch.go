@@ -195,11 +195,15 @@ func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 	default:
 		// It has no tree, or we are not proven to it yet, or less fits its way.
 		s.short++
-		if s.short > shortsLimit || a.n == 0 {
+		if s.short > shortsLimit || a.n == 0 || fl.part {
 			s.noTree++
 		}
 		if a.n >= partBytes {
 			s.length.tooLong(a.at)
+		}
+		if fl.part && s.noTree >= 4 {
+			d.back(s, whole) // all wait for it
+			return
 		}
 		d.lost(s, r, fl)
 	}

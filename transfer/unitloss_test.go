@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -130,5 +131,28 @@ func TestLongAnswerToUnit(t *testing.T) {
 		if x.s.each.never != tc.never || tc.never && x.d.stats.Fetched == 0 {
 			t.Errorf("%s: never asked for parts again: %v", tc.name, x.s.each.never)
 		}
+	}
+}
+
+// A block of a unit that is out comes from another peer, and is bad: it is asked for anew, and nothing else of the unit is forgotten.
+func TestBadBlockOfAUnit(t *testing.T) {
+	x, u, _ := oneUnit(t)
+	x.d.addSources([]netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:5")})
+	other := x.d.sources[1]
+	other.answers, other.claim, other.sworn, other.vouched = true, x.d.size, true, true
+	at := u.whole.at + 3*chunk.BlockSize
+	other.flights.add(request{at: at}, flight{sent: x.now, n: chunk.BlockSize, raw: true})
+	x.d.arrive(&arrival{from: other.addr, proven: true, at: x.now, raw: true, eof: -1, offset: at, n: chunk.BlockSize, size: chunk.BlockSize + 100, data: make([]byte, chunk.BlockSize)})
+	if len(x.d.jobs) != 1 {
+		t.Fatal("it is not checked")
+	}
+	j := <-x.d.jobs
+	x.d.written(outcome{job: j, bad: j.blocks})
+	for round := 0; x.d.pick.remaining() > 0; round++ {
+		if round > 5000 {
+			t.Fatalf("a standstill: %d blocks are left", x.d.pick.remaining())
+		}
+		x.round(t)
+		x.d.flushStale(x.now)
 	}
 }

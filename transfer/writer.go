@@ -33,9 +33,11 @@ type outcome struct {
 func (d *Download) writeLoop(ctx context.Context) {
 	for j := range d.jobs {
 		o := outcome{job: j}
-		if j.whole {
+		switch {
+		case int64(j.epoch) != d.current.Load(): // see recall
+		case j.whole:
 			o.sums, o.err = d.cfg.File.Check(ctx, nil)
-		} else {
+		default:
 			o.good, o.bad, o.err = writeBlocks(d.cfg.File, j)
 		}
 		if !d.wroteDirect(&o) {
@@ -96,12 +98,30 @@ func (d *Download) handIfReady(s *stripe) {
 	}
 	if m := d.canCheck(s); m != 0 {
 		s.checking = true
-		d.jobs <- job{stripe: s, blocks: m, bytes: d.pick.bytes(s), epoch: d.epoch}
+		d.hand(job{stripe: s, blocks: m, bytes: d.pick.bytes(s)})
+	}
+}
+
+func (d *Download) hand(j job) {
+	j.epoch = d.epoch
+	d.handed++
+	d.jobs <- j
+}
+
+// recall begins an epoch: the writer leaves what it was handed in earlier ones and has not begun, and what it has begun is waited for.
+// Under sha256 all that is written counts as held. What came of it only after all was forgotten nobody would be asked for again, and the one peer
+// that is asked for the whole then would have the blame for it.
+func (d *Download) recall() {
+	d.epoch++
+	d.current.Store(int64(d.epoch))
+	for d.handed > 0 {
+		d.written(*<-d.wrote)
 	}
 }
 
 // written takes a result of the writer.
 func (d *Download) written(o outcome) {
+	d.handed--
 	if o.whole {
 		d.hashing--
 		d.lastGood = time.Now()
@@ -145,7 +165,7 @@ func (d *Download) written(o outcome) {
 func (d *Download) checkWhole() {
 	if d.cfg.ID.Kind == chunk.SHA256 && d.pick.remaining() == 0 && d.err == nil {
 		d.hashing++
-		d.jobs <- job{whole: true, epoch: d.epoch}
+		d.hand(job{whole: true})
 	}
 }
 
