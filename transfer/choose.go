@@ -60,21 +60,27 @@ func (d *Download) treeElsewhere(s *source) bool {
 
 // asksTree says whether s is one to ask for the tree: nodes that know sha256
 // ids only have none, and leave such requests unanswered; from slow ones blocks
-// would wait for it that have come long ago. Who holds a part is none to wait for in the place of
-// one that has left some unanswered: it may have no piece that is wanted.
+// would wait for it that have come long ago, and from one that has let a timeout pass for another. Who holds a part is none to wait for in the
+// place of one that is doubted: it may have no piece that is wanted.
 func (d *Download) asksTree(s *source) bool {
 	if s.also || s.slow && d.quick {
 		return false
 	}
-	if s.noTree < 4 {
-		return true
+	doubt := s.treeDoubt()
+	return doubt == 0 || !slices.ContainsFunc(d.sources, func(o *source) bool {
+		return !o.also && !(o.slow && d.quick) && o.reach.have == nil && o.treeDoubt() < doubt && !o.quiet() && o.usable(d.size, d.proven)
+	})
+}
+
+// treeDoubt is how doubtful it is that a piece of the tree comes from s soon; 0: not at all.
+func (s *source) treeDoubt() int {
+	switch {
+	case s.noTree >= 4:
+		return s.noTree
+	case s.silent > 0:
+		return 1 // it may have gone
 	}
-	for _, o := range d.sources {
-		if !o.also && o.reach.have == nil && o.noTree < s.noTree && !o.quiet() && o.usable(d.size, d.proven) {
-			return false
-		}
-	}
-	return true
+	return 0
 }
 
 func (d *Download) pickBlock(s *source, now time.Time) (int64, bool) {

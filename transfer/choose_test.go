@@ -29,7 +29,9 @@ func TestWhoIsAskedForTheTree(t *testing.T) {
 		{"one that left some unanswered, beside one that did not", source{noTree: 4}, false, 0, false, false, false},
 		{"the same beside one that is no better", source{noTree: 4}, false, 5, false, false, true},
 		{"the same beside one that is gone", source{noTree: 4}, false, 0, true, false, true},
-		{"the same beside one that holds a part", source{noTree: 4}, false, 0, false, true, true},
+		{"one that let a timeout pass beside one that did not", source{silent: 1}, false, 0, false, false, false},
+		{"the same beside one that holds a part", source{silent: 1}, false, 0, false, true, true},
+		{"one that left some unanswered, beside one that holds a part", source{noTree: 4}, false, 0, false, true, true},
 	} {
 		s, other := tc.s, &source{answers: true, claim: 1, noTree: tc.other}
 		if tc.gone {
@@ -84,5 +86,21 @@ func TestPieceOfTheTreeComesLate(t *testing.T) {
 	}
 	if !file.Tree().HasLeaf(0) || len(d.tree.queue) != 0 || len(d.tree.queued) != 0 || s.noTree != 0 {
 		t.Errorf("the leaf is here: %v; %d pieces are to be asked for again, %d left unanswered", file.Tree().HasLeaf(0), len(d.tree.queue), s.noTree)
+	}
+}
+
+// Whether somebody holds a content is asked by a few bytes of a block: it is not the block that is on its way then.
+func TestQuestionIsNoBlock(t *testing.T) {
+	d, _ := near(6, "192.0.2.1:5")
+	d.addSources([]netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:5")})
+	s, other := d.sources[0], d.sources[1]
+	now := time.Now()
+	b := request{at: 2 * chunk.BlockSize}
+	if !d.pick.takeBlock(2) || !d.send(s, b, flight{n: chunk.BlockSize}, 0, now) || !d.send(other, b, flight{n: pollBytes}, 0, now) {
+		t.Fatal("not asked")
+	}
+	d.giveUp(s, func(request) bool { return true })
+	if d.pick.stripeOf(2).missing()>>2&1 != 1 {
+		t.Error("nobody was asked for the block, and nobody will be")
 	}
 }

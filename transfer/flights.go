@@ -228,10 +228,10 @@ func (f *flights) has(r request) bool {
 }
 
 // whole returns the flight of a block or piece that is out, not given up, and no part of what is asked for in
-// parts: the first part of a block begins where the block does. A block may lie within a run.
+// parts: the first part of a block begins where the block does, and so does what only asks whether a peer has any. A block may lie within a run.
 func (f *flights) whole(r request) (fl flight, ok bool) {
 	for n := int64(0); n < maxAnswer && n <= r.at; n += chunk.BlockSize {
-		if fl, ok = f.out[request{tree: r.tree, at: r.at - n}.key()]; ok && !fl.lost && !fl.part && (n == 0 || n < int64(fl.n)) {
+		if fl, ok = f.out[request{tree: r.tree, at: r.at - n}.key()]; ok && !fl.lost && !fl.part && (r.tree || fl.n > pollBytes) && (n == 0 || n < int64(fl.n)) {
 			return fl, true
 		}
 		if r.tree {
