@@ -171,9 +171,9 @@ func (d *Daemon) open() (err error) {
 		return err
 	}
 	d.wg.Go(d.keepRates)
-	d.wg.Go(d.retryJobs)
+	d.every(retryEvery, d.retryJobs)
 	if d.cfg.Keep {
-		d.wg.Go(d.sweeps)
+		d.every(sweepEvery, d.sweep)
 	}
 	return d.serve()
 }

@@ -306,31 +306,22 @@ const retryEvery = 5 * time.Second
 
 // retryJobs goes on with jobs that waited for room on the disk.
 func (d *Daemon) retryJobs() {
-	tick := time.NewTicker(retryEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.ctx.Done():
-			return
-		case <-tick.C:
+	d.mu.Lock()
+	over := d.overLocked(time.Now())
+	for _, j := range d.saved.Jobs {
+		if j.State != JobWaiting || d.closing || d.running[j.ID] != nil || d.room(string(j.Fetch.Path), j.Size-j.Have) != nil {
+			continue
 		}
-		d.mu.Lock()
-		over := d.overLocked(time.Now())
-		for _, j := range d.saved.Jobs {
-			if j.State != JobWaiting || d.closing || d.running[j.ID] != nil || d.room(string(j.Fetch.Path), j.Size-j.Have) != nil {
-				continue
-			}
-			j.State, j.Error = JobRunning, ""
-			d.startLocked(j, nil).detached = true
+		j.State, j.Error = JobRunning, ""
+		d.startLocked(j, nil).detached = true
+	}
+	d.mu.Unlock()
+	for _, j := range over {
+		path := string(j.Fetch.Path)
+		if err := errors.Join(d.WithdrawRoot(path), d.DropFolder(j.ID)); err != nil {
+			d.log.Warn("what was fetched is still offered", "path", path, "err", err)
 		}
-		d.mu.Unlock()
-		for _, j := range over {
-			path := string(j.Fetch.Path)
-			if err := errors.Join(d.WithdrawRoot(path), d.DropFolder(j.ID)); err != nil {
-				d.log.Warn("what was fetched is still offered", "path", path, "err", err)
-			}
-			d.offerAgain(path)
-		}
+		d.offerAgain(path)
 	}
 }
 

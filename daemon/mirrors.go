@@ -72,7 +72,7 @@ func (d *Daemon) openMirrors() error {
 			d.log.Warn("contents of mirrors could not be offered again", "err", err)
 		}
 	})
-	d.wg.Go(d.watchDeny)
+	d.every(denyLook, d.lookAtDeny)
 	d.wg.Go(d.followDeny)
 	d.wg.Go(d.tellStatus)
 	d.wg.Go(d.hearMirrors)
@@ -88,23 +88,14 @@ func poke(c chan struct{}) {
 	}
 }
 
-// watchDeny reads deny lists again when they change, and has mirrors follow.
-func (d *Daemon) watchDeny() {
-	tick := time.NewTicker(denyLook)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		changed, errs := d.Deny().Reload()
-		for _, err := range errs {
-			d.log.Warn("deny list", "err", err)
-		}
-		if changed {
-			d.mirrors.Reconsider()
-		}
+// lookAtDeny reads deny lists again when they have changed, and has mirrors follow.
+func (d *Daemon) lookAtDeny() {
+	changed, errs := d.Deny().Reload()
+	for _, err := range errs {
+		d.log.Warn("deny list", "err", err)
+	}
+	if changed {
+		d.mirrors.Reconsider()
 	}
 }
 

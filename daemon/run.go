@@ -236,3 +236,19 @@ func (d *Daemon) chooseFiles(ctx context.Context, r *run, f control.Fetch, g *no
 	}
 	return files, alone, d.saveLocked()
 }
+
+// every does something at each tick until the daemon ends. It does not wait.
+func (d *Daemon) every(span time.Duration, do func()) {
+	d.wg.Go(func() {
+		tick := time.NewTicker(span)
+		defer tick.Stop()
+		for {
+			select {
+			case <-d.ctx.Done():
+				return
+			case <-tick.C:
+			}
+			do()
+		}
+	})
+}

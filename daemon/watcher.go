@@ -101,26 +101,17 @@ func (d *Daemon) relists(ctx context.Context) {
 // sweepEvery is how often trees are looked for whose files have changed or are gone: with 100,000 trees one time takes about a second.
 const sweepEvery = time.Hour
 
-// sweeps removes such trees, first when the seeds of earlier runs have been looked at.
-func (d *Daemon) sweeps() {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if !d.restored.Load() {
-			continue
-		}
-		removed, err := d.SweepTrees(d.ctx)
-		if err != nil && d.ctx.Err() == nil {
-			d.log.Warn("trees of files that are gone stay", "err", err)
-		}
-		if removed > 0 {
-			d.log.Info("trees of files that are gone or have changed are removed", "trees", removed)
-		}
+// sweep removes such trees, once the seeds of earlier runs have been looked at.
+func (d *Daemon) sweep() {
+	if !d.restored.Load() {
+		return
+	}
+	removed, err := d.SweepTrees(d.ctx)
+	if err != nil && d.ctx.Err() == nil {
+		d.log.Warn("trees of files that are gone stay", "err", err)
+	}
+	if removed > 0 {
+		d.log.Info("trees of files that are gone or have changed are removed", "trees", removed)
 	}
 }
 
