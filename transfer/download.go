@@ -180,8 +180,7 @@ type Download struct {
 	speed     speed
 	vains     vains
 	wholeTree bool         // somebody who asked us needs it
-	epoch     int          // grows with every start over; outcomes of an earlier one are void
-	current   atomic.Int64 // the same, for the writer
+	epoch     atomic.Int64 // grows with every start over; outcomes of an earlier one are void. The writer reads it
 	handed    int          // jobs whose outcome has not been taken
 	resumed   bool         // an earlier run wrote blocks, nobody knows from whom
 

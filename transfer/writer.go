@@ -15,7 +15,7 @@ type job struct {
 	stripe *stripe
 	blocks uint64
 	bytes  int // of content in the stripe
-	epoch  int
+	epoch  int64
 	whole  bool
 }
 
@@ -34,7 +34,7 @@ func (d *Download) writeLoop(ctx context.Context) {
 	for j := range d.jobs {
 		o := outcome{job: j}
 		switch {
-		case int64(j.epoch) != d.current.Load(): // see recall
+		case j.epoch != d.epoch.Load(): // see recall
 		case j.whole:
 			o.sums, o.err = d.cfg.File.Check(ctx, nil)
 		default:
@@ -103,7 +103,7 @@ func (d *Download) handIfReady(s *stripe) {
 }
 
 func (d *Download) hand(j job) {
-	j.epoch = d.epoch
+	j.epoch = d.epoch.Load()
 	d.handed++
 	d.jobs <- j
 }
@@ -112,8 +112,7 @@ func (d *Download) hand(j job) {
 // Under sha256 all that is written counts as held. What came of it only after all was forgotten nobody would be asked for again, and the one peer
 // that is asked for the whole then would have the blame for it.
 func (d *Download) recall() {
-	d.epoch++
-	d.current.Store(int64(d.epoch))
+	d.epoch.Add(1)
 	for d.handed > 0 {
 		d.written(*<-d.wrote)
 	}
@@ -126,7 +125,7 @@ func (d *Download) written(o outcome) {
 		d.hashing--
 		d.lastGood = time.Now()
 	}
-	if o.epoch != d.epoch {
+	if o.epoch != d.epoch.Load() {
 		return // of a size that was given up
 	}
 	if o.whole {
