@@ -44,7 +44,7 @@ func (d *Download) hasPath(s *source, block int64) bool {
 		return true
 	}
 	for _, o := range d.sources {
-		if !o.also && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven) {
+		if !o.also && o.reach.have == nil && !o.treeless() && !o.quiet() && o.usable(d.size, d.proven) {
 			return false
 		}
 	}
@@ -54,7 +54,7 @@ func (d *Download) hasPath(s *source, block int64) bool {
 // treeElsewhere says whether somebody else than s may be asked for any piece of the tree.
 func (d *Download) treeElsewhere(s *source) bool {
 	return slices.ContainsFunc(d.sources, func(o *source) bool {
-		return o != s && !o.also && !o.slow && o.reach.have == nil && o.noTree < 4 && !o.quiet() && o.usable(d.size, d.proven)
+		return o != s && !o.also && !o.slow && o.reach.have == nil && !o.treeless() && !o.quiet() && o.usable(d.size, d.proven)
 	})
 }
 
@@ -72,10 +72,13 @@ func (d *Download) asksTree(s *source) bool {
 	})
 }
 
+// treeless says whether s seems to have no tree: it has left that many requests for pieces of it unanswered in a row.
+func (s *source) treeless() bool { return s.noTree >= 4 }
+
 // treeDoubt is how doubtful it is that a piece of the tree comes from s soon; 0: not at all.
 func (s *source) treeDoubt() int {
 	switch {
-	case s.noTree >= 4:
+	case s.treeless():
 		return s.noTree
 	case s.silent > 0:
 		return 1 // it may have gone

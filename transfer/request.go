@@ -29,7 +29,7 @@ func (d *Download) request(now time.Time) {
 	for _, s := range d.sources {
 		if s.slow = s.rtt.Smoothed() > 4*fastest+50*time.Millisecond; !s.slow && s.reach.have == nil && s.usable(d.size, d.proven) && !s.quiet() {
 			pace += s.control.pace()
-			d.quick = d.quick || !s.also && s.noTree < 4 && (!d.crowd.few || s.asked)
+			d.quick = d.quick || !s.also && !s.treeless() && (!d.crowd.few || s.asked)
 		}
 	}
 	d.left = 0

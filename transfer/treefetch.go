@@ -201,7 +201,7 @@ func (d *Download) arriveTree(s *source, a *arrival, fl flight) {
 		if a.n >= partBytes {
 			s.length.tooLong(a.at)
 		}
-		if fl.part && s.noTree >= 4 {
+		if fl.part && s.treeless() {
 			d.back(s, whole) // all wait for it
 			return
 		}
