@@ -31,14 +31,14 @@ func (n *Node) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Off
 		return nil, Asked{}, err
 	}
 	defer end()
-	q := questions{asked: map[netip.AddrPort]*question{}, answers: make(chan netip.AddrPort, askedPeers)}
+	q := questions{asked: map[netip.AddrPort]*listQuestion{}, answers: make(chan swarm.Pong, askedPeers)}
 	for _, a := range only {
 		q.only = append(q.only, swarm.Clean(a))
 	}
 	n.swarm.Lend(only...)
 	defer n.swarm.Pings.Subscribe(func(p swarm.Pong) {
 		select {
-		case q.answers <- p.From:
+		case q.answers <- p:
 		default: // it counts as silent, and is asked again
 		}
 	})()
@@ -65,8 +65,8 @@ func (n *Node) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Off
 				return nil, Asked{}, ErrClosed
 			}
 			return n.offersOf(q.only), q.look(), nil
-		case a := <-q.answers:
-			q.answered(a, time.Now())
+		case p := <-q.answers:
+			q.answered(p, time.Now())
 		case <-tick.C:
 		}
 	}
@@ -96,15 +96,14 @@ func (n *Node) askList(b *swarm.Batch, a netip.AddrPort, now time.Time) {
 // questions are whose lists were asked for.
 type questions struct {
 	only    []netip.AddrPort // nobody else is asked; empty: everybody is
-	asked   map[netip.AddrPort]*question
-	answers chan netip.AddrPort
+	asked   map[netip.AddrPort]*listQuestion
+	answers chan swarm.Pong
 	changed time.Time // when somebody was met, or answered, for the last time
 }
 
-type question struct {
-	at    time.Time
-	tries int
-	done  bool
+type listQuestion struct {
+	at   []time.Time // of each try: that of the ping that went along
+	done bool
 }
 
 // due notes that a is asked now, if it is its time.
@@ -114,18 +113,23 @@ func (q *questions) due(a netip.AddrPort, now time.Time) bool {
 	case x == nil && len(q.asked) >= askedPeers, len(q.only) > 0 && !slices.Contains(q.only, a):
 		return false
 	case x == nil:
-		x = &question{}
+		x = &listQuestion{}
 		q.asked[a], q.changed = x, now
-	case x.done || x.tries >= askTries || now.Sub(x.at) < askAgain:
+	case x.done || !x.late(now) || len(x.at) >= askTries:
 		return false
 	}
-	x.at = now
-	x.tries++
+	x.at = append(x.at, now)
 	return true
 }
 
-func (q *questions) answered(a netip.AddrPort, now time.Time) {
-	if x := q.asked[a]; x != nil && !x.done {
+// late says that the last try had its time.
+func (x *listQuestion) late(now time.Time) bool { return now.Sub(x.at[len(x.at)-1]) >= askAgain }
+
+// answered takes a pong of a ping that went along with a question. That of any other, such as the one to a peer just
+// met, may come before the list.
+func (q *questions) answered(p swarm.Pong, now time.Time) {
+	x := q.asked[p.From]
+	if x != nil && !x.done && slices.ContainsFunc(x.at, p.Sent.Equal) {
 		x.done, q.changed = true, now
 	}
 }
@@ -133,7 +137,7 @@ func (q *questions) answered(a netip.AddrPort, now time.Time) {
 // settled says that nobody is waited for any more.
 func (q *questions) settled(now time.Time) bool {
 	for _, x := range q.asked {
-		if !x.done && (x.tries < askTries || now.Sub(x.at) < askAgain) {
+		if !x.done && (len(x.at) < askTries || !x.late(now)) {
 			return false
 		}
 	}

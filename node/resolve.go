@@ -86,6 +86,11 @@ type nameQuestion struct {
 	start time.Time
 }
 
+type question struct {
+	at    time.Time // of the last try
+	tries int
+}
+
 func (q *nameQuestion) run(ctx context.Context, w *nameWaiter) ([]identity.Record, error) {
 	b := q.node.swarm.Gate.NewBatch()
 	tick := time.NewTicker(resolveLook)

@@ -11,6 +11,7 @@ import (
 	"sharer/catalog"
 	"sharer/chunk"
 	"sharer/node"
+	"sharer/wire"
 )
 
 // What peers have is asked for and told, both ways, also over a lossy link: seeded files, what was fetched last, what
@@ -92,6 +93,57 @@ func TestOffersAreBounded(t *testing.T) {
 		offers, _, err := n.Offers(ctx, nil)
 		if err != nil || len(offers) < 60 || len(offers) > 70 {
 			t.Errorf("%d offers, %v", len(offers), err)
+		}
+	})
+}
+
+// The answer to an earlier ping is none to the question for a list, though it comes after it was asked.
+func TestOffersWaitForTheirOwnPong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, Options{Link: plain})
+		defer w.Close()
+		id := chunk.ID{Kind: chunk.BLAKE3, Hash: chunk.Hash{1}}
+		var held []byte // of the ping that came first
+		late := w.Evil(Behaviour{Heard: func(e *Evil, d wire.Datagram) bool {
+			es, _, err := wire.Split(nil, d.Data)
+			if err != nil {
+				t.Error(err)
+				return true
+			}
+			list := slices.ContainsFunc(es, func(el wire.Element) bool { return el.Name == wire.PleaseListContent{}.Name() })
+			for _, el := range es {
+				if el.Name == "PleaseAlwaysReturnThisMessage" {
+					e.theirs[d.Addr] = slices.Clone(el.Payload)
+				}
+			}
+			for _, el := range es {
+				switch value := slices.Clone(el.Payload); {
+				case el.Name != "PleaseReturnThisMessage":
+				case !list && held == nil: // with the cookie this proves the address, and no pong has come yet
+					held = value
+					e.sendLocked(d.Addr, wire.Peers{})
+				case list && held != nil:
+					e.Note("a pong of another ping")
+					e.sendLocked(d.Addr, wire.ReturnedMessage{Value: held})
+					time.AfterFunc(200*time.Millisecond, func() {
+						e.mu.Lock()
+						defer e.mu.Unlock()
+						e.sendLocked(d.Addr, wire.ContentList{Results: []wire.Listing{{ID: []byte(id.String()), Size: 7}}}, wire.ReturnedMessage{Value: value})
+					})
+				}
+			}
+			return true
+		}})
+		n := w.Node(node.Config{Peers: []netip.AddrPort{late.At}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		offers, asked, err := n.Offers(ctx, []netip.AddrPort{late.At})
+		if err != nil || asked.Answered != 1 || len(offers) != 1 || offers[0].ID != id {
+			t.Errorf("%v, %+v, %v", offers, asked, err)
+		}
+		if late.Count("a pong of another ping") == 0 {
+			t.Error("no pong came too early")
 		}
 	})
 }
