@@ -112,6 +112,9 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 	case h.files == 0:
 		return h.result(begun)
 	}
+	if o.recommend {
+		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
+	}
 	offers := h.folders
 	ready := readyEvent{Folders: offers, V: 1, Type: "ready", Files: h.files, Bytes: h.bytes}
 	for _, a := range p.Addrs() {
@@ -131,9 +134,6 @@ func runSeed(ctx context.Context, o *seedOptions, args []string, s *stdio) (err 
 		}
 	}
 	showPublished(scr, names)
-	if o.recommend {
-		p.Recommend(chunk.ID{Kind: chunk.BLAKE3, Hash: h.last.BLAKE3}, h.last.Size)
-	}
 	if c, ok := p.(*control.Client); ok {
 		scr.note("seeding %s, %s: %s", count(h.files, "file"), formatSize(h.bytes), until(c.About()))
 		return h.result(begun)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +62,38 @@ func TestSeedJSON(t *testing.T) {
 `
 	r.out = timeless(r.out)
 	r.want(t, exitDone, want, "")
+}
+
+// Whoever reads that it is ready may ask at once: all that was asked for holds by then.
+func TestSeedIsReadyWhenItSaysSo(t *testing.T) {
+	c := newConsole(t)
+	path := filepath.Join(t.TempDir(), "a")
+	writeFile(t, path, "hello")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var out readyWatch
+	out.ready = func() {
+		out.advice = len(c.net.advice)
+		cancel(&interrupted{os.Interrupt})
+	}
+	s := c.stdio(nil, new(bytes.Buffer))
+	s.out = &out
+	if code := run(ctx, []string{"seed", "--json", "--recommend", path}, s); code != exitDone || out.times != 1 || out.advice != 1 {
+		t.Errorf("exit %d; ready %d times, with %d recommendations", code, out.times, out.advice)
+	}
+}
+
+// readyWatch calls ready when it is written.
+type readyWatch struct {
+	ready         func()
+	times, advice int
+}
+
+func (w *readyWatch) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(`"type":"ready"`)) {
+		w.times++
+		w.ready()
+	}
+	return len(p), nil
 }
 
 func TestSeedShowsChats(t *testing.T) {
