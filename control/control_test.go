@@ -452,3 +452,31 @@ func TestFiles(t *testing.T) {
 		t.Error("the error is lost")
 	}
 }
+
+// fakeTalker says what the test says to those who listen.
+type fakeTalker struct {
+	Talker
+	listeners chan func(node.Chat)
+}
+
+func (f *fakeTalker) Chats(show func(node.Chat)) (stop func()) {
+	f.listeners <- show
+	return func() {}
+}
+
+// TestChatsFromNowOn: what is said after OnChat has returned is shown, such as the answer to what the caller says next.
+func TestChatsFromNowOn(t *testing.T) {
+	back := &fakeTalker{listeners: make(chan func(node.Chat), 1)}
+	c := pair(t, t.TempDir(), func(s *Server) { s.ServeTalker(back) })
+	heard := make(chan node.Chat, 1)
+	c.OnChat(func(m node.Chat) { heard <- m })
+	select {
+	case show := <-back.listeners:
+		show(node.Chat{Text: "hi"})
+		if m := <-heard; m.Text != "hi" {
+			t.Errorf("%+v", m)
+		}
+	default:
+		t.Fatal("nobody listens yet")
+	}
+}

@@ -128,23 +128,46 @@ func stream[In, Out any](s *Server, pattern string, most int64, f func(ctx conte
 			fail(w, err)
 			return
 		}
-		w.Header().Set("Content-Type", "application/jsonl")
-		rc := http.NewResponseController(w)
-		w.WriteHeader(http.StatusOK)
-		_ = rc.Flush() // the client knows that it was understood; one that is gone is noticed by what follows
 		out := newStream()
-		stop := out.flushing(w, rc)
-		end, err := f(r.Context(), in, out)
-		last := line{Error: errorOf(err)}
-		if err == nil {
-			if last.End, err = json.Marshal(end); err != nil {
-				last.Error = errorOf(err)
-			}
+		serve(w, out, func() (Out, error) { return f(r.Context(), in, out) })
+	})
+}
+
+// serve sends what goes to out while f runs, then what f returns.
+func serve[Out any](w http.ResponseWriter, out *Stream, f func() (Out, error)) {
+	w.Header().Set("Content-Type", "application/jsonl")
+	rc := http.NewResponseController(w)
+	w.WriteHeader(http.StatusOK)
+	_ = rc.Flush() // the client knows that it was understood; one that is gone is noticed by what follows
+	stop := out.flushing(w, rc)
+	end, err := f()
+	last := line{Error: errorOf(err)}
+	if err == nil {
+		if last.End, err = json.Marshal(end); err != nil {
+			last.Error = errorOf(err)
 		}
-		out.mu.Lock()
-		out.lineLocked(last)
-		out.mu.Unlock()
-		stop()
+	}
+	out.mu.Lock()
+	out.lineLocked(last)
+	out.mu.Unlock()
+	stop()
+}
+
+// subscribe registers listen for pattern: what it sends out as events reaches the client, until that ends it or the server does. The
+// client is answered when it misses nothing any more.
+func subscribe(s *Server, pattern string, listen func(out *Stream) (stop func())) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		var nothing struct{}
+		if err := read(w, r, maxRequest, &nothing); err != nil {
+			fail(w, err)
+			return
+		}
+		out := newStream()
+		defer listen(out)()
+		serve(w, out, func() (struct{}, error) {
+			<-r.Context().Done()
+			return struct{}{}, r.Context().Err()
+		})
 	})
 }
 

@@ -50,10 +50,8 @@ func (s *Server) ServeTalker(d Talker) {
 		list, asked, err := d.Offers(ctx, in.Only)
 		return offers{list, asked}, err
 	})
-	stream(s, "POST /v1/chats", maxRequest, func(ctx context.Context, _ struct{}, out *Stream) (struct{}, error) {
-		defer d.Chats(func(c node.Chat) { out.Event(c) })()
-		<-ctx.Done()
-		return struct{}{}, ctx.Err()
+	subscribe(s, "POST /v1/chats", func(out *Stream) (stop func()) {
+		return d.Chats(func(c node.Chat) { out.Event(c) })
 	})
 	handle(s, "POST /v1/give", func(ctx context.Context, in toPeer) (int, error) { return d.Give(in.Only...), nil })
 }
@@ -118,17 +116,30 @@ func (c *Client) Give(addrs ...netip.AddrPort) (n int) {
 	return n
 }
 
-// OnChat shows what arrives at the daemon, until Close.
+// OnChat shows what arrives at the daemon from now on, until Close: what is answered to a message that is said next is shown too.
 func (c *Client) OnChat(f func(node.Chat)) {
+	listening := make(chan struct{})
 	c.wg.Go(func() {
+		body, err := c.do(c.ctx, "POST", "/v1/chats", nil)
+		close(listening)
+		if err != nil {
+			return // as when it ends
+		}
+		defer body.Close()
 		// It ends with the client; a daemon that goes away is noticed by what the client is there for.
-		_ = c.Stream(c.ctx, "/v1/chats", nil, func(text json.RawMessage) error {
+		_ = readAnswer(body, answer{event: func(text json.RawMessage) error {
 			var chat node.Chat
 			if err := json.Unmarshal(text, &chat); err != nil {
 				return err
 			}
 			f(chat)
 			return nil
-		}, nil, nil)
+		}}, nil)
 	})
+	late := time.NewTimer(dialTimeout)
+	defer late.Stop()
+	select {
+	case <-listening:
+	case <-late.C: // as above
+	}
 }
