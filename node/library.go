@@ -136,7 +136,9 @@ func (l *library) find(id chunk.ID) (transfer.Content, bool) {
 	} else {
 		c = s
 	}
-	l.remember(id, c)
+	if !l.remember(id, c, s.places) {
+		return l.find(id)
+	}
 	return c, true
 }
 
@@ -160,9 +162,14 @@ func (l *library) offersLocked(path string) bool {
 	return ok
 }
 
-func (l *library) remember(id chunk.ID, c transfer.Content) {
+// remember keeps what was looked up at hand. It does not, and says so, when some of it was withdrawn since: who withdraws forgets
+// what is at hand then, and this would be served for ever.
+func (l *library) remember(id chunk.ID, c transfer.Content, places []index.Place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.ContainsFunc(places, func(p index.Place) bool { return !l.offersLocked(p.Path) }) {
+		return false
+	}
 	if _, ok := l.recent[id]; !ok {
 		if len(l.order) >= maxRecent {
 			delete(l.recent, l.order[0])
@@ -171,6 +178,7 @@ func (l *library) remember(id chunk.ID, c transfer.Content) {
 		l.order = append(l.order, id)
 	}
 	l.recent[id] = c
+	return true
 }
 
 // withdraw forgets a file that changed: it is not offered any more. One that was offered anew since s was found stays: of that
