@@ -81,6 +81,6 @@ type pinger struct{ s *swarm.Swarm }
 // is not worth the care that a stranger takes.
 func (p pinger) ping(to netip.AddrPort) {
 	if p.s.Table.Proven(to) {
-		_ = p.s.Ping(to) // counted by the gate; it is asked again
+		_ = p.s.Ping(to, time.Now()) // counted by the gate; it is asked again
 	}
 }

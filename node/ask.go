@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"sharer/swarm"
 )
 
-// Ping sends one ping and waits for its answer until ctx ends: ErrNoAnswer then.
+// Ping sends one ping and waits for its answer, not that of another one, until ctx ends: ErrNoAnswer then.
 // An address that has not answered before is asked as gently as the gate's
 // rules say, so the first answer may take a second try.
 func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
@@ -18,19 +20,19 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 		return Pong{}, err
 	}
 	defer end()
-	got, cancel := n.pongs(addr)
-	defer cancel()
+	own := ownPings{addr: swarm.Clean(addr), got: make(chan swarm.Pong, 1)} // as it is heard, whatever the user typed
+	defer n.swarm.Pings.Subscribe(own.pong)()
 	n.swarm.Lend(addr)
 	for {
 		if ok, next := n.swarm.Gate.MayRequest(addr, time.Now()); ok || next.IsZero() {
-			if err := n.swarm.Ping(addr); err != nil && !errors.Is(err, swarm.ErrRefused) {
+			if err := own.send(n.swarm); err != nil && !errors.Is(err, swarm.ErrRefused) {
 				return Pong{}, err
 			}
 		}
 		_, next := n.swarm.Gate.MayRequest(addr, time.Now())
 		retry := time.NewTimer(max(time.Until(next), time.Second))
 		select {
-		case p := <-got:
+		case p := <-own.got:
 			retry.Stop()
 			pong := Pong{From: p.From, RTT: p.RTT, Bytes: p.Bytes}
 			if lives, ok := n.letters.opener.Places.At(p.From); ok && lives.Proven {
@@ -48,18 +50,41 @@ func (n *Node) Ping(ctx context.Context, addr netip.AddrPort) (Pong, error) {
 	}
 }
 
-// pongs delivers one pong of addr at a time, until cancel.
-func (n *Node) pongs(addr netip.AddrPort) (got <-chan swarm.Pong, cancel func()) {
-	c := make(chan swarm.Pong, 1)
-	addr = swarm.Clean(addr) // as it is heard, whatever the user typed
-	return c, n.swarm.Pings.Subscribe(func(p swarm.Pong) {
-		if p.From == addr {
-			select {
-			case c <- p:
-			default: // one is enough
-			}
-		}
-	})
+// ownPings are those of one Ping. The answer to another ping, as of one before it that is still under way, says nothing of
+// whether these arrive; it counts only as long as none of them could be sent.
+type ownPings struct {
+	addr netip.AddrPort
+	got  chan swarm.Pong // one is enough
+
+	mu   sync.Mutex
+	sent []time.Time
+}
+
+// send sends one more.
+func (o *ownPings) send(s *swarm.Swarm) error {
+	at := time.Now()
+	o.mu.Lock()
+	o.sent = append(o.sent, at) // before it can come back
+	o.mu.Unlock()
+	err := s.Ping(o.addr, at)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.sent = o.sent[:len(o.sent)-1]
+	}
+	return err
+}
+
+func (o *ownPings) pong(p swarm.Pong) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p.From != o.addr || len(o.sent) > 0 && !slices.ContainsFunc(o.sent, p.Sent.Equal) {
+		return
+	}
+	select {
+	case o.got <- p:
+	default:
+	}
 }
 
 // Nearest waits until a peer is known, at most until ctx ends, and returns the n best.

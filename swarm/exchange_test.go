@@ -455,10 +455,10 @@ func TestPing(t *testing.T) {
 		l.peers[b] = func(from netip.AddrPort, data []byte) { pb.receive(from, data) }
 		var got []Pong
 		cancel := pa.Pings.Subscribe(func(p Pong) { got = append(got, p) })
-		if err := pa.Ping(b); err != nil {
+		if err := pa.Ping(b, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		if err := pa.Ping(b); !errors.Is(err, ErrRefused) {
+		if err := pa.Ping(b, time.Now()); !errors.Is(err, ErrRefused) {
 			t.Errorf("a second one to a stranger: %v", err)
 		}
 		l.settle(50 * time.Millisecond)
@@ -467,14 +467,14 @@ func TestPing(t *testing.T) {
 		}
 		pa.receive(b, array(`{"ReturnedMessage":`+string(pa.Pings.Token(a, time.Now()))+`}`, `{"ReturnedMessage":{"sent_at":12.5}}`))
 		cancel()
-		_ = pa.Ping(b)
+		_ = pa.Ping(b, time.Now())
 		l.settle(50 * time.Millisecond)
 		if len(got) != 1 {
 			t.Errorf("%+v", got)
 		}
 		// A peer that echoes no cookies, but pings, is proven by them.
 		c := ap("3.0.0.1:1")
-		_ = pa.Ping(c)
+		_ = pa.Ping(c, time.Now())
 		pa.receive(c, array(`{"ReturnedMessage":`+string(pa.Pings.Token(c, time.Now().Add(-time.Millisecond)))+`}`))
 		if !pa.Table.Proven(c) {
 			t.Error("a token that came back is a proof")

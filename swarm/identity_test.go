@@ -111,7 +111,7 @@ func TestOneIdentity(t *testing.T) {
 			return len(sent) == 1 && sent[0].Addr == Clean(a) && string(find(t, sent[0].Data, "AlwaysReturned")) == "7"
 		},
 		"ping": func(t *testing.T, p *peer, a, b netip.AddrPort) bool {
-			if err := p.Ping(a); err != nil {
+			if err := p.Ping(a, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			sent := p.Gate.conn.(*fakeConn).take()

@@ -125,16 +125,16 @@ func (s *Swarm) Best(n int) []Peer {
 	return s.Table.Best(n, time.Now(), s.rng)
 }
 
-// Ping sends one ping as a Request; the answer comes to the subscribers of Pings. ErrRefused if
+// Ping sends one ping as a Request; the answer, whose Sent is at, comes to the subscribers of Pings. ErrRefused if
 // the rules forbid it now, a *SendError if the socket does.
-func (s *Swarm) Ping(to netip.AddrPort) error {
+func (s *Swarm) Ping(to netip.AddrPort, at time.Time) error {
 	b := s.Gate.pool.Get().(*Batch)
 	defer s.Gate.pool.Put(b)
 	buf, ok := b.Open(to, 0, Request)
 	if !ok {
 		return fmt.Errorf("ping %s: %w", to, ErrRefused)
 	}
-	buf = wire.AppendMessage(buf, wire.PleaseReturnThisMessage{Value: s.Pings.Token(to, time.Now())})
+	buf = wire.AppendMessage(buf, wire.PleaseReturnThisMessage{Value: s.Pings.Token(to, at)})
 	b.Close(buf, 0)
 	return b.Flush()
 }
