@@ -27,6 +27,7 @@ type library struct {
 	told    chan Event // nil: nobody waits for them
 
 	between func(path string) // a file is offered, and nobody was told yet; nil: nothing happens then
+	before  func()            // something is withdrawn, or adopted, and is not yet; once; nil: nothing happens then
 }
 
 var _ Library = (*library)(nil)
@@ -62,7 +63,19 @@ func (l *library) Seed(ctx context.Context, o seed.Options, emit func(seed.Event
 	})
 }
 
+// pass lets a test do what comes before the next change of what is offered.
+func (l *library) pass() {
+	l.mu.Lock()
+	before := l.before
+	l.before = nil
+	l.mu.Unlock()
+	if before != nil {
+		before()
+	}
+}
+
 func (l *library) Withdraw(paths ...string) {
+	l.pass()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range paths {
@@ -80,6 +93,7 @@ func (l *library) Uphold(f seed.File) {
 }
 
 func (l *library) Adopt(moves []seed.Move) (files []seed.File, err error) {
+	l.pass()
 	for _, m := range moves {
 		c, place, err := l.ix.ByPath(m.From)
 		if err != nil || place.Stamp != m.Stamp {

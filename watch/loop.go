@@ -227,7 +227,11 @@ func (w *Watcher) do(r *root, plan Plan) {
 	for _, m := range plan.Moves {
 		r.book.Refused(m.Rel) // those that were not adopted
 	}
+	removed := r.removed
 	r.mu.Unlock()
+	if removed { // meanwhile
+		w.withdraw(r)
+	}
 	moved := make(map[string]bool, len(adopted))
 	for _, f := range adopted {
 		moved[from[f.Path]] = true

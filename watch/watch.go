@@ -118,7 +118,9 @@ type root struct {
 	path string // absolute, as given
 	file bool   // it is no folder
 
-	ready bool // its first scan has ended; guarded by the Watcher's mutex
+	// Guarded by the Watcher's mutex.
+	adding int  // scans of it that somebody waits for
+	ready  bool // one of them has ended well
 
 	mu      sync.Mutex // its book; taken before the Watcher's
 	book    *Book
@@ -184,10 +186,9 @@ func (w *Watcher) Close() error {
 }
 
 // Add scans paths and watches them from then on; for one that is watched already o counts from now on. It returns when the scan
-// has ended, with what that returned; after an error the paths that are new are not watched.
+// has ended, with what that returned; after an error the paths that are new are neither watched nor offered, unless another Add has them.
 func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
 	o.Only = nil
-	var fresh []*root
 	roots := map[string]*root{}
 	for _, p := range o.Paths {
 		path, err := filepath.Abs(p)
@@ -195,11 +196,7 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 			return seed.Report{}, err
 		}
 		if roots[path] == nil {
-			r, isNew := w.enter(path)
-			roots[path] = r
-			if isNew {
-				fresh = append(fresh, r)
-			}
+			roots[path] = w.enter(path)
 		}
 	}
 	changing := false // a file, while it was hashed
@@ -214,15 +211,11 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 			emit(e)
 		}
 	})
-	for _, r := range fresh {
-		if err != nil {
-			w.leave(r)
-		}
-	}
-	if err != nil {
-		return report, err
-	}
 	for path, r := range roots {
+		if err != nil {
+			w.giveUp(r)
+			continue
+		}
 		own := o
 		own.Paths, own.Rehash = []string{path}, false
 		r.mu.Lock()
@@ -237,16 +230,35 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 		r.all = true // also what the new options leave out is withdrawn
 		r.hintMu.Unlock()
 		w.mu.Lock()
+		r.adding--
 		r.ready = true
 		w.mu.Unlock()
 	}
 	w.poke()
-	return report, nil
+	return report, err
 }
 
-// enter returns the root of a path; fresh: it was not there, and is not ready yet.
-func (w *Watcher) enter(path string) (r *root, fresh bool) {
-	r = &root{path: path}
+// giveUp ends the Add of a root that came to nothing.
+func (w *Watcher) giveUp(r *root) {
+	w.mu.Lock()
+	r.adding--
+	nobodys := r.adding == 0 && !r.ready
+	if nobodys {
+		w.leaveLocked(r)
+	}
+	w.mu.Unlock()
+	r.mu.Lock()
+	r.removed = r.removed || nobodys
+	removed := r.removed
+	r.mu.Unlock()
+	if removed {
+		w.withdraw(r)
+	}
+}
+
+// enter returns the root of a path, for one more Add.
+func (w *Watcher) enter(path string) *root {
+	r := &root{path: path, adding: 1}
 	base := path
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		base = real
@@ -259,16 +271,15 @@ func (w *Watcher) enter(path string) (r *root, fresh bool) {
 	defer w.mu.Unlock()
 	for _, other := range w.roots {
 		if other.path == path {
-			return other, false
+			other.adding++
+			return other
 		}
 	}
 	w.roots = append(w.roots, r)
-	return r, true
+	return r
 }
 
-func (w *Watcher) leave(r *root) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (w *Watcher) leaveLocked(r *root) {
 	w.roots = slices.DeleteFunc(w.roots, func(o *root) bool { return o == r })
 }
 
@@ -279,7 +290,9 @@ func (w *Watcher) Remove(path string) bool {
 	if r == nil {
 		return false
 	}
-	w.leave(r)
+	w.mu.Lock()
+	w.leaveLocked(r)
+	w.mu.Unlock()
 	r.mu.Lock()
 	r.removed = true
 	r.mu.Unlock()
@@ -303,6 +316,22 @@ func (w *Watcher) withdraw(r *root) {
 		paths = slices.DeleteFunc(paths, func(p string) bool { return kept[p] })
 	}
 	w.lib.Withdraw(paths...)
+	gone := make(map[string]bool, len(paths))
+	for _, path := range paths {
+		gone[path] = true
+	}
+	for _, other := range w.all() { // whose scan has offered some of them just now
+		other.mu.Lock()
+		other.book.Each(func(rel, path string, executable bool) {
+			if !gone[path] {
+				return
+			}
+			if c, stamp, ok := w.lib.Recorded(path); ok {
+				w.lib.Uphold(seed.File{Path: path, Rel: rel, Root: other.path, Content: c, Stamp: stamp, Executable: executable})
+			}
+		})
+		other.mu.Unlock()
+	}
 }
 
 // all are the roots at this moment.
