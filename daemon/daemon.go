@@ -69,6 +69,8 @@ type Daemon struct {
 	// mirrors hold what goes back to an earlier version.
 	listing sync.Mutex
 
+	seeding sync.Mutex // taken before mu by who adds seeds or takes them away: what is a seed, and what is offered as one, change together
+
 	denyLists sync.Mutex    // one change of what is subscribed at a time
 	denyDue   chan struct{} // one token: a list that is subscribed has a newer version
 	unlatest  func()        // stops telling mirrors of newer names; may be nil
@@ -88,7 +90,7 @@ type Daemon struct {
 	mu        sync.Mutex
 	saved     saved
 	seeds     []*Seed         // what is seeded now; saved has what earlier runs seeded, unless Config.Keep
-	hashing   map[string]int  // scans that run, by root
+	hashing   map[string]int  // scans that run, or wait for their turn, by root
 	published []*Published    // by the daemon, while a command runs
 	running   map[string]*run // jobs that run, by their id
 	changed   []string        // roots of seeds whose folders have to be listed anew, each once

@@ -48,7 +48,16 @@ func (d *Daemon) Remove(ctx context.Context, c control.Change) (control.Changed,
 }
 
 func (d *Daemon) removeSeed(root string) error {
-	d.dropSeed(root)
+	d.seeding.Lock()
+	defer d.seeding.Unlock()
+	d.mu.Lock()
+	d.dropSeedLocked(root)
+	d.mu.Unlock()
+	return d.unseed(root)
+}
+
+// unseed ends the offering of what is no seed any more. The caller has the lock of seeding.
+func (d *Daemon) unseed(root string) error {
 	d.watcher.Remove(root)
 	err := errors.Join(d.WithdrawRoot(root), d.DropFolder(root))
 	d.offerAgain(root)
@@ -69,6 +78,7 @@ func (d *Daemon) offerAgain(root string) {
 	for _, s := range d.seeds {
 		if near(string(s.Path)) {
 			o := s.options()
+			d.hashing[string(s.Path)]++
 			d.wg.Go(func() { d.rescan(o) })
 		}
 	}
@@ -83,38 +93,42 @@ func (d *Daemon) offerAgain(root string) {
 // removeJob stops a job and takes it off the list.
 func (d *Daemon) removeJob(ctx context.Context, id string, data bool, done *control.Changed) error {
 	d.mu.Lock()
-	r := d.running[id]
-	d.mu.Unlock()
-	if r != nil {
+	for r := d.running[id]; r != nil; r = d.running[id] {
+		r.leaving = true
+		d.mu.Unlock()
 		r.stop(errPaused)
 		select {
 		case <-r.done:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		d.mu.Lock()
 	}
-	d.mu.Lock()
 	j := d.jobLocked(id)
+	if j == nil {
+		d.mu.Unlock()
+		return nil // it ended by itself
+	}
+	if j.State == JobWaiting {
+		j.State = JobPaused // or it would go on when what is deleted makes room
+	}
+	job := *j
 	var seeded []string
 	for _, s := range d.seeds {
 		seeded = append(seeded, string(s.Path))
 	}
 	d.mu.Unlock()
-	if j == nil {
-		return nil // it ended by itself
-	}
-	path := string(j.Fetch.Path)
 	var err error
 	if data {
-		err = d.deleteData(j, seeded, done)
+		err = d.deleteData(&job, seeded, done)
 	}
-	err = errors.Join(err, d.WithdrawRoot(path), d.DropFolder(id))
 	d.mu.Lock()
-	d.forgetJobLocked(j)
-	err = errors.Join(err, d.saveLocked())
+	if d.running[id] == nil { // else somebody has given the get again
+		d.forgetJobLocked(j)
+		err = errors.Join(err, d.saveLocked())
+	}
 	d.mu.Unlock()
-	d.offerAgain(path)
-	return err
+	return errors.Join(err, d.withdrawJob(id, string(job.Fetch.Path)))
 }
 
 // deleteData deletes what a job has made and nobody has touched since.

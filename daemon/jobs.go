@@ -52,7 +52,7 @@ var errPaused = fmt.Errorf("paused: %w", context.Canceled)
 // Fetch makes a job and follows it, or follows the one that is there already for the same path. When ctx ends the job is
 // paused, unless somebody else follows it.
 func (d *Daemon) Fetch(ctx context.Context, f control.Fetch, follow control.Follower) (node.Got, error) {
-	r, err := d.begin(f, &follow)
+	r, err := d.begin(ctx, f, &follow)
 	if err != nil {
 		return node.Got{}, err
 	}
@@ -62,7 +62,11 @@ func (d *Daemon) Fetch(ctx context.Context, f control.Fetch, follow control.Foll
 		return r.got, r.err
 	case <-ctx.Done():
 	}
-	if r.leave(&follow) == 0 && !r.detached && d.ctx.Err() == nil {
+	d.mu.Lock()
+	last := r.leave(&follow) == 0 && !r.detached && d.ctx.Err() == nil
+	r.leaving = r.leaving || last
+	d.mu.Unlock()
+	if last {
 		r.stop(errPaused)
 		<-r.done
 	}
@@ -71,7 +75,7 @@ func (d *Daemon) Fetch(ctx context.Context, f control.Fetch, follow control.Foll
 
 // Detach makes a job that nobody follows.
 func (d *Daemon) Detach(f control.Fetch) (control.Item, error) {
-	r, err := d.begin(f, nil)
+	r, err := d.begin(d.ctx, f, nil)
 	if err != nil {
 		return control.Item{}, err
 	}
@@ -80,8 +84,25 @@ func (d *Daemon) Detach(f control.Fetch) (control.Item, error) {
 	return r.job.item(), nil
 }
 
-// begin starts a job, or finds it running.
-func (d *Daemon) begin(f control.Fetch, follow *control.Follower) (*run, error) {
+// begin starts a job, or finds it running. One that was stopped just now ends first.
+func (d *Daemon) begin(ctx context.Context, f control.Fetch, follow *control.Follower) (*run, error) {
+	for {
+		r, err := d.tryBegin(f, follow)
+		if !errors.Is(err, errLeaving) {
+			return r, err
+		}
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// errLeaving comes with the run that was stopped.
+var errLeaving = errors.New("daemon: the job is being stopped")
+
+func (d *Daemon) tryBegin(f control.Fetch, follow *control.Follower) (*run, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closing {
@@ -93,6 +114,9 @@ func (d *Daemon) begin(f control.Fetch, follow *control.Follower) (*run, error) 
 	j := d.sameLocked(f.Path, f.ID)
 	if j != nil {
 		if r := d.running[j.ID]; r != nil {
+			if r.leaving {
+				return r, errLeaving
+			}
 			if j.Fetch.ID != f.ID || j.Fetch.Named != f.Named {
 				return nil, &node.LockedError{Path: chunk.PartName(string(f.Path)), PID: os.Getpid()}
 			}
@@ -318,10 +342,9 @@ func (d *Daemon) retryJobs() {
 	d.mu.Unlock()
 	for _, j := range over {
 		path := string(j.Fetch.Path)
-		if err := errors.Join(d.WithdrawRoot(path), d.DropFolder(j.ID)); err != nil {
+		if err := d.withdrawJob(j.ID, path); err != nil {
 			d.log.Warn("what was fetched is still offered", "path", path, "err", err)
 		}
-		d.offerAgain(path)
 	}
 }
 

@@ -56,7 +56,8 @@ func (d *Daemon) notePublished(p Published) (undo func() error, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.saved.Published
-	d.saved.Published = append(slices.DeleteFunc(slices.Clone(before), func(o *Published) bool { return o.Name == p.Name }), &p)
+	same := func(o *Published) bool { return o.Name == p.Name }
+	d.saved.Published = append(slices.DeleteFunc(slices.Clone(before), same), &p)
 	if err := d.saveLocked(); err != nil {
 		d.saved.Published = before
 		return nil, err
@@ -64,7 +65,15 @@ func (d *Daemon) notePublished(p Published) (undo func() error, err error) {
 	return func() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.saved.Published = before
+		i := slices.Index(d.saved.Published, &p)
+		if i < 0 {
+			return nil // somebody has said something else since
+		}
+		next := slices.Delete(slices.Clone(d.saved.Published), i, i+1)
+		if was := slices.IndexFunc(before, same); was >= 0 {
+			next = append(next, before[was])
+		}
+		d.saved.Published = next // the other names are as they are by now
 		return d.saveLocked()
 	}, nil
 }

@@ -24,6 +24,7 @@ type run struct {
 	done     chan struct{}
 	out      *control.Follower // who gets the bytes; nil: they go to a file only
 	detached bool              // it goes on though nobody follows it; guarded by Daemon.mu
+	leaving  bool              // it has been stopped, and nobody joins it any more; likewise
 
 	// Set before done is closed.
 	got    node.Got

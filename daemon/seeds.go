@@ -26,15 +26,39 @@ type Seed struct {
 	Folder string   `json:"folder,omitempty"` // hex of a folder's id
 	Files  int      `json:"files"`
 	Bytes  int64    `json:"bytes"`
+
+	fresh bool // no scan of it has ended well yet
 }
 
 func (s *Seed) options() seed.Options {
 	return seed.Options{Paths: []string{string(s.Path)}, Exclude: s.Exclude, FollowLinks: s.FollowLinks}
 }
 
-// offerDone offers what a job has fetched: of a folder the files that were meant, and nothing else that lies there; and its
-// manifest, if all of it was meant.
+// offerDone offers what a job has fetched, unless it is removed, or its time is over, meanwhile.
 func (d *Daemon) offerDone(j Job) {
+	d.offerFetched(j)
+	d.mu.Lock()
+	now := d.jobLocked(j.ID)
+	gone := now == nil || !now.keeps()
+	d.mu.Unlock()
+	if !gone {
+		return
+	}
+	if err := d.withdrawJob(j.ID, string(j.Fetch.Path)); err != nil {
+		d.log.Warn("what was fetched is still offered", "path", j.Fetch.Path, "err", err)
+	}
+}
+
+// withdrawJob is the end of offerDone. The job is not one that is offered any more.
+func (d *Daemon) withdrawJob(id, path string) error {
+	err := errors.Join(d.WithdrawRoot(path), d.DropFolder(id))
+	d.offerAgain(path)
+	return err
+}
+
+// offerFetched offers of a folder the files that were meant, and nothing else that lies there; and its manifest, if all of it was
+// meant.
+func (d *Daemon) offerFetched(j Job) {
 	path := string(j.Fetch.Path)
 	if j.Fetch.Folder == nil {
 		d.offerFiles(path)
@@ -89,25 +113,56 @@ func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)
 	if err := d.mirrorsBelow(o); err != nil {
 		return seed.Report{}, err
 	}
-	fresh, err := d.addSeeds(o)
-	if err != nil {
+	if err := d.addSeeds(o); err != nil {
 		return seed.Report{}, err
 	}
 	report, found, err := d.scan(ctx, o, false, emit)
-	if err != nil {
-		for _, root := range roots {
-			delete(found, root)
-		}
+	if err == nil {
+		err = d.noteSeeds(found)
 	}
+	if gone := d.scanned(roots); gone != nil {
+		err = errors.Join(err, gone)
+	}
+	return report, err
+}
+
+// scanned counts scans of roots as ended. What nobody has found anything of is no seed any more.
+func (d *Daemon) scanned(roots []string) error {
+	d.mu.Lock()
 	for _, root := range roots {
-		if found[root] == nil && slices.Contains(fresh, root) {
-			d.dropSeed(root) // nothing of it is there
+		if d.hashing[root]--; d.hashing[root] == 0 {
+			delete(d.hashing, root)
+			if s := d.seedLocked(root); s != nil && s.fresh {
+				d.dropSeedLocked(root)
+			}
 		}
 	}
-	if err != nil {
-		return report, err
+	d.mu.Unlock()
+	return d.takeBack(roots)
+}
+
+// takeBack ends the offering of roots that are no seeds any more: they may have been removed while they were scanned or listed.
+func (d *Daemon) takeBack(roots []string) (err error) {
+	d.seeding.Lock()
+	defer d.seeding.Unlock()
+	for _, root := range roots {
+		d.mu.Lock()
+		s := d.seedLocked(root)
+		d.mu.Unlock()
+		if s == nil {
+			err = errors.Join(err, d.unseed(root))
+		}
 	}
-	return report, d.noteSeeds(found)
+	return err
+}
+
+func (d *Daemon) seedLocked(root string) *Seed {
+	for _, s := range d.seeds {
+		if string(s.Path) == root {
+			return s
+		}
+	}
+	return nil
 }
 
 // scan seeds and makes manifests. found says what each path holds. again: nobody has said that the folders are whole now, they may be in the
@@ -117,8 +172,6 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, again bool, emit func
 		emit = func(seed.Event) {}
 	}
 	o.Private = d.cfg.Node.StateDir // the watcher looks by the same rules
-	d.scanning(o.Paths, 1)
-	defer d.scanning(o.Paths, -1)
 	m := manifestsOf(o.Paths)
 	found = map[string]*Seed{}
 	alone := map[string]chunk.Sums{} // of the paths that are files
@@ -169,19 +222,10 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, again bool, emit func
 	return report, found, err
 }
 
-// scanning counts the scans of roots.
-func (d *Daemon) scanning(roots []string, by int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, root := range roots {
-		if d.hashing[root] += by; d.hashing[root] == 0 {
-			delete(d.hashing, root)
-		}
-	}
-}
-
-// addSeeds notes paths before they are hashed: a daemon that is killed in the middle goes on. It returns those that are new.
-func (d *Daemon) addSeeds(o seed.Options) (fresh []string, err error) {
+// addSeeds notes paths before they are hashed: a daemon that is killed in the middle goes on. A scan of them begins, see scanned.
+func (d *Daemon) addSeeds(o seed.Options) error {
+	d.seeding.Lock()
+	defer d.seeding.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at := make(map[control.Path]*Seed, len(d.seeds))
@@ -191,18 +235,21 @@ func (d *Daemon) addSeeds(o seed.Options) (fresh []string, err error) {
 	for _, root := range o.Paths {
 		s := at[control.Path(root)]
 		if s == nil {
-			s = &Seed{Path: control.Path(root), Added: time.Now().UTC().Truncate(time.Second)}
+			s = &Seed{Path: control.Path(root), Added: time.Now().UTC().Truncate(time.Second), fresh: true}
 			d.seeds = append(d.seeds, s)
-			fresh = append(fresh, root)
 		}
 		s.Exclude, s.FollowLinks = o.Exclude, o.FollowLinks
 	}
-	return fresh, d.saveLocked()
+	if err := d.saveLocked(); err != nil {
+		return err
+	}
+	for _, root := range o.Paths {
+		d.hashing[root]++
+	}
+	return nil
 }
 
-func (d *Daemon) dropSeed(root string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (d *Daemon) dropSeedLocked(root string) {
 	d.seeds = slices.DeleteFunc(d.seeds, func(s *Seed) bool { return string(s.Path) == root })
 	if err := d.saveLocked(); err != nil {
 		d.log.Warn("daemon.json could not be kept", "err", err)
@@ -215,7 +262,7 @@ func (d *Daemon) noteSeeds(found map[string]*Seed) error {
 	defer d.mu.Unlock()
 	for _, s := range d.seeds {
 		if f := found[string(s.Path)]; f != nil {
-			s.ID, s.Folder, s.Files, s.Bytes = f.ID, f.Folder, f.Files, f.Bytes
+			s.ID, s.Folder, s.Files, s.Bytes, s.fresh = f.ID, f.Folder, f.Files, f.Bytes, false
 		}
 	}
 	return d.saveLocked()
@@ -236,6 +283,7 @@ func (d *Daemon) restoreSeeds() {
 			order = append(order, groups[key])
 		}
 		groups[key].Paths = append(groups[key].Paths, string(s.Path))
+		d.hashing[string(s.Path)]++
 	}
 	var done []Job
 	for _, j := range d.saved.Jobs {
@@ -254,17 +302,25 @@ func (d *Daemon) restoreSeeds() {
 	})
 }
 
-// rescan scans what is seeded already; what goes wrong is in the log.
+// rescan scans what is seeded already, and was counted in hashing; what goes wrong is in the log.
 func (d *Daemon) rescan(o seed.Options) {
-	_, found, err := d.scan(d.ctx, o, true, func(e seed.Event) {
-		if e.Kind == seed.Failed {
-			d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
+	roots := o.Paths
+	d.mu.Lock()
+	o.Paths = slices.DeleteFunc(slices.Clone(roots), func(root string) bool { return d.seedLocked(root) == nil })
+	d.mu.Unlock()
+	var err error
+	if len(o.Paths) > 0 {
+		var found map[string]*Seed
+		_, found, err = d.scan(d.ctx, o, true, func(e seed.Event) {
+			if e.Kind == seed.Failed {
+				d.log.Warn("not seeded", "path", e.Path, "err", e.Err)
+			}
+		})
+		if err == nil {
+			err = d.noteSeeds(found)
 		}
-	})
-	if err == nil {
-		err = d.noteSeeds(found)
 	}
-	if err != nil && d.ctx.Err() == nil {
+	if err = errors.Join(err, d.scanned(roots)); err != nil && d.ctx.Err() == nil {
 		d.log.Warn("looking at what is seeded", "err", err)
 	}
 }

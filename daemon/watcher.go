@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -139,8 +140,11 @@ func (d *Daemon) list(root string) error {
 		_ = m.take(f) // what no manifest can hold was told when it was seeded
 		return d.ctx.Err()
 	})
-	if errors.Is(err, watch.ErrUnsettled) {
+	switch {
+	case errors.Is(err, watch.ErrUnsettled):
 		return nil // the list that was made before holds until then
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // it was removed meanwhile
 	}
 	if err != nil {
 		return err
@@ -157,7 +161,7 @@ func (d *Daemon) list(root string) error {
 		made = &f
 		return d.publishFolder(d.ctx, f, all)
 	})
-	if err != nil {
+	if err = errors.Join(err, d.takeBack([]string{root})); err != nil {
 		return err
 	}
 	if made != nil {
