@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -108,20 +109,50 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 }
 
 // Stream asks for what takes long: each event goes to event, in the caller's goroutine, and bytes of content to data; the
-// end to out. All three may be nil. An error of event or data ends it and is returned.
+// end to out. All three may be nil. An error of event or data ends it and is returned. When ctx ends the daemon is told so, and its answer
+// is waited for a little: what it has stopped for that is stopped when Stream returns.
 func (c *Client) Stream(ctx context.Context, path string, in any, event func(json.RawMessage) error, data io.Writer, out any) error {
-	body, err := c.do(ctx, "POST", path, in)
-	if err != nil {
-		return err
+	asking, end := hangUp(ctx)
+	defer end()
+	body, err := c.do(asking, "POST", path, in)
+	if err == nil {
+		defer body.Close()
+		err = readAnswer(body, answer{event, data}, out)
 	}
-	defer body.Close()
-	if err := readAnswer(body, answer{event, data}, out); err != nil {
-		if errors.Is(err, ErrGone) {
-			return c.gone(ctx, err)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// hangUpTime is how long a daemon that was told that its client goes is waited for.
+const hangUpTime = 2 * time.Second
+
+// hangUp is the context of a request of one who goes when ctx ends. Then no more is written, which the server sees as that, and what it
+// says of it can still be read, for hangUpTime.
+func hangUp(ctx context.Context) (asking context.Context, end func()) {
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var mu sync.Mutex
+	var conn net.Conn
+	asking = httptrace.WithClientTrace(asking, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		mu.Lock()
+		defer mu.Unlock()
+		conn = got.Conn
+	}})
+	detach := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		half, ok := conn.(*net.UnixConn)
+		if !ok || half.CloseWrite() != nil { // there is no connection yet, or no more
+			cancel()
+			return
 		}
-		return err
+		time.AfterFunc(hangUpTime, cancel)
+	})
+	return asking, func() {
+		detach()
+		cancel()
 	}
-	return nil
 }
 
 // do sends a request; an answer that is an error is returned as one.

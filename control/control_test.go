@@ -246,20 +246,29 @@ func TestGetFolder(t *testing.T) {
 	}
 }
 
-// TestClientGoes: the far side's work ends with the one who asked for it.
+// TestClientGoes: the far side's work ends with the one who asked for it, and has ended when that one goes.
 func TestClientGoes(t *testing.T) {
-	back := &fakeFetcher{hangs: true, started: make(chan struct{}), stopped: make(chan error, 1)}
+	back := &fakeFetcher{hangs: true, started: make(chan struct{}), stopped: make(chan error)}
 	c := pair(t, t.TempDir(), func(s *Server) { s.ServeFetcher(back) })
 	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
 	go func() {
-		<-back.started
-		cancel()
+		_, err := c.Get(ctx, node.Get{ID: someID, Path: "x"})
+		gone <- err
 	}()
-	if _, err := c.Get(ctx, node.Get{ID: someID, Path: "x"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+	<-back.started
+	cancel()
+	if err := c.Call(t.Context(), "GET", "/v1/version", nil, nil); err != nil { // so long it has time to go
+		t.Error(err)
+	}
+	if len(gone) > 0 {
+		t.Error("it has gone while the far side is still at work")
 	}
 	if err := <-back.stopped; !errors.Is(err, context.Canceled) {
 		t.Errorf("the far side: %v", err)
+	}
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }
 
