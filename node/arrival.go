@@ -348,9 +348,20 @@ func (n *Node) fetchToStore(r OpenRequest) (*arrival, error) {
 		if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
 			err = cause
 		}
-		a.end(err)
+		n.finish(a, err)
 	}()
 	return a, nil
+}
+
+// finish ends the arrival of a content of the store. It stays also for those who have come since land looked whether anybody wants that.
+func (n *Node) finish(a *arrival, err error) {
+	a.end(err) // nobody joins it any more
+	if err != nil || !a.kept() {
+		return
+	}
+	if err := n.state.store.Pin(a.id, PinKept); err != nil {
+		n.log.Warn("what was to be kept is not", "id", a.id, "err", err)
+	}
 }
 
 // claimStep is for how many bytes beyond those that have come room is made while the size is a claim. Looks at a download

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -80,5 +82,30 @@ func TestRoomForClaims(t *testing.T) {
 		if got := roomFor(c.p, c.sure); got != c.want {
 			t.Errorf("%+v, %t: %d, want %d", c.p, c.sure, got, c.want)
 		}
+	}
+}
+
+// Who wants a content kept that has just come, and is about to be told of as here, has it kept.
+func TestKeepWhatHasJustCome(t *testing.T) {
+	n, err := Start(Config{Listen: []string{"127.0.0.1:0"}, Isolated: true, StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	sums, err := n.Store().Put(t.Context(), "x", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}
+	a := &arrival{of: &n.arrivals, id: id, changed: make(chan struct{}), cancel: func() {}}
+	n.arrivals.mu.Lock()
+	n.arrivals.putLocked(a)
+	n.arrivals.mu.Unlock()
+	if _, err := n.arrivals.join(t.Context(), []chunk.ID{id}, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.finish(a, nil)
+	if e, ok := n.Store().Find(id); !ok || !slices.Contains(e.Pins, PinKept) {
+		t.Errorf("%+v", e)
 	}
 }
