@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -60,7 +61,7 @@ func (c *Client) hello(ctx context.Context, path string) error {
 	defer cancel()
 	err := c.Call(ctx, "GET", "/v1/version", nil, &c.about)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK), errors.Is(err, ErrGone): // gone: it is ending
 		return ErrNone
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the daemon at %s is another user's: %w", path, err)
@@ -190,7 +191,12 @@ func (c *Client) gone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, broken) {
+			return ErrGone
+		}
+	}
+	if strings.HasSuffix(err.Error(), "server closed idle connection") { // it accepted, and ended; net/http has no name for it
 		return ErrGone
 	}
 	return err

@@ -88,6 +88,29 @@ func TestNobodyAnswers(t *testing.T) {
 	pair(t, dir, nil) // and it is no obstacle
 }
 
+// TestEnding: a daemon that ends while it is asked who it is, is none any more.
+func TestEnding(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			err = conn.Close()
+		}
+		ended <- errors.Join(err, l.Close())
+	}()
+	if _, err := Dial(t.Context(), dir); !errors.Is(err, ErrNone) {
+		t.Errorf("%v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 100))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
