@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path"
@@ -91,7 +90,7 @@ func (n *Node) GetFolder(ctx context.Context, g GetFolder) error {
 		refused[i] = true
 		r.tell(FolderFile{File: g.Files[i], Err: err})
 	})
-	small, large := r.sortOut(byContent(g.Files, refused))
+	small, large := r.sortOut(ctx, byContent(g.Files, refused))
 	r.firstTurns(len(large))
 	c := r.newCrew(r.Jobs, searchers)
 	var beside sync.WaitGroup
@@ -209,7 +208,14 @@ func (r *folderRun) lookLocked(now time.Time) {
 }
 
 // content brings one content to all its places. It calls free when it turns out to be looked for, and not to come yet.
+// When the context has ended it touches nothing: there may be many thousand contents, and somebody waits for the end.
 func (r *folderRun) content(ctx context.Context, files []folder.File, free func()) {
+	if err := ctx.Err(); err != nil {
+		for _, f := range files {
+			r.tell(FolderFile{File: f, Err: err})
+		}
+		return
+	}
 	var missing []folder.File
 	placed := true
 	defer func() {
@@ -248,7 +254,7 @@ func (r *folderRun) content(ctx context.Context, files []folder.File, free func(
 			if i == 0 {
 				done.Fetched, done.Resumed = got.Fetched, got.Resumed
 			}
-			done.Err = r.place(r.staged(f.BLAKE3), f, i+1 == len(missing))
+			done.Err = r.place(ctx, r.staged(f.BLAKE3), f, i+1 == len(missing))
 		}
 		if errors.Is(done.Err, ErrExists) { // another process may have brought it meanwhile
 			if there, err := r.there(ctx, f); there && err == nil {
@@ -367,7 +373,7 @@ func (r *folderRun) fetch(ctx context.Context, f folder.File, free func()) (Got,
 }
 
 // place gives a content in the stage, from, one of its names: the file itself if it is the last one, else a copy.
-func (r *folderRun) place(from string, f folder.File, last bool) error {
+func (r *folderRun) place(ctx context.Context, from string, f folder.File, last bool) error {
 	name := filepath.FromSlash(f.Path)
 	if dir := path.Dir(f.Path); dir != "." {
 		if err := r.root.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
@@ -375,7 +381,7 @@ func (r *folderRun) place(from string, f folder.File, last bool) error {
 		}
 	}
 	if !last {
-		if err := r.copy(from, from+".copy"); err != nil {
+		if err := r.copy(ctx, from, from+".copy"); err != nil {
 			return err
 		}
 		from += ".copy"
@@ -409,7 +415,7 @@ func (r *folderRun) link(from, to string) error {
 	return r.root.Rename(from, to)
 }
 
-func (r *folderRun) copy(from, to string) error {
+func (r *folderRun) copy(ctx context.Context, from, to string) error {
 	in, err := r.root.Open(from)
 	if err != nil {
 		return err
@@ -419,7 +425,7 @@ func (r *folderRun) copy(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	err = copyPieces(ctx, out, in)
 	if err == nil && r.node.cfg.Fsync {
 		err = out.Sync()
 	}

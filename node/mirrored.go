@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func (n *Node) CopyHere(ctx context.Context, f folder.File, to string) bool {
 		return false
 	}
 	for _, place := range s.places {
-		if place.Path == to || n.library.elsewhereOf(place.Path) != nil || copyFile(place.Path, to) != nil {
+		if place.Path == to || n.library.elsewhereOf(place.Path) != nil || copyFile(ctx, place.Path, to) != nil {
 			continue
 		}
 		in, _, err := chunk.OpenRegular(to)
@@ -124,7 +125,7 @@ func (n *Node) CopyHere(ctx context.Context, f folder.File, to string) bool {
 }
 
 // copyFile copies a file, by the kernel where it can: then blocks are shared where the file system shares them.
-func copyFile(from, to string) error {
+func copyFile(ctx context.Context, from, to string) error {
 	in, _, err := chunk.OpenRegular(from)
 	if err != nil {
 		return err
@@ -134,6 +135,20 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = out.ReadFrom(in)
-	return errors.Join(err, out.Close())
+	return errors.Join(copyPieces(ctx, out, in), out.Close())
+}
+
+// copyPiece is how much is copied between two looks at a context, in bytes: nothing can end the system's copying of one.
+const copyPiece = 16 << 20
+
+// copyPieces copies all of a file.
+func copyPieces(ctx context.Context, out *os.File, in io.Reader) error {
+	for ctx.Err() == nil {
+		if _, err := io.CopyN(out, in, copyPiece); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -111,4 +113,60 @@ func TestLocksThatStay(t *testing.T) {
 		}
 	}
 	amid(t, to, f.Files, dir, true, func() {})
+}
+
+// A context that has ended ends a folder without a look at its files, whatever is to be done for each, and each is told of.
+func TestFolderEnds(t *testing.T) {
+	_, to, f := pair(t, map[string]string{"large": strings.Repeat("l", 400_000), "a": "a", "b": "b", "taken": "is something else"})
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, folder.Stage), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "taken"), []byte("by another file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range f.Files { // whoever began with one would say that another has it
+		l, err := chunk.TakeLock(filepath.Join(dir, folder.Stage, file.BLAKE3.String()+lockSuffix), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Release()
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	told := 0
+	err := to.GetFolder(ctx, GetFolder{Files: f.Files, Dir: dir, Done: func(got FolderFile) {
+		if told++; !errors.Is(got.Err, context.Canceled) {
+			t.Errorf("%s: %v", got.File.Path, got.Err)
+		}
+	}})
+	if !errors.Is(err, context.Canceled) || told != len(f.Files) {
+		t.Errorf("%v, %d of %d files are told of", err, told, len(f.Files))
+	}
+}
+
+// endless is a file without an end, whose first reading ends a context.
+type endless struct {
+	end  func()
+	read int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.end()
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+// Copying looks at its context after a piece, however long the file is.
+func TestCopyEnds(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "copy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	ctx, end := context.WithCancel(t.Context())
+	from := &endless{end: end}
+	if err := copyPieces(ctx, out, from); !errors.Is(err, context.Canceled) || from.read > copyPiece {
+		t.Errorf("%v after %d bytes", err, from.read)
+	}
 }

@@ -19,10 +19,10 @@ import (
 
 // sortOut parts contents that are fetched together from those that are not: large ones, those of which something is there
 // already, in the stage, in their places or elsewhere on this machine, and those that are denied.
-func (r *folderRun) sortOut(groups [][]folder.File) (together, rest [][]folder.File) {
+func (r *folderRun) sortOut(ctx context.Context, groups [][]folder.File) (together, rest [][]folder.File) {
 	begun, fresh := r.begun()
 	for _, files := range groups {
-		if r.startsSmall(files, begun, fresh) {
+		if ctx.Err() == nil && r.startsSmall(files, begun, fresh) {
 			together = append(together, files)
 		} else {
 			rest = append(rest, files)
