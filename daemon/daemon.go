@@ -97,6 +97,7 @@ type Daemon struct {
 	table     limit.Timetable
 	traffic   traffic
 	closing   bool
+	unsaved   bool // a job has ended since closing
 }
 
 // Open starts a node, goes on with what is kept, and answers on the control socket. The error is a *node.LockedError when
@@ -213,27 +214,35 @@ func (d *Daemon) About() control.About {
 // Notes are those of the node and of what was restored.
 func (d *Daemon) Notes() []string { return append(d.Node.Notes(), d.notes...) }
 
-// Close ends everything, the last opened first. Jobs that run stay running on disk.
+// Close ends everything, the last opened first. Jobs that run stay running on disk. All are told before anything is waited for: what
+// each may take, as answers that are being written and the commands of hooks, would add up.
 func (d *Daemon) Close() error {
 	d.mu.Lock()
 	d.closing = true
 	d.mu.Unlock()
 	d.stop()
-	var err error
-	if d.server != nil {
-		err = d.server.Close()
-	}
-	if d.web.server != nil {
-		err = errors.Join(err, d.web.server.Close())
-	}
 	if d.mirrors != nil {
 		d.unlatest()
-		d.mirrors.Close()
+		d.mirrors.Stop()
+	}
+	var told sync.WaitGroup
+	var ended [3]error
+	if d.server != nil {
+		told.Go(func() { ended[0] = d.server.Close() })
+	}
+	if d.web.server != nil {
+		told.Go(func() { ended[1] = d.web.server.Close() })
 	}
 	if d.watcher != nil {
-		err = errors.Join(err, d.watcher.Close())
+		told.Go(func() { ended[2] = d.watcher.Close() })
+	}
+	told.Wait()
+	err := errors.Join(ended[:]...)
+	if d.mirrors != nil {
+		d.mirrors.Close()
 	}
 	d.wg.Wait()
+	err = errors.Join(err, d.saveEnded())
 	d.endTraffic()
 	if d.depot != nil {
 		d.depot.Close()
@@ -242,6 +251,16 @@ func (d *Daemon) Close() error {
 		d.bridge.Close()
 	}
 	return errors.Join(err, d.Node.Close())
+}
+
+// saveEnded writes what jobs have come to that ended with the daemon: once, not for each.
+func (d *Daemon) saveEnded() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.unsaved {
+		return nil
+	}
+	return d.saveLocked()
 }
 
 // saveLocked writes what is kept.

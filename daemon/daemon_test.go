@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"sharer/chunk"
 	"sharer/control"
 	"sharer/internal/atomicfile"
 	"sharer/node"
@@ -251,6 +252,44 @@ func TestDamagedDocument(t *testing.T) {
 		t.Errorf("it is %q now, %v", text, err)
 	}
 	open(t, t.TempDir(), true).Close() // the socket and the lock of the failed start are gone
+}
+
+// TestEndSavesOnce: jobs that end with the daemon are written down together, with one sync, however many they are.
+func TestEndSavesOnce(t *testing.T) {
+	state := t.TempDir()
+	d := open(t, state, true)
+	for i := range 3 {
+		f := control.Fetch{ID: chunk.ID{Kind: chunk.BLAKE3, Hash: chunk.Hash{byte(i)}}, Path: control.Path(filepath.Join(state, fmt.Sprint(i))), Size: -1}
+		if _, err := d.Detach(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, before := filepath.Join(state, "daemon.json"), filepath.Join(state, "before")
+	if err := os.Link(name, before); err != nil {
+		t.Skip(err) // a file system without links
+	}
+	same := func() bool {
+		now, err := os.Stat(name)
+		was, werr := os.Stat(before)
+		if err = errors.Join(err, werr); err != nil {
+			t.Fatal(err)
+		}
+		return os.SameFile(now, was)
+	}
+	d.mu.Lock()
+	d.closing = true
+	d.mu.Unlock()
+	d.stop()
+	d.wg.Wait()
+	if !same() {
+		t.Error("a job that ends with the daemon writes for itself")
+	}
+	if err := d.Close(); err != nil || same() {
+		t.Errorf("nothing is written at the end: %v", err)
+	}
+	if items := open(t, state, true).Items(); len(items) != 3 || items[2].State == string(JobFailed) {
+		t.Errorf("%+v", items)
+	}
 }
 
 func TestTwice(t *testing.T) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"net/http/httptest"
@@ -87,7 +88,7 @@ func (s *thief) honest(texts map[string]string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}

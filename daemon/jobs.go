@@ -249,7 +249,11 @@ func (d *Daemon) ended(r *run, got node.Got, err error) {
 		d.replacedLocked(j)
 	}
 	d.dropEndedLocked()
-	if !j.Fetch.Out {
+	switch {
+	case j.Fetch.Out:
+	case d.closing: // of many jobs each would sync the same document
+		d.unsaved = true
+	default:
 		if serr := d.saveLocked(); serr != nil {
 			d.log.Warn("daemon.json could not be kept", "err", serr)
 		}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 
 // offerer takes manifests; *node.Node is one.
 type offerer interface {
-	ReplaceFolder(root string, f folder.Folder) (chunk.Sums, error)
+	ReplaceFolder(ctx context.Context, root string, f folder.Folder) (chunk.Sums, error)
 }
 
 // manifests gathers what the folders of one scan hold, some 300 bytes a file until they are offered.
@@ -59,7 +60,7 @@ func (m *manifests) take(f seed.File) error {
 }
 
 // offer makes the manifests of folders that have files, offers them, and tells of each.
-func (m *manifests) offer(to offerer, tell func(seed.Folder, folder.Folder) error) error {
+func (m *manifests) offer(ctx context.Context, to offerer, tell func(seed.Folder, folder.Folder) error) error {
 	for _, root := range m.order {
 		in := m.byRoot[root]
 		if len(in.files) == 0 {
@@ -73,7 +74,7 @@ func (m *manifests) offer(to offerer, tell func(seed.Folder, folder.Folder) erro
 		if err != nil {
 			return fmt.Errorf("%s: %w", root, err)
 		}
-		sums, err := to.ReplaceFolder(root, f)
+		sums, err := to.ReplaceFolder(ctx, root, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", root, err)
 		}

@@ -36,6 +36,9 @@ func (s *Seed) options() seed.Options {
 
 // offerDone offers what a job has fetched, unless it is removed, or its time is over, meanwhile.
 func (d *Daemon) offerDone(j Job) {
+	if d.ctx.Err() != nil {
+		return // there may be thousands of jobs, and their lists are long
+	}
 	d.offerFetched(j)
 	d.mu.Lock()
 	now := d.jobLocked(j.ID)
@@ -75,11 +78,11 @@ func (d *Daemon) offerFetched(j Job) {
 		paths = append(paths, filepath.Join(path, filepath.FromSlash(f.Path)))
 	}
 	d.offerFiles(paths...)
-	pages, err := list.Pages()
-	if err == nil && len(pages) > 0 && pages[0].Sums.BLAKE3 == j.Fetch.ID.Hash && d.ctx.Err() == nil {
-		_, err = d.ReplaceFolder(j.ID, list) // no root is called as a job is
+	pages, err := list.Pages(d.ctx)
+	if err == nil && len(pages) > 0 && pages[0].Sums.BLAKE3 == j.Fetch.ID.Hash {
+		_, err = d.ReplaceFolder(d.ctx, j.ID, list) // no root is called as a job is
 	}
-	if err != nil {
+	if err != nil && d.ctx.Err() == nil {
 		d.log.Warn("the list of a folder that was fetched is not offered", "job", j.ID, "err", err)
 	}
 }
@@ -203,7 +206,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, again bool, emit func
 	}
 	d.listing.Lock()
 	defer d.listing.Unlock()
-	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
+	err = m.offer(ctx, d.Node, func(f seed.Folder, all folder.Folder) error {
 		found[f.Root].Folder = f.Sums.BLAKE3.String()
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
 		if changing && d.publishedBefore(f.Root) {

@@ -121,7 +121,7 @@ const manyFiles = 20_000
 
 // giveBack gives memory back to the system after work on so many files: else a daemon at rest keeps it for long.
 func (d *Daemon) giveBack(files int) {
-	if files >= manyFiles {
+	if files >= manyFiles && d.ctx.Err() == nil {
 		debug.FreeOSMemory()
 	}
 }
@@ -157,7 +157,7 @@ func (d *Daemon) list(root string) error {
 			return err
 		}
 	}
-	err = m.offer(d.Node, func(f seed.Folder, all folder.Folder) error {
+	err = m.offer(d.ctx, d.Node, func(f seed.Folder, all folder.Folder) error {
 		made = &f
 		return d.publishFolder(d.ctx, f, all)
 	})

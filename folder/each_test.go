@@ -35,7 +35,7 @@ func TestEachIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil || len(pages) < 3 {
 		t.Fatal(len(pages), err)
 	}
@@ -51,6 +51,21 @@ func TestEachIsRead(t *testing.T) {
 	enough := errors.New("enough")
 	if _, err := Each(t.Context(), pages[0].Sums.BLAKE3, fetcherOf(pages), func(File) error { return enough }); err != enough {
 		t.Errorf("an error of visit becomes %v", err)
+	}
+	// Who ends waits for one page at most, of those that are made and of those that are read.
+	ctx, end := context.WithCancel(t.Context())
+	read, seen := 0, []File(nil)
+	_, err = Each(ctx, pages[0].Sums.BLAKE3, func(ctx context.Context, h chunk.Hash) ([]byte, error) {
+		if read++; read == 2 {
+			end()
+		}
+		return fetcherOf(pages)(ctx, h)
+	}, func(f File) error { seen = append(seen, f); return nil })
+	if !errors.Is(err, context.Canceled) || read != 2 || len(seen) > 0 {
+		t.Errorf("%v: %d pages of %d are read, with %d files", err, read, len(pages), len(seen))
+	}
+	if made, err := f.Pages(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v: %d pages are made", err, len(made))
 	}
 }
 
@@ -85,7 +100,7 @@ func TestCatalogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,16 +25,17 @@ const (
 )
 
 // Pages are the folder in canonical form: all of it in one page if it fits, else a first page with the ids of the
-// others. The first one is the folder's id. The folder is one of New or Read.
-func (f Folder) Pages() ([]Page, error) {
+// others. The first one is the folder's id. The folder is one of New or Read. Those of a million files take seconds: the
+// context is looked at for each page.
+func (f Folder) Pages(ctx context.Context) ([]Page, error) {
 	if data, fits := f.onePage(); fits {
-		p, err := newPage(data)
+		p, err := newPage(ctx, data)
 		return []Page{p}, err
 	}
 	pages := make([]Page, 1) // the first names the others, and so is made last
 	var ids []chunk.Hash
 	end := func(data []byte) error {
-		p, err := newPage(closePage(data, nil, ""))
+		p, err := newPage(ctx, closePage(data, nil, ""))
 		pages, ids = append(pages, p), append(ids, p.Sums.BLAKE3)
 		return err
 	}
@@ -63,7 +64,7 @@ func (f Folder) Pages() ([]Page, error) {
 		return nil, formatError("more than %d pages", MaxPages)
 	}
 	var err error
-	pages[0], err = newPage(closePage(openPage(), ids, f.Name))
+	pages[0], err = newPage(ctx, closePage(openPage(), ids, f.Name))
 	return pages, err
 }
 
@@ -81,8 +82,8 @@ func (f Folder) onePage() (data []byte, fits bool) {
 	return data, len(data) <= MaxPage
 }
 
-func newPage(data []byte) (Page, error) {
-	sums, err := chunk.Sum(context.Background(), bytes.NewReader(data), int64(len(data)), nil, nil)
+func newPage(ctx context.Context, data []byte) (Page, error) {
+	sums, err := chunk.Sum(ctx, bytes.NewReader(data), int64(len(data)), nil, nil)
 	return Page{Sums: sums, Data: data}, err
 }
 

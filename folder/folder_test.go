@@ -38,7 +38,7 @@ func must(t testing.TB, name string, files ...File) Folder {
 
 func pagesOf(t testing.TB, f Folder) []Page {
 	t.Helper()
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func store(pages []Page) func(context.Context, chunk.Hash) ([]byte, error) {
 
 // readText reads a folder of one page.
 func readText(data string) (Folder, error) {
-	p, err := newPage([]byte(data))
+	p, err := newPage(context.Background(), []byte(data))
 	if err != nil {
 		return Folder{}, err
 	}
@@ -104,7 +104,7 @@ func TestGolden(t *testing.T) {
 func TestCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := draw(t)
-		pages, err := f.Pages()
+		pages, err := f.Pages(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,15 +324,15 @@ func TestReadErrors(t *testing.T) {
 
 // Pages that name pages: a cycle cannot be made of hashes, but a reader that trusts what it is given would go round.
 func TestPagesDoNotNest(t *testing.T) {
-	leaf, err := newPage([]byte(`{"folder":1,"files":[]}`))
+	leaf, err := newPage(t.Context(), []byte(`{"folder":1,"files":[]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	inner, err := newPage(closePage(openPage(), []chunk.Hash{leaf.Sums.BLAKE3}, ""))
+	inner, err := newPage(t.Context(), closePage(openPage(), []chunk.Hash{leaf.Sums.BLAKE3}, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	outer, err := newPage(closePage(openPage(), []chunk.Hash{inner.Sums.BLAKE3}, ""))
+	outer, err := newPage(t.Context(), closePage(openPage(), []chunk.Hash{inner.Sums.BLAKE3}, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestPagesDoNotNest(t *testing.T) {
 	for i := range MaxPages {
 		ids = append(ids, chunk.RootOfBlock([]byte{byte(i), byte(i >> 8)}))
 	}
-	wide, err := newPage(closePage(openPage(), ids, ""))
+	wide, err := newPage(t.Context(), closePage(openPage(), ids, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,8 +61,12 @@ func readPage(ctx context.Context, id chunk.Hash, fetch func(context.Context, ch
 	if len(data) > MaxPage {
 		return page{}, formatError("a page has more than %d bytes", MaxPage)
 	}
-	if p, err := newPage(data); err != nil || p.Sums.BLAKE3 != id {
-		return page{}, errors.Join(errors.New("folder: fetched another content than was asked for"), err)
+	p, err := newPage(ctx, data)
+	if err != nil {
+		return page{}, err
+	}
+	if p.Sums.BLAKE3 != id {
+		return page{}, errors.New("folder: fetched another content than was asked for")
 	}
 	return parsePage(data, c)
 }

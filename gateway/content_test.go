@@ -178,7 +178,7 @@ func manifest(t *testing.T, s *shelf, files map[string]string) chunk.Sums {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,8 @@ type Set struct {
 	stopHook context.CancelFunc
 	hookWG   sync.WaitGroup
 	hookTurn chan struct{} // a place for each command that runs
+	grace    sync.Once     // begins when all have been told to end
+	unhook   *time.Timer   // its end
 	turns    chan struct{} // one token: who has it may bring contents, or take them away
 	garbage  atomic.Bool   // contents may be there that no version has
 	lacking  bool          // a mirror could not be opened: nobody knows which contents it has
@@ -320,16 +322,22 @@ func (s *Set) SetRules(name string, r Rules) error {
 	return err
 }
 
+// Stop tells all mirrors to end, and waits for nothing: Close does. The commands of hooks have a second from now on.
+func (s *Set) Stop() {
+	s.stop()
+	s.grace.Do(func() { s.unhook = time.AfterFunc(hookGrace, s.stopHook) })
+}
+
 // Close ends all mirrors. What they were about goes on with the next OpenSet; the commands of hooks have a second to end.
 func (s *Set) Close() {
-	s.stop()
+	s.Stop()
 	s.wg.Wait()
 	for _, m := range s.Mirrors() {
 		<-m.work // who asked for a sync has been told to stop
 		m.work <- struct{}{}
 		m.hooks.close()
 	}
-	defer s.stopHook()
-	defer time.AfterFunc(hookGrace, s.stopHook).Stop()
 	s.hookWG.Wait()
+	s.unhook.Stop()
+	s.stopHook()
 }

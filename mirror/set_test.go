@@ -69,7 +69,7 @@ func (s *swarm) publish(seq int64, texts map[string]string) chunk.Hash {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (c *contents) version(t *testing.T, n int) (Head, Files) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func TestOfferedAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sums, err := n.ReplaceFolder(dir, f)
+		sums, err := n.ReplaceFolder(t.Context(), dir, f)
 		if err != nil {
 			t.Fatal(err)
 		}

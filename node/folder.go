@@ -21,11 +21,11 @@ import (
 // offerFolder makes the manifest of a folder and offers it. It lies in the state folder, a file a page, and is served as
 // seeded files are; manifests of earlier sessions are removed. It returns the paths of the pages, and the sums of the first, which is the
 // folder's id. The caller has pagesMu: what one has written and not offered yet, another would clear.
-func (n *Node) offerFolder(f folder.Folder) (paths []string, sums chunk.Sums, err error) {
+func (n *Node) offerFolder(ctx context.Context, f folder.Folder) (paths []string, sums chunk.Sums, err error) {
 	if n.state == nil {
 		return nil, sums, ErrNoState
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(ctx)
 	if err != nil {
 		return nil, sums, err
 	}

@@ -91,11 +91,11 @@ func fetch(t *testing.T, n *Node, g GetFolder) map[string]FolderFile {
 func TestFolderThereAndBack(t *testing.T) {
 	files := map[string]string{"a": "hello", "sub/b": strings.Repeat("x", 300_000), "sub/again": "hello", "sub/deep/er": "", "z": "hello"}
 	from, to, f := pair(t, files)
-	sums, err := from.ReplaceFolder("x", f)
+	sums, err := from.ReplaceFolder(t.Context(), "x", f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := from.ReplaceFolder("x", f); err != nil || again != sums {
+	if again, err := from.ReplaceFolder(t.Context(), "x", f); err != nil || again != sums {
 		t.Errorf("%v, %v after %v", again, err, sums)
 	}
 	get := Get{ID: chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}, FindTimeout: 10 * time.Second}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"hash/maphash"
 	"slices"
@@ -89,11 +90,11 @@ const manifestsKept = 4
 
 // ReplaceFolder makes the manifest of a folder and offers it; the result are the sums that are the folder's id. The manifests that were offered for this root before are
 // offered still, the last few of them.
-func (n *Node) ReplaceFolder(root string, f folder.Folder) (chunk.Sums, error) {
+func (n *Node) ReplaceFolder(ctx context.Context, root string, f folder.Folder) (chunk.Sums, error) {
 	l := n.library
 	l.pagesMu.Lock()
 	defer l.pagesMu.Unlock()
-	pages, sums, err := n.offerFolder(f)
+	pages, sums, err := n.offerFolder(ctx, f)
 	if err != nil {
 		return chunk.Sums{}, err
 	}

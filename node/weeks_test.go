@@ -87,7 +87,7 @@ func TestPagesOfAFolderThatChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		if last[0], err = n.OfferPage(t.Context(), dir, f.Listing()); err == nil {
-			last[1], err = n.ReplaceFolder(dir, f)
+			last[1], err = n.ReplaceFolder(t.Context(), dir, f)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestPagesOfAFolderThatChanges(t *testing.T) {
 	}
 	next, err := folder.New("y", []folder.File{{Path: "b", Size: 1, BLAKE3: chunk.Hash{1}}})
 	if err == nil {
-		_, err = n.ReplaceFolder("another", next)
+		_, err = n.ReplaceFolder(t.Context(), "another", next)
 	}
 	if k := pages(); err != nil || k != 1 {
 		t.Errorf("%d pages lie there after the next, %v", k, err)

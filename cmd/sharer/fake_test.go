@@ -231,7 +231,7 @@ func (n *fakeNode) offerFolder(root string, files []folder.File, emit func(seed.
 	if err != nil {
 		return err
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(context.Background())
 	if err != nil {
 		return err
 	}

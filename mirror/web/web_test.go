@@ -62,7 +62,7 @@ func serve(t *testing.T, texts map[string]string, deny Deny) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := f.Pages()
+	pages, err := f.Pages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
