@@ -36,14 +36,11 @@ func (g *guest) tell(a *Arrival, text []byte) bool {
 	if a.Spoofable {
 		most = shedAt
 	}
-	if !g.out.put(letter{g, text}, most) {
-		if !a.Spoofable && g.slow != nil {
-			g.slow()
-		}
-		return false
+	ok := g.out.put(letter{g, text, a.From}, most)
+	if !ok && !a.Spoofable && g.slow != nil {
+		g.slow()
 	}
-	g.heard.add(a.From)
-	return true
+	return ok
 }
 
 // heard is from where a guest has been told of something: of the latest of these it may answer by address.

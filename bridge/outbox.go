@@ -1,6 +1,9 @@
 package bridge
 
-import "sync"
+import (
+	"net/netip"
+	"sync"
+)
 
 const (
 	maxQueued = 1 << 20       // bytes that wait for one guest (reliability.md W10)
@@ -21,6 +24,7 @@ type outbox struct {
 type letter struct {
 	to   *guest
 	text []byte
+	from netip.AddrPort // valid: of an arrival, which the guest may answer from the moment that it can read of it
 }
 
 func newOutbox() *outbox { return &outbox{ready: make(chan struct{}, 1)} }
@@ -34,6 +38,9 @@ func (o *outbox) put(l letter, most int) bool {
 	}
 	o.bytes += len(l.text) + perText
 	o.texts = append(o.texts, l)
+	if l.from.IsValid() {
+		l.to.heard.add(l.from)
+	}
 	o.mu.Unlock()
 	select {
 	case o.ready <- struct{}{}:

@@ -68,7 +68,7 @@ func (b *Bridge) ServePage(w http.ResponseWriter, r *http.Request, v Visitor) {
 	}
 	defer p.conn.CloseNow()
 	p.conn.SetReadLimit(maxMessage)
-	p.out.put(letter{p.guest, wire.AppendArray(nil, wire.YourEd25519{Ed25519: b.c.Key})}, maxQueued)
+	p.out.put(letter{to: p.guest, text: wire.AppendArray(nil, wire.YourEd25519{Ed25519: b.c.Key})}, maxQueued)
 	b.join(p.guest)
 	defer b.leave(p.guest)
 	var wg sync.WaitGroup
@@ -143,7 +143,7 @@ func (p *page) read(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if answer := p.b.said(p.guest, text); answer != nil && !p.out.put(letter{p.guest, answer}, maxQueued) {
+		if answer := p.b.said(p.guest, text); answer != nil && !p.out.put(letter{to: p.guest, text: answer}, maxQueued) {
 			p.slow()
 			return
 		}
