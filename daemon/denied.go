@@ -9,6 +9,7 @@ import (
 	"sharer/chunk"
 	"sharer/control"
 	"sharer/deny"
+	"sharer/store"
 )
 
 // Denials are the entries of all deny lists.
@@ -76,7 +77,9 @@ func (d *Daemon) ApplyDeny(ctx context.Context) (p control.Purge, err error) {
 		if !d.DeniesContent(id, chunk.ID{Kind: chunk.SHA256, Hash: e.Sums.SHA256}) {
 			continue
 		}
-		if err := d.Discard(id); err != nil {
+		if err := d.Discard(id); errors.Is(err, store.ErrNotFound) {
+			continue // it had to make room, or somebody else has removed it, meanwhile
+		} else if err != nil {
 			return p, err
 		}
 		p.Stored++

@@ -3,12 +3,15 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sharer/chunk"
 	"sharer/control"
+	"sharer/deny"
 	"sharer/node"
 	"sharer/seed"
 )
@@ -209,5 +212,45 @@ func TestPublishTwiceAtOnce(t *testing.T) {
 	publish("a", second, gaveUp, func() { publish("a", first, nil, func() {}) })
 	if names := d.namesOf(first); len(names) != 2 || len(d.namesOf(second)) != 0 {
 		t.Errorf("the first folder is %q, the second %q", names, d.namesOf(second))
+	}
+}
+
+// TestDenyTwiceAtOnce: what somebody else removes while the store is cleaned is no reason to stop.
+func TestDenyTwiceAtOnce(t *testing.T) {
+	state := t.TempDir()
+	d := open(t, state, true)
+	var list strings.Builder
+	const contents, cleaners = 40, 8
+	for n := range contents {
+		sums, err := d.Keep(t.Context(), "", strings.NewReader(fmt.Sprint(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&list, chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3})
+	}
+	if err := deny.WriteList(node.DenyDir(state), "some.list", []byte(list.String())); err != nil {
+		t.Fatal(err)
+	}
+	type cleaned struct {
+		purge control.Purge
+		err   error
+	}
+	all := make(chan cleaned)
+	for range cleaners {
+		go func() {
+			p, err := d.ApplyDeny(t.Context())
+			all <- cleaned{p, err}
+		}()
+	}
+	stored := 0
+	for range cleaners {
+		c := <-all
+		if c.err != nil {
+			t.Error(c.err)
+		}
+		stored += c.purge.Stored
+	}
+	if stored != contents || len(d.Store().List()) != 0 {
+		t.Errorf("%d were removed, %d are left", stored, len(d.Store().List()))
 	}
 }

@@ -267,15 +267,12 @@ func (d *Disk) Add(path string, sums chunk.Sums, name string) (Entry, error) {
 	to := d.path(sums.BLAKE3)
 	d.files.Lock()
 	defer d.files.Unlock()
-	d.mu.Lock()
-	old := d.byBLAKE3[sums.BLAKE3]
-	d.mu.Unlock()
-	if old != nil {
+	if old, there := d.Find(chunk.ID{Kind: chunk.BLAKE3, Hash: sums.BLAKE3}); there {
 		var err error
 		if path != to {
 			err = os.Remove(path)
 		}
-		return old.copy(), err
+		return old, err
 	}
 	if path != to {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {

@@ -146,6 +146,30 @@ func TestMakesRoom(t *testing.T) {
 	}
 }
 
+// TestPutWhileUsed: what is put in again while others read and pin it; the race detector looks on.
+func TestPutWhileUsed(t *testing.T) {
+	d := open(t, t.TempDir(), Options{})
+	id := byBLAKE3(put(t, d, "a", "text"))
+	done := make(chan error)
+	go func() {
+		var errs error
+		for range 50 {
+			_, release, err := d.Hold(id)
+			if err == nil {
+				release()
+			}
+			errs = errors.Join(errs, err, d.Pin(id, "a"), d.Unpin(id, "a"))
+		}
+		done <- errs
+	}()
+	for range 50 {
+		put(t, d, "b", "text")
+	}
+	if err := <-done; err != nil || len(d.List()) != 1 {
+		t.Errorf("%v, %+v", err, d.List())
+	}
+}
+
 // W9: what cannot be kept leaves nothing.
 func TestRefusedUploadLeavesNothing(t *testing.T) {
 	free := int64(1000)
