@@ -175,7 +175,7 @@ func (d *Daemon) hear(k identity.PublicKey, was int64) int64 {
 	if now := time.Now(); at.After(now) {
 		at = now // a clock that is ahead, or a lie, is worth no more than now
 	}
-	d.mirrors.Heard(k, at)
+	defer d.mirrors.Heard(k, at) // only when what it says is noted: one that has no version yet takes nothing over from others
 	if r.Seq == was {
 		return was
 	}
