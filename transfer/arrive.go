@@ -372,8 +372,8 @@ func (d *Download) putBlock(s *source, block int64, data []byte, sure bool, now 
 	s.came++
 	s.lastGot = now
 	d.lastGood = now
-	if st.since == 0 {
-		st.since = now.UnixNano()
+	if st.since.IsZero() {
+		st.since = now
 	}
 	if st.full() || block == d.pick.urgent || s.gave == 0 || s.bad > 0 || d.pick.jumpedTo(block) {
 		if d.taking && !st.leaves {

@@ -50,7 +50,7 @@ func TestCrowdAsksForLostPieces(t *testing.T) {
 	}
 	for i := range int64(5) { // all that can be asked for has come, and waits for its leaves
 		st := d.pick.open(i, maxStripes)
-		st.got, st.since = st.want, now.Add(time.Hour).UnixNano()
+		st.got, st.since = st.want, now.Add(time.Hour)
 	}
 	for range 100 {
 		for _, s := range d.sources {

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"sharer/chunk"
 )
@@ -205,7 +206,7 @@ func (p *picker) missed(s *stripe, m uint64) {
 func (p *picker) wrote(s *stripe, good, bad uint64) {
 	s.checking = false
 	if s.got &^= good | bad; s.got == 0 {
-		s.since = 0
+		s.since = time.Time{}
 	}
 	s.want &^= good
 	p.missed(s, bad)

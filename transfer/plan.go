@@ -133,7 +133,7 @@ func (d *Download) flushStale(now time.Time) {
 			d.wakeAt(now.Add(patience))
 		}
 		onTrial := d.untrusted(d.sources[s.from[bits.TrailingZeros64(s.got)]]) // it is asked for more when that has been checked
-		if s.full() || onTrial || d.pick.gotUrgent(s) || now.UnixNano()-s.since >= int64(patience) {
+		if s.full() || onTrial || d.pick.gotUrgent(s) || now.Sub(s.since) >= patience {
 			d.handIfReady(s)
 		}
 	}

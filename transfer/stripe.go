@@ -1,6 +1,10 @@
 package transfer
 
-import "sharer/chunk"
+import (
+	"time"
+
+	"sharer/chunk"
+)
 
 // A stripe is what is checked and written in one piece: 64 blocks, 256 KiB. It
 // fits the bits of a word, and half a leaf piece of the tree.
@@ -32,7 +36,7 @@ type stripe struct {
 	owner    int16               // the peer that took it for its own last, slot + 1; 0: none
 	checking bool                // a writer holds buf
 	leaves   bool                // the part of the tree that verifies it is there
-	since    int64               // Unix nanoseconds when its first unwritten block came; 0: none
+	since    time.Time           // its first unwritten block came; zero: there is none
 }
 
 // missing are the blocks that nobody was asked for.
