@@ -3,6 +3,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -31,7 +32,7 @@ func (l *landing) put(f folder.File, data []byte) error {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err == nil {
-		err = l.r.place(name, f, true)
+		err = l.r.place(context.Background(), name, f, true) // the last name: nothing is copied
 	}
 	if err != nil {
 		_ = l.r.root.Remove(name) // what is left of it is worthless
