@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -34,11 +33,11 @@ sharer config get bwlimit
 sharer config check --config /etc/sharer.toml`
 	c.ownFile = true
 	c.outputFlags()
-	c.run = func(ctx context.Context, args []string, s *stdio) error { return runConfig(c.options, args, s) }
+	c.run = func(ctx context.Context, args []string, s *stdio) error { return runConfig(ctx, c.options, args, s) }
 	return c
 }
 
-func runConfig(o *options, args []string, s *stdio) error {
+func runConfig(ctx context.Context, o *options, args []string, s *stdio) error {
 	if len(args) == 0 {
 		return usagef("config needs get, set, path or check; see sharer help config")
 	}
@@ -62,7 +61,7 @@ func runConfig(o *options, args []string, s *stdio) error {
 	case "get":
 		return configGet(o, args, s)
 	case "set":
-		return configSet(o, args, s)
+		return configSet(ctx, o, args, s)
 	case "path":
 		return configPath(o, s)
 	}
@@ -197,7 +196,7 @@ func allEffective(f *config.File, getenv func(string) string) []settingRow {
 }
 
 // configSet writes one setting.
-func configSet(o *options, args []string, s *stdio) error {
+func configSet(ctx context.Context, o *options, args []string, s *stdio) error {
 	if len(args) < 2 {
 		return usagef("config set needs a key and a value, such as: sharer config set bwlimit 2M:512K")
 	}
@@ -212,19 +211,8 @@ func configSet(o *options, args []string, s *stdio) error {
 	}
 	set.List = repeatable(flag)
 	path, _ := o.configFile(s.getenv)
-	f, err := config.Read(path, true)
-	if bad := (*config.Error)(nil); errors.As(err, &bad) {
-		return usagef("%v. Mend it first; nothing was written", bad)
-	}
-	if err != nil {
-		return fmt.Errorf("settings: %w", pathError(err))
-	}
-	text, err := f.Set(set)
-	if err == nil {
-		err = replaceConfig(path, text)
-	}
-	if err != nil {
-		return fmt.Errorf("settings: %w", pathError(err))
+	if err := changeConfig(ctx, path, set); err != nil {
+		return err
 	}
 	if o.json {
 		doc := o.settingsDocument(s)
@@ -241,25 +229,36 @@ func configSet(o *options, args []string, s *stdio) error {
 	return nil
 }
 
-// replaceConfig puts text in the place of a file, whole or not at all. Where the name is a link, what it leads to is replaced.
-func replaceConfig(path string, text []byte) error {
-	const mostLinks = 40 // as the system follows
-	for range mostLinks {
-		to, err := os.Readlink(path) // what it leads to need not be there yet
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(path), to)
-		}
-		path = to
+// changeConfig writes a setting into a file. Where the name is a link, what it leads to is replaced.
+func changeConfig(ctx context.Context, path string, set config.Setting) (err error) {
+	file := behindLinks(path)
+	unlock, err := lockConfig(ctx, file)
+	if err != nil {
+		return fmt.Errorf("settings: %w", pathError(err))
 	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	f, err := config.Read(path, true)
+	if bad := (*config.Error)(nil); errors.As(err, &bad) {
+		return usagef("%v. Mend it first; nothing was written", bad)
+	}
+	if err != nil {
+		return fmt.Errorf("settings: %w", pathError(err))
+	}
+	text, err := f.Set(set)
+	if err == nil {
+		err = replaceConfig(file, text)
+	}
+	if err != nil {
+		return fmt.Errorf("settings: %w", pathError(err))
+	}
+	return nil
+}
+
+// replaceConfig puts text in the place of a file, whole or not at all.
+func replaceConfig(path string, text []byte) error {
 	mode := fs.FileMode(0o600)
 	if fi, err := os.Stat(path); err == nil {
 		mode = fi.Mode().Perm()
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
 	}
 	return atomicfile.Write(path, text, atomicfile.How{Mode: mode, Shared: true})
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,4 +144,50 @@ func TestWhereFrom(t *testing.T) {
 		c.run(t.Context(), "get", someHex).want(t, exitUsage, "*", tc.want)
 		delete(c.env, tc.env)
 	}
+}
+
+// TestSetsAtOnce: of several that write into one file, by its name and by a link to it, each writes what it should.
+func TestSetsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	name, link := filepath.Join(dir, "c.toml"), filepath.Join(dir, "link")
+	if err := os.Symlink("c.toml", link); err != nil {
+		link = name // a system without links
+	}
+	want := []string{"bwlimit = \"2M\"", "color = \"never\"", "find-timeout = \"5m\"", "stall-timeout = \"6m\"", "quiet = true", "isolated = true", "min-free = \"3G\"", "peer = [\"a.example:1\"]"}
+	var sets sync.WaitGroup
+	for i, line := range want {
+		key, value, _ := strings.Cut(line, " = ")
+		sets.Go(func() {
+			newConsole(t).run(t.Context(), "config", "set", "--config", []string{name, link}[i%2], key, strings.Trim(value, "[]\"")).want(t, exitDone, "", "wrote")
+		})
+	}
+	sets.Wait()
+	text, err := os.ReadFile(name)
+	for _, line := range want {
+		if err != nil || !strings.Contains("\n"+string(text), "\n"+line+"\n") {
+			t.Errorf("%s is lost: %v, the file is\n%s", line, err, text)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 2 {
+		t.Errorf("left beside it: %v, %v", entries, err)
+	}
+}
+
+// TestSetWaits: who waits for another writer can be interrupted, and has written nothing.
+func TestSetWaits(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.toml")
+	unlock, err := lockConfig(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(&interrupted{os.Interrupt})
+	newConsole(t).run(ctx, "config", "set", "--config", name, "quiet", "true").want(t, exitInterrupted, "", "")
+	if _, err := os.Lstat(name); err == nil {
+		t.Error("it is written")
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	newConsole(t).run(t.Context(), "config", "set", "--config", name, "quiet", "true").want(t, exitDone, "", "wrote")
 }
