@@ -170,6 +170,9 @@ func (w *Watcher) look(r *root, part seed.Part) {
 	if !r.file {
 		o.Only = part
 	}
+	if r.file { // before it is looked at, as folders are: what comes later is told
+		w.watch(r, r.book.top.path)
+	}
 	r.book.Begin(o.Only)
 	seen := false
 	err := seed.Look(w.ctx, o, func(s seed.Sight) {
@@ -185,9 +188,6 @@ func (w *Watcher) look(r *root, part seed.Part) {
 	}
 	if len(o.Only) == 0 {
 		r.absent = !seen
-	}
-	if r.file {
-		w.watch(r, r.book.top.path)
 	}
 	plan := r.book.End(now)
 	r.hash = append(r.hash, plan.Hash...)

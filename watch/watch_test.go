@@ -36,6 +36,7 @@ type told struct {
 	watched map[string]bool
 	limit   int // folders; 0: none
 	why     string
+	first   func() // what happens just before the first folder is watched; nil: nothing
 	ctl     chan func(hint func(string, bool), overflow func())
 }
 
@@ -48,6 +49,10 @@ func newTold() *told {
 func (h *told) add(folder string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.first != nil {
+		h.first()
+		h.first = nil
+	}
 	if h.limit > 0 && len(h.watched) >= h.limit && !h.watched[folder] {
 		return &os.PathError{Op: "inotify_add_watch", Path: folder, Err: syscall.ENOSPC}
 	}
@@ -435,6 +440,24 @@ func TestOneFile(t *testing.T) {
 		pause(4 * time.Second)
 		dir.expect(l.wants(dir.dir, "one"))
 	})
+}
+
+// TestChangedBeforeWatched: a change that comes just before the watch of a file, or of a folder, is seen by the look.
+func TestChangedBeforeWatched(t *testing.T) {
+	for _, path := range []string{"sub", "sub/a"} {
+		h := newTold()
+		inBubble(t, h, map[string]string{"sub/a": "a"}, func(dir folder, l *library, w *Watcher) {
+			w.Remove(dir.dir)
+			h.mu.Lock()
+			h.first = func() { dir.write("sub/a", "changed") }
+			h.mu.Unlock()
+			if _, err := w.Add(dir.Context(), seed.Options{Paths: []string{dir.path(path)}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			pause(10 * time.Second)
+			dir.expect(l.wants(dir.dir, "sub/a"))
+		})
+	}
 }
 
 // TestUnreadable: a file that cannot be read is tried again, ever more seldom, and offered when it can.
