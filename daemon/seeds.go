@@ -146,6 +146,9 @@ func (d *Daemon) scanned(roots []string) error {
 
 // takeBack ends the offering of roots that are no seeds any more: they may have been removed while they were scanned or listed.
 func (d *Daemon) takeBack(roots []string) (err error) {
+	if d.ctx.Err() != nil {
+		return nil // nothing is offered any more
+	}
 	d.seeding.Lock()
 	defer d.seeding.Unlock()
 	for _, root := range roots {

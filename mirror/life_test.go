@@ -16,6 +16,20 @@ import (
 	"sharer/identity"
 )
 
+// TestCloseWhileRemoved: a set that closes does not wait for the work of a mirror that is half removed.
+func TestCloseWhileRemoved(t *testing.T) {
+	s := newSwarm(t)
+	s.publish(1, texts(1, "one"))
+	set, m := open(t, s, t.TempDir(), func(*Spec) {})
+	mustSync(t, m)
+	m.stop() // as Remove does before the mirror is off the list
+	<-m.ended
+	<-m.work
+	m.hooks.close()
+	m.hooks.stop()
+	set.Close()
+}
+
 // TestWhileFetching: a pause and a removal end what somebody has asked for too, and a removed mirror does not come back.
 func TestWhileFetching(t *testing.T) {
 	for _, what := range []string{"pause", "remove", "close"} {

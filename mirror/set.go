@@ -333,8 +333,11 @@ func (s *Set) Close() {
 	s.Stop()
 	s.wg.Wait()
 	for _, m := range s.Mirrors() {
-		<-m.work // who asked for a sync has been told to stop
-		m.work <- struct{}{}
+		select {
+		case <-m.work: // who asked for a sync has been told to stop
+			m.work <- struct{}{}
+		case <-m.hooks.ctx.Done(): // it is being removed: whoever does that has the work for good
+		}
 		m.hooks.close()
 	}
 	s.hookWG.Wait()
