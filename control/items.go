@@ -18,9 +18,10 @@ type Item struct {
 	State  string    `json:"state"`        // "seeding", "hashing", "empty", "running", "paused", "waiting", "failed", "done", or what a mirror does
 	Error  string    `json:"error,omitempty"`
 	Files  int       `json:"files,omitempty"`
-	Size   int64     `json:"size"` // -1: not known
-	Have   int64     `json:"have"` // bytes of Size
-	Up     int64     `json:"up"`   // bytes of content sent since the daemon's start
+	Size   int64     `json:"size"`             // -1: not known
+	Have   int64     `json:"have"`             // bytes of Size
+	Listed int64     `json:"listed,omitempty"` // bytes of Size that the list of a seeded folder names; 0: not told
+	Up     int64     `json:"up"`               // bytes of content sent since the daemon's start
 	Rate   float64   `json:"rate,omitempty"`
 	Peers  int       `json:"peers"`
 	Pinned bool      `json:"pinned,omitempty"`
@@ -44,7 +45,8 @@ type Known struct {
 	ID      string     `json:"id"`
 	BLAKE3  chunk.Hash `json:"blake3"`
 	SHA256  chunk.Hash `json:"sha256"`
-	Size    int64      `json:"size"` // -1: not known
+	Size    int64      `json:"size"`           // -1: not known
+	Page    int64      `json:"page,omitempty"` // of a folder, bytes of the first page of its list; 0: not known
 	Paths   []Path     `json:"paths,omitempty"`
 	Holders int        `json:"holders"` // other peers that may have it
 	Items   []Item     `json:"items,omitempty"`

@@ -88,7 +88,7 @@ func (s *Seed) item() control.Item {
 		it.ID = s.ID.String()
 	}
 	if s.Folder != "" {
-		it.ID, it.Name = "folder/"+s.Folder, it.Name+"/"
+		it.ID, it.Name, it.Listed = "folder/"+s.Folder, it.Name+"/", s.Listed
 	}
 	return it
 }
@@ -242,6 +242,8 @@ func (d *Daemon) Know(what string) (control.Known, error) {
 			for _, p := range places {
 				k.Paths = append(k.Paths, control.Path(p.Path))
 			}
+		} else {
+			k.Page = c.Size
 		}
 	case content.Kind == chunk.SHA256:
 		k.SHA256 = content.Hash

@@ -26,6 +26,7 @@ type Seed struct {
 	Folder string   `json:"folder,omitempty"` // hex of a folder's id
 	Files  int      `json:"files"`
 	Bytes  int64    `json:"bytes"`
+	Listed int64    `json:"listed,omitempty"` // of a folder, those that its list names: some files none can hold
 
 	fresh bool // no scan of it has ended well yet
 }
@@ -210,7 +211,7 @@ func (d *Daemon) scan(ctx context.Context, o seed.Options, again bool, emit func
 	d.listing.Lock()
 	defer d.listing.Unlock()
 	err = m.offer(ctx, d.Node, func(f seed.Folder, all folder.Folder) error {
-		found[f.Root].Folder = f.Sums.BLAKE3.String()
+		found[f.Root].Folder, found[f.Root].Listed = f.Sums.BLAKE3.String(), f.Bytes
 		emit(seed.Event{Kind: seed.FolderDone, Folder: f})
 		if changing && d.publishedBefore(f.Root) {
 			return nil // the watch says when all of it is there again
@@ -268,7 +269,7 @@ func (d *Daemon) noteSeeds(found map[string]*Seed) error {
 	defer d.mu.Unlock()
 	for _, s := range d.seeds {
 		if f := found[string(s.Path)]; f != nil {
-			s.ID, s.Folder, s.Files, s.Bytes, s.fresh = f.ID, f.Folder, f.Files, f.Bytes, false
+			s.ID, s.Folder, s.Files, s.Bytes, s.Listed, s.fresh = f.ID, f.Folder, f.Files, f.Bytes, f.Listed, false
 		}
 	}
 	return d.saveLocked()

@@ -165,7 +165,7 @@ func (d *Daemon) list(root string) error {
 		return err
 	}
 	if made != nil {
-		s.Folder = made.Sums.BLAKE3.String()
+		s.Folder, s.Listed = made.Sums.BLAKE3.String(), made.Bytes
 	}
 	if err := d.noteSeeds(map[string]*Seed{root: s}); err != nil {
 		return err

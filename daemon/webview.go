@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -118,7 +119,7 @@ func (d *Daemon) sharedItems() (items []gateway.Item) {
 			if err != nil {
 				continue
 			}
-			i.BLAKE3, i.Folder = h, true
+			i.BLAKE3, i.Folder, i.Size = h, true, cmp.Or(s.Listed, s.Bytes)
 		} else if s.ID.Kind != chunk.BLAKE3 {
 			continue // nothing was found there
 		}

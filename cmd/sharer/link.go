@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -186,7 +187,7 @@ func (o *linkOptions) ofPath(ctx context.Context, r *records, arg string) (l lin
 		if folder.CheckPath(name) != nil {
 			name = ""
 		}
-		return link.ForFolder(sums, name, noted.Size), nil
+		return link.ForFolder(sums, name, cmp.Or(noted.Listed, noted.Size)), nil
 	}
 	es, err := r.under(abs)
 	if err != nil {

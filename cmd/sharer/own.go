@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"sharer/chunk"
 	"sharer/control"
+	"sharer/folder"
 	"sharer/link"
 )
 
@@ -246,9 +248,21 @@ func linkOf(k control.Known) string {
 	}
 	sums := chunk.Sums{BLAKE3: k.BLAKE3, SHA256: k.SHA256, Size: k.Size}
 	if strings.HasPrefix(k.ID, "folder/") {
-		return link.ForFolder(sums, name, k.Size).String()
+		if folder.CheckPath(name) != nil {
+			name = ""
+		}
+		sums.Size = k.Page // a link says the sha256 of a short list too
+		return link.ForFolder(sums, name, listedSize(k)).String()
 	}
 	return link.For(sums, name).String()
+}
+
+// listedSize is how many bytes a folder's list names, as seed says it in the link.
+func listedSize(k control.Known) int64 {
+	if len(k.Items) == 0 {
+		return k.Size
+	}
+	return cmp.Or(k.Items[0].Listed, k.Size)
 }
 
 func (d infoDocument) print(s *stdio) {
