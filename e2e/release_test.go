@@ -93,8 +93,24 @@ func copySource(t *testing.T, from, to string) {
 	}
 }
 
-// TestUnits: systemd understands the units, and finds the system one well confined.
+// TestUnits: a daemon starts as the units have it where nobody has made a file of settings, and systemd understands the units.
 func TestUnits(t *testing.T) {
+	needs(t)
+	for name, settings := range map[string]string{"sharer.service": "/etc/sharer/config.toml", "sharer-user.service": "/nowhere/.config/sharer/config.toml"} {
+		text, err := os.ReadFile(filepath.Join("..", "packaging", "systemd", name))
+		check(t, err)
+		cmd := exec.Command(binary(t), "config", "check")
+		cmd.Env = []string{"HOME=/nowhere"}
+		for line := range strings.Lines(string(text)) {
+			if of, ok := strings.CutPrefix(line, "Environment="); ok {
+				cmd.Env = append(cmd.Env, strings.Fields(of)...)
+			}
+		}
+		// Its restarts would end the same: a file that is named, and is not there, is an error.
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), settings) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
 	needs(t, "systemd-analyze")
 	dir := t.TempDir()
 	for _, name := range []string{"sharer.service", "sharer-user.service"} {

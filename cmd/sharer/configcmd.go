@@ -30,7 +30,7 @@ path prints where the file is. check reads it and names each mistake by its line
 sharer config set peer a.example:24254 b.example:24254
 sharer config set get.find-timeout 5m
 sharer config get bwlimit
-sharer config check --config /etc/sharer.toml`
+sharer config check --config /etc/sharer/config.toml`
 	c.ownFile = true
 	c.outputFlags()
 	c.run = func(ctx context.Context, args []string, s *stdio) error { return runConfig(ctx, c.options, args, s) }
