@@ -54,7 +54,13 @@ func (d *Daemon) SubscribeDeny(ctx context.Context, key identity.PublicKey, name
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout+mirrorFind)
 	defer cancel()
-	return d.refreshDeny(ctx, l)
+	if err := d.refreshDeny(ctx, l); err != nil {
+		return err
+	}
+	for _, r := range d.Records() { // a newer version may have come while this one was fetched, and nobody followed it
+		d.denyNews(r)
+	}
+	return nil
 }
 
 // UnsubscribeDeny ends that, and what the list denied holds no more.

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"sharer/chunk"
+	"sharer/identity"
 	"sharer/mirror"
 	"sharer/node"
 )
@@ -27,13 +30,7 @@ func TestHeardWhenRead(t *testing.T) {
 	if _, err := s.n.Publish(t.Context(), mirror.StatusName, sums); err != nil {
 		t.Fatal(err)
 	}
-	reads := make(chan struct{})
-	once := sync.OnceFunc(func() { close(reads) })
-	defer s.n.Observe(func(a node.Arrival) {
-		if bytes.Contains(a.Messages, []byte("PleaseSendContent")) && bytes.Contains(a.Messages, []byte(sums.BLAKE3.String())) {
-			once()
-		}
-	})()
+	reads := asks(s, sums.BLAKE3)
 	d := open(t, t.TempDir(), true)
 	if err := d.AddPeers([]netip.AddrPort{s.n.Addrs()[0]}); err != nil {
 		t.Fatal(err)
@@ -48,4 +45,53 @@ func TestHeardWhenRead(t *testing.T) {
 	if d.mirrors.GroupChanged() {
 		t.Error("it counts already")
 	}
+}
+
+// TestNewerWhileSubscribed: of a deny list whose next version comes while the first one is fetched the next one is fetched too, and not
+// at the next look at all lists.
+func TestNewerWhileSubscribed(t *testing.T) {
+	s := newThief(t)
+	lines := func(n byte) []byte { return []byte(chunk.ID{Kind: chunk.BLAKE3, Hash: chunk.Hash{n}}.String() + "\n") }
+	sums, err := chunk.Sum(t.Context(), bytes.NewReader(lines(1)), int64(len(lines(1))), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.n.Publish(t.Context(), "list", sums); err != nil {
+		t.Fatal(err)
+	}
+	fetches := asks(s, sums.BLAKE3)
+	d := open(t, t.TempDir(), false) // nobody follows the lists but the test
+	d.denyDue = make(chan struct{}, 1)
+	if err := d.AddPeers([]netip.AddrPort{s.n.Addrs()[0]}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- d.SubscribeDeny(t.Context(), s.n.Key(), "list") }()
+	<-fetches
+	second, err := s.n.Publish(t.Context(), "list", s.offer(lines(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !slices.ContainsFunc(d.Records(), func(r identity.Record) bool { return r.Key == s.n.Key() && r.Seq == second.Seq }) {
+		runtime.Gosched()
+	}
+	s.offer(lines(1))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(d.denyDue) == 0 {
+		t.Errorf("number %d is there, %d was told, and nobody looks", d.subscribed()[0].Seq, second.Seq)
+	}
+}
+
+// asks returns a channel that is closed when somebody asks a thief for a content.
+func asks(s *thief, h chunk.Hash) <-chan struct{} {
+	asked := make(chan struct{})
+	once := sync.OnceFunc(func() { close(asked) })
+	s.t.Cleanup(s.n.Observe(func(a node.Arrival) {
+		if bytes.Contains(a.Messages, []byte("PleaseSendContent")) && bytes.Contains(a.Messages, []byte(h.String())) {
+			once()
+		}
+	}))
+	return asked
 }
