@@ -68,6 +68,8 @@ func (d *Daemon) Fetch(ctx context.Context, f control.Fetch, follow control.Foll
 	d.mu.Unlock()
 	if last {
 		r.stop(errPaused)
+	}
+	if last || r.out != nil { // to whose bytes nobody listens any more
 		<-r.done
 	}
 	return node.Got{}, context.Cause(ctx)

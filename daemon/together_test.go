@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sharer/chunk"
@@ -182,6 +185,50 @@ func TestGetAgain(t *testing.T) {
 	d.ended(r, node.Got{}, errPaused)
 	if err := <-got; !errors.Is(err, node.ErrNotFound) {
 		t.Errorf("the second get ends with %v", err)
+	}
+}
+
+// held is a writer that holds who writes until it may go on.
+type held struct {
+	came, goOn chan struct{}
+	first      sync.Once
+	over       atomic.Bool
+}
+
+func (h *held) Write(p []byte) (int, error) {
+	h.first.Do(func() {
+		close(h.came)
+		<-h.goOn
+		h.over.Store(true)
+	})
+	return len(p), nil
+}
+
+// TestNothingIsWrittenAfterwards: who wants the bytes of a download is not written to when he has his answer, also when the daemon ends.
+func TestNothingIsWrittenAfterwards(t *testing.T) {
+	d, dir := open(t, t.TempDir(), true), madeFolder(t)
+	file, _ := seeding(t, d, dir, nil, func() {})
+	out := &held{came: make(chan struct{}), goOn: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	answered := make(chan bool)
+	go func() {
+		_, _ = d.Fetch(ctx, control.Fetch{ID: chunk.ID{Kind: chunk.BLAKE3, Hash: file}, Size: -1, Out: true}, control.Follower{Out: out})
+		answered <- out.over.Load()
+	}()
+	<-out.came
+	d.stop() // as Close begins
+	cancel()
+	for range 10_000 {
+		runtime.Gosched()
+	}
+	select {
+	case <-answered:
+		t.Error("it has the answer")
+		close(out.goOn)
+	default:
+		if close(out.goOn); !<-answered {
+			t.Error("it is written to after the answer")
+		}
 	}
 }
 
