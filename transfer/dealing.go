@@ -52,6 +52,22 @@ func (s *source) windowFull(cost int) bool {
 	return s.flights.live > 0 && s.flights.bytes+cost > window
 }
 
+// savesUp says whether a request whose answer costs so much waits until a quarter of the window is free, once it was full. Where round trips are
+// too short for a pacer each answer would let one more request out, for which both sides are woken. A window is four milliseconds' worth there,
+// so this is the lump of a pacer, and what is left in flight is more than the path holds. What the path is like is found out without: losses of lumps say less of it.
+func (s *source) savesUp(cost int) bool {
+	window := s.control.window()
+	switch {
+	case s.control.pace() > 0 || s.control.fits() == 0 || s.length.unsure():
+		s.saving = false
+	case s.flights.bytes+cost > window:
+		s.saving = true
+	case s.flights.bytes <= window-window/4:
+		s.saving = false
+	}
+	return s.saving && s.flights.live > 0
+}
+
 // restart tells the congestion control that nothing was asked of s for a while.
 func (s *source) restart(now time.Time) {
 	if s.flights.live == 0 && !s.lastSent.IsZero() && now.Sub(s.lastSent) > max(s.rto(now), time.Second) {

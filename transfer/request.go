@@ -81,7 +81,7 @@ func (d *Download) mayAsk(s *source, cost int, now time.Time) bool {
 		return ok
 	}
 	s.restart(now)
-	if s.windowFull(cost) {
+	if !d.speed.fast && s.savesUp(cost) || s.windowFull(cost) {
 		return false
 	}
 	ok, wait := s.paced(d.limits, cost, now)

@@ -27,6 +27,7 @@ type source struct {
 
 	control     control
 	pacer       pacer
+	saving      bool // its window was full, and no lump of it is free yet: see savesUp
 	flights     flights
 	parts       parts
 	length      length
