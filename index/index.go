@@ -406,6 +406,24 @@ func (ix *Index) Forget(path string) error {
 	return ix.update(func(t tables) error { return t.forget(path) })
 }
 
+// ForgetPlace is Forget for what was found to be at a path no more. It does nothing, and returns false, when the path has been recorded
+// with another stamp since.
+func (ix *Index) ForgetPlace(p Place) (ok bool, err error) {
+	err = ix.update(func(t tables) error {
+		e, err := t.entry(p.Path)
+		switch {
+		case err == ErrNotFound:
+			ok = true
+			return nil
+		case err != nil || e.Place.Stamp != p.Stamp:
+			return err
+		}
+		ok = true
+		return t.forget(p.Path)
+	})
+	return ok, err
+}
+
 // ForgetAll is Forget for many paths, in one transaction.
 func (ix *Index) ForgetAll(paths []string) error {
 	return ix.update(func(t tables) error {

@@ -55,6 +55,31 @@ func under(t testing.TB, ix *Index, prefix string) (paths []string) {
 	return paths
 }
 
+// What was read at a path, and is found to be gone from there, is forgotten unless the path has been recorded anew since.
+func TestForgetPlace(t *testing.T) {
+	ix, _ := openTemp(t)
+	old, anew := numbered(1, "/d/a"), numbered(2, "/d/a")
+	for _, c := range []struct {
+		there []Entry
+		place Place
+		ok    bool
+		left  int
+	}{
+		{nil, old.Place, true, 0},
+		{[]Entry{old, numbered(3, "/d/b")}, old.Place, true, 1},
+		{[]Entry{old, anew}, old.Place, false, 2},
+		{nil, anew.Place, true, 1},
+	} {
+		if err := ix.Put(c.there); err != nil {
+			t.Fatal(err)
+		}
+		ok, err := ix.ForgetPlace(c.place)
+		if left := under(t, ix, "/d"); err != nil || ok != c.ok || len(left) != c.left {
+			t.Errorf("%+v: %t, %v; left %q", c.place, ok, err, left)
+		}
+	}
+}
+
 func TestPlaces(t *testing.T) {
 	ix, _ := openTemp(t)
 	odd := "/d/\xff\n" + strings.Repeat("x", 3000)

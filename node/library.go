@@ -185,10 +185,11 @@ func (l *library) remember(id chunk.ID, c transfer.Content, places []index.Place
 // only what is kept at hand is forgotten, or who asks next would end the offering of what was just written.
 func (l *library) withdraw(s *seeded, place index.Place) {
 	l.sources.Forget(place.Path)
-	if _, now, err := l.state.index.ByPath(place.Path); err != nil || now.Stamp == place.Stamp {
-		if err := l.state.index.Forget(place.Path); err != nil && !errors.Is(err, index.ErrNotFound) {
-			return // the stamp keeps it from being served in any case
-		}
+	gone, err := l.state.index.ForgetPlace(place)
+	if err != nil {
+		return // the stamp keeps it from being served in any case
+	}
+	if gone {
 		l.mu.RLock()
 		shared := l.isRoot[l.rootLocked(place.Path)]
 		l.mu.RUnlock()
