@@ -94,6 +94,9 @@ func (s *Set) collect(ctx context.Context) error {
 		return err
 	}
 	for _, h := range gone {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := s.contents.Remove(ctx, h); err != nil {
 			return err
 		}

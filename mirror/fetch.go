@@ -72,6 +72,9 @@ func (m *Mirror) group(ctx context.Context, spec Spec, files []folder.File, slow
 	b := newBringing(m, spec, files)
 	err = b.run(ctx, slow)
 	good := b.good
+	if ended := m.set.ctx.Err(); ended != nil { // what came lies there for the next run, and is not synced while somebody waits for the end
+		return b.got, errors.Join(err, ended)
+	}
 	for i := range good {
 		if good[i].SHA256 == (chunk.Hash{}) && err == nil {
 			good[i].SHA256, err = sha256Of(ctx, filepath.Join(m.set.cfg.Blobs.New(), NewName(good[i].BLAKE3)), good[i])

@@ -30,6 +30,42 @@ func TestCloseWhileRemoved(t *testing.T) {
 	set.Close()
 }
 
+// ending is a swarm that gives all, and the set ends with the last content.
+type ending struct {
+	*swarm
+	set *Set
+}
+
+func (e ending) Contents(ctx context.Context, o Order, done func(folder.File, error)) error {
+	err := e.swarm.Contents(ctx, o, done)
+	e.set.Stop()
+	return err
+}
+
+// TestEndsWithGroup: contents that have come when the set ends are not synced, which somebody would wait for; they lie there for the next run.
+func TestEndsWithGroup(t *testing.T) {
+	s, dir := newSwarm(t), t.TempDir()
+	s.publish(1, texts(3, "one"))
+	set, m := open(t, s, dir, func(*Spec) {})
+	ownLook(m)
+	mustSync(t, m)
+	s.publish(2, texts(3, "two"))
+	set.cfg.Fetcher = ending{s, set}
+	if _, err := m.Sync(t.Context(), false); err == nil {
+		t.Error("a sync outlives its set")
+	}
+	set.Close()
+	arrived, err := os.ReadDir(set.cfg.Blobs.New())
+	if err != nil || len(arrived) != 1 {
+		t.Errorf("%d contents wait, %v", len(arrived), err)
+	}
+	_, m = open(t, s, dir, func(*Spec) {})
+	mustSync(t, m)
+	if !same(tree(t, m), texts(3, "two")) {
+		t.Errorf("the tree is %v", tree(t, m))
+	}
+}
+
 // TestWhileFetching: a pause and a removal end what somebody has asked for too, and a removed mirror does not come back.
 func TestWhileFetching(t *testing.T) {
 	for _, what := range []string{"pause", "remove", "close"} {

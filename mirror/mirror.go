@@ -134,6 +134,7 @@ func openMirror(s *Set, dir string, spec Spec) (*Mirror, error) {
 	if m.tree, err = OpenTree(spec.Dir); err != nil {
 		return nil, err
 	}
+	m.tree.ops.ending = func() bool { return s.ctx.Err() != nil }
 	v, there, err := m.tree.Current()
 	if err != nil {
 		return nil, err

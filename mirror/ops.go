@@ -20,6 +20,7 @@ type ops struct {
 	plain  bool                        // neither clones nor links: as on a file system without them
 	sync   func(dir string) error      // nil: really; of a folder's names, or of all in it
 	cloned int8                        // 1: the file system clones; -1: it does not
+	ending func() bool                 // somebody waits for the end: what is being removed stays for the next start; nil: never
 }
 
 func (o *ops) step(op, path string) error {
@@ -68,7 +69,49 @@ func (o *ops) removeAll(path string) error {
 	if err := o.step("remove all", path); err != nil {
 		return err
 	}
-	return os.RemoveAll(path)
+	if o.ending == nil {
+		return os.RemoveAll(path)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(o.empty(root), root.Close()); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+var errEnding = errors.New("the node is closing")
+
+// empty removes what is in a folder, and looks at ending for each file: a version may have a million.
+func (o *ops) empty(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	entries, err := dir.ReadDir(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if o.ending() {
+			return errEnding
+		}
+		if e.IsDir() {
+			sub, err := root.OpenRoot(e.Name())
+			if err == nil {
+				err = errors.Join(o.empty(sub), sub.Close())
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := root.Remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // point makes a link, or a file that says where it would lead to.

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -266,8 +267,8 @@ func (s *Set) heal(ctx context.Context, h chunk.Hash, why error) error {
 	}
 	p := places[0]
 	_, err = p.m.group(ctx, p.m.Look().Spec, []folder.File{p.file}, new(bool))
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if ended := cmp.Or(ctx.Err(), s.ctx.Err()); ended != nil {
+		return ended
 	}
 	healed := err == nil
 	seen := map[*Mirror]bool{}

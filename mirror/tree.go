@@ -224,6 +224,9 @@ func (t *Tree) Build(ctx context.Context, h Head, files Files, from func(folder.
 	}
 	err := t.fill(ctx, build, files, from)
 	if err == nil {
+		err = ctx.Err() // before the disk is waited for
+	}
+	if err == nil {
 		err = t.ops.syncTree(build)
 	}
 	if err == nil {

@@ -261,6 +261,47 @@ func TestFullAtEachStep(t *testing.T) {
 	}
 }
 
+// TestEnds: who ends waits for no disk and for no file but the one that is being made or removed; the next start clears up.
+func TestEnds(t *testing.T) {
+	c := newContents(t)
+	dir := filepath.Join(t.TempDir(), "m")
+	tree, err := openTree(dir, ops{sync: quick}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 2; n++ {
+		h, files := c.version(t, n)
+		if err := change(t.Context(), tree, h, files, c.from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, end := context.WithCancel(t.Context())
+	left := 1
+	tree.ops.ending = func() bool { left--; return left < 0 }
+	puts := 0
+	tree.ops.before = func(op, path string) error {
+		if op == "put" {
+			if puts++; puts == 5 { // the last file
+				end()
+			}
+		} else if op == "sync" && ctx.Err() != nil {
+			t.Errorf("%s is synced after the end", path)
+		}
+		return nil
+	}
+	h, files := c.version(t, 3)
+	if err := tree.Build(ctx, h, files, c.from); !errors.Is(err, context.Canceled) || !errors.Is(err, errEnding) {
+		t.Errorf("a build that was ended: %v", err)
+	}
+	left = 1
+	if _, err := tree.Retire(1, 0, time.Now()); !errors.Is(err, errEnding) || len(orphans(t, tree)) != 2 {
+		t.Errorf("what was being removed: %v, %v", err, orphans(t, tree))
+	}
+	if tree, err = openTree(dir, ops{sync: quick}, false); err != nil || len(orphans(t, tree)) > 0 || look(t, tree) != 2 {
+		t.Errorf("after the next start: %v, %v", err, orphans(t, tree))
+	}
+}
+
 // TestRetire: versions stay for their number or their grace, and a flood does not fill the disk.
 func TestRetire(t *testing.T) {
 	c := newContents(t)
