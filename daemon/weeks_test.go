@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"sharer/chunk"
 	"sharer/control"
@@ -89,7 +92,12 @@ func TestNothingIsHeldOpen(t *testing.T) {
 		d.mu.Lock()
 		j := *d.sameLocked(control.Path(path), id)
 		d.mu.Unlock()
-		d.landed(j) // as it does by itself
+		d.landed(j) // as it does by itself, beside this
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		for len(descriptors(t, path)) > 0 && ctx.Err() == nil {
+			runtime.Gosched() // it may be reading the file still
+		}
+		cancel()
 		if open := descriptors(t, path); len(open) != 0 {
 			t.Errorf("%q are open", open)
 		}
