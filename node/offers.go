@@ -33,7 +33,9 @@ func (n *Node) Offers(ctx context.Context, only []netip.AddrPort) ([]catalog.Off
 	defer end()
 	q := questions{asked: map[netip.AddrPort]*listQuestion{}, answers: make(chan swarm.Pong, askedPeers)}
 	for _, a := range only {
-		q.only = append(q.only, swarm.Clean(a))
+		if a = swarm.Clean(a); !slices.Contains(q.only, a) { // one may be named in two ways
+			q.only = append(q.only, a)
+		}
 	}
 	n.swarm.Lend(only...)
 	defer n.swarm.Pings.Subscribe(func(p swarm.Pong) {
@@ -142,7 +144,7 @@ func (q *questions) settled(now time.Time) bool {
 		}
 	}
 	if len(q.only) > 0 {
-		return len(q.asked) == len(q.only)
+		return len(q.asked) == min(len(q.only), askedPeers)
 	}
 	return len(q.asked) > 0 && now.Sub(q.changed) >= askSettle
 }

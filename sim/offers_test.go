@@ -72,6 +72,13 @@ func TestOffers(t *testing.T) {
 			if err != nil || asked != (node.Asked{Peers: 1, Answered: 1}) || len(offers) != 1 {
 				t.Errorf("loss %g: %d offers, %+v, %v", loss, len(offers), asked, err)
 			}
+			// The same, named twice: nobody else is waited for.
+			start = time.Now()
+			mapped := netip.AddrPortFrom(netip.AddrFrom16(m.At.Addr().As16()), m.At.Port())
+			_, asked, err = n.Offers(ctx, []netip.AddrPort{m.At, mapped})
+			if took := time.Since(start); err != nil || asked.Peers != 1 || took > 10*time.Second {
+				t.Errorf("loss %g: %+v, %v after %v", loss, asked, err, took)
+			}
 		})
 	}
 }
