@@ -31,12 +31,12 @@ type library struct {
 	elsewhere atomic.Pointer[elsewhere] // nil: all is on this machine
 
 	mu      sync.RWMutex
-	offered map[uint64]struct{}           // hashes of the paths seeded in this session: some 20 bytes a file
-	roots   []string                      // what Seed was given, absolute, for listings
-	isRoot  map[string]bool               // the same
-	served  map[string]*atomic.Int64      // bytes that were read to be sent, by root, and by the path of a download
-	fetched map[chunk.ID]transfer.Content // finished downloads
-	coming  map[chunk.ID]transfer.Content // running ones: asked last
+	offered map[uint64]struct{}             // hashes of the paths seeded in this session: some 20 bytes a file
+	roots   []string                        // what Seed was given, absolute, for listings
+	isRoot  map[string]bool                 // the same
+	served  map[string]*atomic.Int64        // bytes that were read to be sent, by root, and by the path of a download
+	fetched map[chunk.ID]transfer.Content   // finished downloads
+	coming  map[chunk.ID][]transfer.Content // running ones: asked last, and the first alone; another one waits for it
 	closed  bool
 	kept    []kept       // oldest first
 	saw     wire.Listing // fetched last; no ID: nothing
@@ -58,7 +58,7 @@ func newLibrary(ctx context.Context, s *state, log *slog.Logger) *library {
 	l := &library{
 		ctx: ctx, state: s, log: log, offered: make(map[uint64]struct{}), sources: chunk.NewSources(0),
 		fetched: make(map[chunk.ID]transfer.Content),
-		coming:  make(map[chunk.ID]transfer.Content),
+		coming:  make(map[chunk.ID][]transfer.Content),
 		recent:  make(map[chunk.ID]transfer.Content),
 		served:  make(map[string]*atomic.Int64),
 		isRoot:  make(map[string]bool),
@@ -119,7 +119,11 @@ func (l *library) find(id chunk.ID) (transfer.Content, bool) {
 	if !ok {
 		c, ok = l.recent[id]
 	}
-	coming, arrives := l.coming[id]
+	var coming transfer.Content
+	arrives := len(l.coming[id]) > 0
+	if arrives {
+		coming = l.coming[id][0]
+	}
 	l.mu.RUnlock()
 	if ok || l.state == nil && !arrives {
 		return c, ok
@@ -212,11 +216,11 @@ func (l *library) withdraw(s *seeded, place index.Place) {
 func (l *library) arrives(id chunk.ID, c transfer.Content) (done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.coming[id] = c
+	l.coming[id] = append(l.coming[id], c)
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.coming[id] == c { // not another download's
+		if l.coming[id] = slices.DeleteFunc(l.coming[id], func(o transfer.Content) bool { return o == c }); len(l.coming[id]) == 0 {
 			delete(l.coming, id)
 		}
 	}

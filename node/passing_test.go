@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"testing"
+
+	"sharer/chunk"
 )
 
 // TestPassing: what arrives only for a while leaves no counter behind, however much of it there is; below a root it is counted
@@ -20,5 +22,33 @@ func TestPassing(t *testing.T) {
 	}
 	if l.counter("/a/file").Add(1); l.counter("/a/file").Load() != 1 {
 		t.Error("what stays is not counted by itself")
+	}
+}
+
+// TestArrivesTwice: of two downloads of one content the first is served, which has some of it, as long as it runs; the other waits.
+func TestArrivesTwice(t *testing.T) {
+	l := newLibrary(context.Background(), nil, nil)
+	id := chunk.ID{Kind: chunk.BLAKE3, Hash: chunk.Hash{1}}
+	first, second := &fetching{}, &fetching{}
+	found := func() *fetching {
+		c, _ := l.Find(id)
+		f, _ := c.(*fetching)
+		return f
+	}
+	endFirst, endSecond := l.arrives(id, first), l.arrives(id, second)
+	if found() != first {
+		t.Error("the one that waits is served")
+	}
+	endSecond()
+	if found() != first {
+		t.Error("the first is served no more when the other has given up")
+	}
+	endSecond = l.arrives(id, second)
+	endFirst()
+	if found() != second {
+		t.Error("the other is not served when its turn has come")
+	}
+	if endSecond(); found() != nil || len(l.coming) > 0 {
+		t.Error("what has ended is served")
 	}
 }
