@@ -60,6 +60,9 @@ func (s *Set) RunScrub(ctx context.Context, pace ScrubPace) {
 	if err != nil {
 		s.cfg.Log.Warn("the scrub begins from the start", "err", err)
 	}
+	if now := s.now(); r.Ended.After(now) { // by a clock that was wrong: else nothing were read until it is that late again
+		r.Ended = now
+	}
 	for {
 		if wait := r.Ended.Add(pace.Every).Sub(s.now()); r.Begun.IsZero() && !r.Ended.IsZero() && wait > 0 {
 			if !pause(ctx, min(wait, scrubIdle)) {

@@ -133,6 +133,34 @@ func TestAside(t *testing.T) {
 	check(names[len(names)-11:], "one that is too large")
 }
 
+// TestScrubAfterWrongClock: a round that ended in the future, by a clock that was set back since, does not put off the next one.
+func TestScrubAfterWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		blobs, err := OpenBlobs(filepath.Join(dir, "blobs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, _, err := OpenSet(Config{Dir: filepath.Join(dir, "mirrors"), Blobs: blobs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		if err := set.saveRound(round{Ended: time.Now().AddDate(1, 0, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { set.RunScrub(ctx, ScrubPace{Every: time.Hour, Rate: 1 << 20}); close(done) }()
+		time.Sleep(90 * time.Minute)
+		stop()
+		<-done
+		if r, err := set.loadRound(); err != nil || r.Ended.After(time.Now()) {
+			t.Errorf("%+v %v", r, err)
+		}
+	})
+}
+
 // TestScrubPace: a round takes as long as its rate says, goes on where it was stopped, and the next one waits.
 func TestScrubPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
