@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/netip"
 	"runtime"
@@ -44,6 +45,45 @@ func TestHeardWhenRead(t *testing.T) {
 	<-reads
 	if d.mirrors.GroupChanged() {
 		t.Error("it counts already")
+	}
+}
+
+// TestAddedAfterHeard: what another mirror says of a folder is known of a mirror of that too which is added when it was read already.
+func TestAddedAfterHeard(t *testing.T) {
+	s := newThief(t)
+	rules := mirror.DefaultRules()
+	rules.Every, rules.Copies = time.Hour, 1
+	spec := func(name string) mirror.Spec {
+		return mirror.Spec{Name: name, Key: s.n.Key(), Path: name, Rules: rules, Group: []string{s.n.Key().String()}}
+	}
+	status := mirror.Status{V: 1, Key: s.n.Key()}
+	for _, name := range []string{"one", "two"} {
+		of := spec(name)
+		status.Mirrors = append(status.Mirrors, mirror.StatusOf{Name: name, Link: of.Link(), ID: "folder/" + chunk.Hash{1}.String(), Files: 1})
+	}
+	text, err := json.Marshal(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.n.Publish(t.Context(), mirror.StatusName, s.offer(text)); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, t.TempDir(), true)
+	if err := d.AddPeers([]netip.AddrPort{s.n.Addrs()[0]}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, name := range []string{"one", "two"} {
+		if _, err := d.AddMirror(t.Context(), spec(name)); err != nil {
+			t.Fatal(err)
+		}
+		for silent := 1; silent > 0; runtime.Gosched() {
+			c, err := d.MirrorCopies(ctx, name, 0)
+			if silent = c.Silent; err != nil || ctx.Err() != nil {
+				t.Fatalf("of %s: %+v, %v", name, c, err)
+			}
+		}
 	}
 }
 

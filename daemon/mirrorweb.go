@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -129,7 +130,13 @@ func (d *Daemon) hearMirrors() {
 	tick := time.NewTicker(statusEvery / 2)
 	defer tick.Stop()
 	read := map[identity.PublicKey]int64{} // the number of the status that was read; of the groups' keys
+	var links []string
 	for {
+		now := d.mirrorLinks()
+		if !slices.Equal(now, links) {
+			clear(read) // of each only what is mirrored here was noted
+		}
+		links = now
 		d.hearAll(read)
 		if d.ctx.Err() != nil {
 			return
@@ -144,6 +151,14 @@ func (d *Daemon) hearMirrors() {
 		case <-tick.C:
 		}
 	}
+}
+
+// mirrorLinks are what is mirrored here, in the order of the mirrors' names.
+func (d *Daemon) mirrorLinks() (links []string) {
+	for _, l := range d.Mirrors() {
+		links = append(links, l.Link)
+	}
+	return links
 }
 
 func (d *Daemon) hearAll(read map[identity.PublicKey]int64) {
