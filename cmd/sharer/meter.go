@@ -28,12 +28,13 @@ const manyTasks = 8
 type ticking struct {
 	board *board
 	print func([]view)
+	turn  chan struct{} // one token: who has it looks at the board and prints what it saw
 	stop  chan struct{}
 	ended sync.WaitGroup
 }
 
 func newTicking(b *board, every time.Duration, tell <-chan os.Signal, print func([]view)) *ticking {
-	m := &ticking{board: b, print: print, stop: make(chan struct{})}
+	m := &ticking{board: b, print: print, turn: make(chan struct{}, 1), stop: make(chan struct{})}
 	m.ended.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -51,6 +52,8 @@ func newTicking(b *board, every time.Duration, tell <-chan os.Signal, print func
 }
 
 func (m *ticking) all() {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
 	views := m.board.snapshot()
 	if sum, ok := m.board.total(); ok && len(views) > manyTasks {
 		views = []view{sum}
@@ -58,8 +61,11 @@ func (m *ticking) all() {
 	m.print(views)
 }
 
-// changed prints the first line of a task.
+// changed prints the first line of a task. Of one that has ended nothing is printed any more when it returns: what comes next, such as the
+// summary of --json, is the last line.
 func (m *ticking) changed(begun *task) {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
 	if begun != nil {
 		m.print([]view{begun.look()})
 	}

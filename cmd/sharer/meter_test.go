@@ -57,6 +57,42 @@ func TestPlainLines(t *testing.T) {
 	})
 }
 
+// What is printed of a task while it ends comes before what is said of its end.
+func TestNothingBehindTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tell := make(chan os.Signal)
+		var lines []string
+		b := &board{}
+		m := newTicking(b, time.Hour, tell, func(views []view) {
+			time.Sleep(time.Second) // virtual
+			lines = append(lines, "status")
+		})
+		task := b.add(view{name: "a"})
+		tell <- os.Interrupt
+		synctest.Wait()
+		b.remove(task)
+		m.changed(nil)
+		lines = append(lines, "summary")
+		m.close()
+		if got := strings.Join(lines, " "); got != "status summary" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// The summary is the last line, whatever the node tells while it closes.
+func TestNothingBehindTheSummary(t *testing.T) {
+	scr, out, _ := screenFor(&options{json: true}, nil)
+	defer scr.close()
+	for _, e := range []any{chatEvent{Type: "chat"}, endEvent{V: 1, Type: "summary", Code: exitDone.String()}, chatEvent{Type: "chat"}} {
+		scr.event(e)
+	}
+	scr.warn(warningEvent{Message: "x"})
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[1], `"summary"`) {
+		t.Errorf("%q", lines)
+	}
+}
+
 func TestManyTasksAreSummedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tell := make(chan os.Signal)

@@ -27,7 +27,8 @@ type screen struct {
 
 	loud atomic.Int32 // what -q and -v say, and may say otherwise after a SIGHUP: below 0 quiet, above 0 verbose
 
-	mu sync.Mutex // one line at a time, on whichever stream
+	mu   sync.Mutex // one line at a time, on whichever stream
+	over bool       // the summary is out
 }
 
 // newScreen starts showing progress as the flags say; close ends it.
@@ -109,10 +110,17 @@ func (scr *screen) broken() bool {
 	return scr.s.broken()
 }
 
-// event prints one JSON event.
+// event prints one JSON event. A summary is the last: what the node tells while it closes is left out.
 func (scr *screen) event(e any) {
 	scr.mu.Lock()
 	defer scr.mu.Unlock()
+	if scr.over {
+		return
+	}
+	switch e.(type) {
+	case summaryEvent, endEvent, pingSummary:
+		scr.over = true
+	}
 	writeEvent(scr.s.out, e)
 }
 
