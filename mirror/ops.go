@@ -72,19 +72,40 @@ func (o *ops) removeAll(path string) error {
 	if o.ending == nil {
 		return os.RemoveAll(path)
 	}
-	root, err := os.OpenRoot(path)
+	in, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(o.empty(root), root.Close()); err != nil {
-		return err
+	fi, err := in.Lstat(filepath.Base(path))
+	if err == nil {
+		err = o.removeIn(in, filepath.Base(path), fi.IsDir())
 	}
-	return os.Remove(path)
+	return errors.Join(err, in.Close())
 }
 
 var errEnding = errors.New("the node is closing")
 
-// empty removes what is in a folder, and looks at ending for each file: a version may have a million.
+// removeIn removes a name in a folder, and what is in it; of a link not what it leads to. It looks at ending for each file: a version may have
+// a million.
+func (o *ops) removeIn(in *os.Root, name string, folder bool) error {
+	if o.ending() {
+		return errEnding
+	}
+	if folder {
+		root, err := in.OpenRoot(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(o.empty(root), root.Close()); err != nil {
+			return err
+		}
+	}
+	if err := in.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func (o *ops) empty(root *os.Root) error {
 	dir, err := root.Open(".")
 	if err != nil {
@@ -95,19 +116,7 @@ func (o *ops) empty(root *os.Root) error {
 		return err
 	}
 	for _, e := range entries {
-		if o.ending() {
-			return errEnding
-		}
-		if e.IsDir() {
-			sub, err := root.OpenRoot(e.Name())
-			if err == nil {
-				err = errors.Join(o.empty(sub), sub.Close())
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := root.Remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := o.removeIn(root, e.Name(), e.IsDir()); err != nil {
 			return err
 		}
 	}

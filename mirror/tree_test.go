@@ -302,6 +302,35 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestRemovesNoLinkedFolder: what a link leads to, as a version that somebody has moved to another disk, is not the tree's to remove.
+func TestRemovesNoLinkedFolder(t *testing.T) {
+	elsewhere, dir := t.TempDir(), filepath.Join(t.TempDir(), "m")
+	kept := filepath.Join(elsewhere, "file")
+	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{filepath.Join(dir, "link"), filepath.Join(dir, "below", "link")} {
+		if err := os.Symlink(elsewhere, link); err != nil {
+			t.Skip("no links here: ", err)
+		}
+	}
+	o := ops{ending: func() bool { return false }}
+	for _, path := range []string{filepath.Join(dir, "link"), dir} {
+		if err := o.removeAll(path); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRetire: versions stay for their number or their grace, and a flood does not fill the disk.
 func TestRetire(t *testing.T) {
 	c := newContents(t)
