@@ -152,6 +152,9 @@ func hangUp(ctx context.Context) (asking context.Context, end func()) {
 	})
 	return asking, func() {
 		detach()
+		mu.Lock()
+		defer mu.Unlock()
+		conn = nil // it may be another request's by now
 		cancel()
 	}
 }

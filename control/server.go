@@ -45,10 +45,7 @@ type Server struct {
 	mux   *http.ServeMux
 	http  http.Server
 	stop  context.CancelFunc
-	ended sync.WaitGroup // of handlers too: net/http closes their connections, and waits for none
-
-	mu   sync.Mutex
-	over bool // no handler begins any more
+	ended sync.WaitGroup
 }
 
 // NewServer makes a server that answers /v1/version with what about says.
@@ -73,10 +70,6 @@ func (s *Server) aboutFor(ctx context.Context) About {
 
 // ServeHTTP routes a request. An unknown path is what a newer client asks for.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.begin() {
-		return // the connection is closed, nobody reads an answer
-	}
-	defer s.ended.Done()
 	if _, pattern := s.mux.Handler(r); pattern == "" {
 		fail(w, badf("this daemon (%s) does not know %s %s; restart it with the version that you call it with", s.about().Release, r.Method, r.URL.Path))
 		return
@@ -89,7 +82,8 @@ func (s *Server) Serve(l net.Listener) {
 	s.ended.Go(func() { _ = s.http.Serve(l) }) // it returns ErrServerClosed, or fails when l does
 }
 
-// Close ends all requests, and waits until their handlers have ended.
+// Close ends all requests, and waits for their handlers, but for closeGrace at most: what they use refuses when it is closed, and a deletion
+// of a million files is not worth an end by force.
 func (s *Server) Close() error {
 	s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -98,21 +92,8 @@ func (s *Server) Close() error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
 	}
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
 	s.ended.Wait()
 	return err
-}
-
-// begin lets a handler begin, unless the server is closed.
-func (s *Server) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.over {
-		s.ended.Add(1)
-	}
-	return !s.over
 }
 
 // fail answers with an error.

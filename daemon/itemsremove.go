@@ -51,13 +51,8 @@ func (d *Daemon) removeSeed(root string) error {
 	d.seeding.Lock()
 	defer d.seeding.Unlock()
 	d.mu.Lock()
-	d.dropSeedLocked(root)
+	d.dropSeedsLocked(func(s string) bool { return s == root })
 	d.mu.Unlock()
-	return d.unseed(root)
-}
-
-// unseed ends the offering of what is no seed any more. The caller has the lock of seeding.
-func (d *Daemon) unseed(root string) error {
 	d.watcher.Remove(root)
 	err := errors.Join(d.WithdrawRoot(root), d.DropFolder(root))
 	d.offerAgain(root)
@@ -76,7 +71,7 @@ func (d *Daemon) offerAgain(root string) {
 		return
 	}
 	for _, s := range d.seeds {
-		if near(string(s.Path)) {
+		if near(string(s.Path)) && !s.fresh { // else it is being scanned
 			o := s.options()
 			d.hashing[string(s.Path)]++
 			d.wg.Go(func() { d.rescan(o) })

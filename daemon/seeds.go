@@ -132,20 +132,25 @@ func (d *Daemon) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)
 
 // scanned counts scans of roots as ended. What nobody has found anything of is no seed any more.
 func (d *Daemon) scanned(roots []string) error {
+	gone := map[string]bool{}
 	d.mu.Lock()
 	for _, root := range roots {
 		if d.hashing[root]--; d.hashing[root] == 0 {
 			delete(d.hashing, root)
 			if s := d.seedLocked(root); s != nil && s.fresh {
-				d.dropSeedLocked(root)
+				gone[root] = true
 			}
 		}
+	}
+	if len(gone) > 0 {
+		d.dropSeedsLocked(func(root string) bool { return gone[root] })
 	}
 	d.mu.Unlock()
 	return d.takeBack(roots)
 }
 
-// takeBack ends the offering of roots that are no seeds any more: they may have been removed while they were scanned or listed.
+// takeBack ends the offering of roots that are no seeds any more, as such: they may have been removed while they were scanned or listed. Their
+// files are the watcher's, which knows what others have too.
 func (d *Daemon) takeBack(roots []string) (err error) {
 	if d.ctx.Err() != nil {
 		return nil // nothing is offered any more
@@ -157,7 +162,8 @@ func (d *Daemon) takeBack(roots []string) (err error) {
 		s := d.seedLocked(root)
 		d.mu.Unlock()
 		if s == nil {
-			err = errors.Join(err, d.unseed(root))
+			d.ForgetRoot(root)
+			err = errors.Join(err, d.DropFolder(root))
 		}
 	}
 	return err
@@ -256,8 +262,8 @@ func (d *Daemon) addSeeds(o seed.Options) error {
 	return nil
 }
 
-func (d *Daemon) dropSeedLocked(root string) {
-	d.seeds = slices.DeleteFunc(d.seeds, func(s *Seed) bool { return string(s.Path) == root })
+func (d *Daemon) dropSeedsLocked(which func(root string) bool) {
+	d.seeds = slices.DeleteFunc(d.seeds, func(s *Seed) bool { return which(string(s.Path)) })
 	if err := d.saveLocked(); err != nil {
 		d.log.Warn("daemon.json could not be kept", "err", err)
 	}

@@ -76,6 +76,59 @@ func TestSeedTwiceAtOnce(t *testing.T) {
 	}
 }
 
+// TestGivesUpItsOwn: who gives up a folder takes nothing from what is seeded, and listed, below and above it; nor is it looked at again.
+func TestGivesUpItsOwn(t *testing.T) {
+	gaveUp := errors.New("gave up")
+	home := t.TempDir()
+	sub := filepath.Join(home, "a", "sub")
+	if err := errors.Join(os.MkdirAll(sub, 0o700), os.WriteFile(filepath.Join(sub, "file"), []byte("sub"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, filepath.Join(home, "state"), true)
+	other, list := seeding(t, d, madeFolder(t), nil, func() {}) // its list lies in the state folder
+	file, lower := seeding(t, d, filepath.Dir(sub), nil, func() {})
+	for _, given := range []string{sub, home} {
+		seeding(t, d, given, gaveUp, func() {})
+		if n := d.Status().Hashing; n > 0 {
+			t.Errorf("%s: %d are looked at again", given, n)
+		}
+		for name, h := range map[string]chunk.Hash{"a file elsewhere": other, "its list": list, "a file": file, "the list of what is above or below": lower} {
+			if !offers(d, h) {
+				t.Errorf("%s: %s is not offered any more", given, name)
+			}
+		}
+	}
+	if len(d.Items()) != 2 {
+		t.Errorf("%+v", d.Items())
+	}
+	seeding(t, d, home, nil, func() {})
+	if _, err := d.Remove(t.Context(), control.Change{What: home}); err != nil || !offers(d, list) {
+		t.Errorf("%v; the state folder is withdrawn with what lies beside it: %v", err, !offers(d, list))
+	}
+}
+
+// TestGivenUpBesideRemoval: what is hashed for the first time is not looked at again for something beside it that is removed, and so no seed
+// when it is given up.
+func TestGivenUpBesideRemoval(t *testing.T) {
+	d, dir := open(t, t.TempDir(), true), madeFolder(t)
+	sub := filepath.Join(dir, "sub")
+	if err := errors.Join(os.Mkdir(sub, 0o700), os.WriteFile(filepath.Join(sub, "x"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	seeding(t, d, sub, nil, func() {})
+	seeding(t, d, dir, errors.New("gave up"), sync.OnceFunc(func() {
+		if _, err := d.Remove(t.Context(), control.Change{What: sub}); err != nil {
+			t.Error(err)
+		}
+		if n := d.Status().Hashing; n != 1 {
+			t.Errorf("%d are hashed", n)
+		}
+	}))
+	if len(d.Items()) > 0 {
+		t.Errorf("%+v", d.Items())
+	}
+}
+
 // TestRemovedWhileSeeded: what is removed while it is hashed is not offered, nor its list.
 func TestRemovedWhileSeeded(t *testing.T) {
 	d, dir := open(t, t.TempDir(), true), madeFolder(t)

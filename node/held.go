@@ -85,21 +85,33 @@ func (n *Node) Tally(root string) {
 // OfferRoot has what is offered below a folder listed, and counted together by Served; it offers nothing.
 func (n *Node) OfferRoot(root string) { n.library.offerRoot(root) }
 
+// ForgetRoot is the reverse of OfferRoot.
+func (n *Node) ForgetRoot(root string) {
+	l := n.library
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.roots = slices.DeleteFunc(l.roots, func(r string) bool { return r == root })
+	delete(l.isRoot, root)
+	l.uncountLocked(root)
+}
+
 // WithdrawRoot ends the offering of a root, of all below it, and of a download that has that path. What the index knows stays:
-// seeding it again reads nothing. Another root below or above it has to be seeded again.
+// seeding it again reads nothing. Another root below or above it has to be seeded again. The node's own files, if its state folder is below
+// the root, have nothing to do with it.
 func (n *Node) WithdrawRoot(root string) error {
 	l := n.library
 	var err error
 	if n.state != nil {
-		err = n.state.index.Under(root, func(e index.Entry) error {
-			l.withhold(e.Place.Path)
-			return nil
-		})
-		if real, rerr := filepath.EvalSymlinks(root); rerr == nil && real != root {
-			err = errors.Join(err, n.state.index.Under(real, func(e index.Entry) error {
+		own, aerr := filepath.Abs(n.cfg.StateDir)
+		withhold := func(e index.Entry) error {
+			if aerr != nil || !within(e.Place.Path, own) || within(root, own) {
 				l.withhold(e.Place.Path)
-				return nil
-			}))
+			}
+			return nil
+		}
+		err = n.state.index.Under(root, withhold)
+		if real, rerr := filepath.EvalSymlinks(root); rerr == nil && real != root {
+			err = errors.Join(err, n.state.index.Under(real, withhold))
 		}
 	}
 	l.mu.Lock()

@@ -26,6 +26,7 @@ type library struct {
 	events  []Event
 	told    chan Event // nil: nobody waits for them
 
+	fails   error             // what Seed ends with, though all went well
 	between func(path string) // a file is offered, and nobody was told yet; nil: nothing happens then
 	before  func()            // something is withdrawn, or adopted, and is not yet; once; nil: nothing happens then
 }
@@ -46,7 +47,7 @@ func newLibrary(t testing.TB) *library {
 }
 
 func (l *library) Seed(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
-	return seed.Scan(ctx, l.ix, o, nil, func(e seed.Event) {
+	report, err := seed.Scan(ctx, l.ix, o, nil, func(e seed.Event) {
 		if e.Kind == seed.FileDone {
 			l.mu.Lock()
 			l.offered[e.File.Path] = e.File.Content.BLAKE3
@@ -61,6 +62,7 @@ func (l *library) Seed(ctx context.Context, o seed.Options, emit func(seed.Event
 		}
 		emit(e)
 	})
+	return report, errors.Join(err, l.fails)
 }
 
 // pass lets a test do what comes before the next change of what is offered.

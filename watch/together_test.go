@@ -50,6 +50,20 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// TestOfferedThoughTheDiskFails: what a scan has offered stays so when it ends with an error that nobody meant, as of a full disk at a start:
+// it is true, and is looked for at no other place.
+func TestOfferedThoughTheDiskFails(t *testing.T) {
+	full := errors.New("no room")
+	inBubble(t, nil, map[string]string{"a": "a"}, func(dir folder, l *library, w *Watcher) {
+		w.Remove(dir.dir)
+		l.fails = full
+		if _, err := w.Add(dir.Context(), seed.Options{Paths: []string{dir.dir}}, nil); !errors.Is(err, full) {
+			t.Error(err)
+		}
+		dir.expect(l.wants(dir.dir, "a"))
+	})
+}
+
 // TestRemovedWhileRenamed: what a removed path had is not offered under its new names.
 func TestRemovedWhileRenamed(t *testing.T) {
 	h := newTold()

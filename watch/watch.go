@@ -186,7 +186,8 @@ func (w *Watcher) Close() error {
 }
 
 // Add scans paths and watches them from then on; for one that is watched already o counts from now on. It returns when the scan
-// has ended, with what that returned; after an error the paths that are new are neither watched nor offered, unless another Add has them.
+// has ended, with what that returned; after an error the paths that are new are not watched, and when it was the end of ctx not offered
+// either, unless another Add has them. What was offered before a disk failed stays so.
 func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)) (seed.Report, error) {
 	o.Only = nil
 	roots := map[string]*root{}
@@ -213,7 +214,7 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 	})
 	for path, r := range roots {
 		if err != nil {
-			w.giveUp(r)
+			w.giveUp(r, ctx.Err() != nil && w.ctx.Err() == nil)
 			continue
 		}
 		own := o
@@ -238,8 +239,8 @@ func (w *Watcher) Add(ctx context.Context, o seed.Options, emit func(seed.Event)
 	return report, err
 }
 
-// giveUp ends the Add of a root that came to nothing.
-func (w *Watcher) giveUp(r *root) {
+// giveUp ends the Add of a root that came to nothing; withdraw: what it has offered is taken back.
+func (w *Watcher) giveUp(r *root, withdraw bool) {
 	w.mu.Lock()
 	r.adding--
 	nobodys := r.adding == 0 && !r.ready
@@ -248,7 +249,7 @@ func (w *Watcher) giveUp(r *root) {
 	}
 	w.mu.Unlock()
 	r.mu.Lock()
-	r.removed = r.removed || nobodys
+	r.removed = r.removed || nobodys && withdraw
 	removed := r.removed
 	r.mu.Unlock()
 	if removed {
