@@ -115,11 +115,20 @@ func (t *Trees) Create() (*Draft, error) {
 func (d *Draft) WriteAt(p []byte, off int64) (int, error) { return d.f.WriteAt(p, off) }
 
 // Commit gives the tree of the content with this BLAKE3 and size its name.
-func (d *Draft) Commit(root chunk.Hash, size int64) (err error) {
+func (d *Draft) Commit(root chunk.Hash, size int64) error {
+	f, err := d.name(root, size)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// name is Commit, and returns the file still open: by its name another Drop may have removed it already.
+func (d *Draft) name(root chunk.Hash, size int64) (f *os.File, err error) {
 	defer d.Abort()
 	if chunk.ShapeOf(size).FileSize() >= syncedTree {
 		if err := d.f.Sync(); err != nil {
-			return fmt.Errorf("write tree: %w", err)
+			return nil, fmt.Errorf("write tree: %w", err)
 		}
 	}
 	path := d.t.path(root)
@@ -130,10 +139,10 @@ func (d *Draft) Commit(root chunk.Hash, size int64) (err error) {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("write tree: %w", err)
+		return nil, fmt.Errorf("write tree: %w", err)
 	}
 	d.over = true
-	return d.f.Close()
+	return d.f, nil
 }
 
 // Abort removes the draft; after Commit it does nothing.
@@ -267,10 +276,7 @@ func (t *Trees) make(ctx context.Context, root chunk.Hash, size int64, open Open
 	if err := sumTree(ctx, r, root, size, d); err != nil {
 		return nil, err
 	}
-	if err := d.Commit(root, size); err != nil {
-		return nil, err
-	}
-	f, err := t.openFile(root, size)
+	f, err := d.name(root, size)
 	if err != nil {
 		return nil, err
 	}
