@@ -93,10 +93,7 @@ func (s *Set) collect(ctx context.Context) error {
 	if err := s.cfg.Shelf.Withdraw(paths); err != nil {
 		return err
 	}
-	for _, h := range gone {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	for _, h := range gone { // all that was withdrawn: what stayed would be there, and not offered
 		if err := s.contents.Remove(ctx, h); err != nil {
 			return err
 		}

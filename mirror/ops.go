@@ -93,6 +93,9 @@ func (o *ops) removeIn(in *os.Root, name string, folder bool) error {
 	}
 	if folder {
 		root, err := in.OpenRoot(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -115,12 +118,14 @@ func (o *ops) empty(root *os.Root) error {
 	if err = errors.Join(err, dir.Close()); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := o.removeIn(root, e.Name(), e.IsDir()); err != nil {
-			return err
+	for _, e := range entries { // what cannot be removed keeps nothing else
+		one := o.removeIn(root, e.Name(), e.IsDir())
+		if errors.Is(one, errEnding) {
+			return one
 		}
+		err = errors.Join(err, one)
 	}
-	return nil
+	return err
 }
 
 // point makes a link, or a file that says where it would lead to.

@@ -257,6 +257,7 @@ func (s *Set) Remove(ctx context.Context, name string, data bool) error {
 	}
 	err = errors.Join(err, s.cfg.Shelf.Withdraw(append(paths, filepath.Join(m.dir, pageName))))
 	if data {
+		m.tree.ops.ending = nil // nobody knows of it at the next start
 		err = errors.Join(err, m.tree.remove())
 	}
 	if !data && within(m.dir, m.tree.dir) {
